@@ -1,0 +1,38 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let package = Package(
+    name: "Duality",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "DualityCore", targets: ["DualityCore"]),
+        .library(name: "DualityReference", targets: ["DualityReference"]),
+        .library(name: "DualityInference", targets: ["DualityInference"]),
+        .executable(name: "duality", targets: ["duality"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-numerics", from: "1.1.1"),
+    ],
+    targets: [
+        .target(
+            name: "DualityCore",
+            dependencies: [.product(name: "RealModule", package: "swift-numerics")],
+            path: "Sources/Core"),
+        .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
+        .target(name: "DualityInference", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Inference"),
+        .executableTarget(
+            name: "duality",
+            dependencies: [
+                "DualityCore", "DualityReference", "DualityInference",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/CLI"),
+        .target(name: "TestSupport", dependencies: ["DualityCore"], path: "Tests/Support"),
+        .testTarget(name: "CoreTests", dependencies: ["DualityCore", "TestSupport"]),
+        .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
+        .testTarget(
+            name: "InferenceTests",
+            dependencies: ["DualityCore", "DualityReference", "DualityInference", "TestSupport"]),
+    ]
+)

@@ -1,0 +1,40 @@
+//  The command `duality`: one file a subcommand, no logic of its own.
+//
+//  Results go to stdout, chatter and progress to stderr. Exit status: 0 done, 1 a check failed, 2 usage or input.
+
+import ArgumentParser
+import DualityCore
+import Foundation
+
+@main
+struct Duality: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "duality",
+        abstract: "Verify state space duality kernels, run hybrid Attention + Mamba-2 models, and see why both work.",
+        subcommands: []
+    )
+
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var asynchronous = command as? AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch let error as InputError {
+            FileHandle.standardError.write(Data("error: \(error)\n".utf8))
+            Foundation.exit(2)
+        } catch {
+            // ArgumentParser's own: help and version are a success, anything else is a usage error.
+            let message = fullMessage(for: error)
+            let code = exitCode(for: error)
+            if code == .success {
+                print(message)
+                Foundation.exit(0)
+            }
+            if !message.isEmpty { FileHandle.standardError.write(Data("\(message)\n".utf8)) }
+            Foundation.exit(code == .validationFailure ? 2 : code.rawValue)
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//  What a hybrid Attention + Mamba-2 model is made of: the checked contents of a checkpoint's config.json.
+//
+//  Source: awslabs/hybrid-model-factory, configuration_hybrid_qwen3.py (model_type "hybrid_qwen3").
+
+/// The kind of a decoder layer's mixer, as one symbol of `hybrid_override_pattern`.
+public enum LayerKind: String, Sendable, CaseIterable, Codable {
+    /// Grouped-query attention.
+    case attention = "*"
+    case mamba2 = "M2"
+    case gatedDeltaNet = "GDN"
+    case gatedKalmaNet = "GKA"
+    case bmojo = "BMF"
+    case slidingWindowAttention = "SWA"
+
+    /// The attribute that holds the mixer in tensor names, `model.layers.0.<attribute>.…`.
+    public var attribute: String {
+        switch self {
+        case .attention: "self_attn"
+        case .mamba2: "mamba"
+        case .gatedDeltaNet: "gdn"
+        case .gatedKalmaNet: "gka"
+        case .bmojo: "bmojo_f"
+        case .slidingWindowAttention: "swa"
+        }
+    }
+}
+
+/// The shape and constants of a hybrid model.
+public struct HybridConfiguration: Sendable, Equatable {
+    public var vocabularySize: Int
+    /// Width of the residual stream.
+    public var hiddenSize: Int
+    /// Width of the MLP between its projections.
+    public var intermediateSize: Int
+    /// One symbol a layer.
+    public var layers: [LayerKind]
+    /// Query heads of attention and SSM heads of Mamba-2, H.
+    public var headCount: Int
+    /// Key/value heads of attention and x/B heads of Mamba-2; divides `headCount`.
+    public var keyValueHeadCount: Int
+    /// P = N in Mamba-2; need not be `hiddenSize / headCount`.
+    public var headDim: Int
+    /// The reported longest context.
+    public var maxPositions: Int
+    public var normEpsilon: Double
+    public var tiedEmbeddings: Bool
+    /// Whether q, k, v and o carry a bias.
+    public var attentionBias: Bool
+    public var rope: RopeParameters
+    public var mamba2: Mamba2Parameters
+    /// `dtype` of the checkpoint as written in config.json ("bfloat16").
+    public var dtype: String?
+    public var beginToken: Int?
+    public var endTokens: [Int]
+    public var padToken: Int?
+    /// Peculiarities of the file worth telling a person, a sentence each.
+    public var warnings: [String] = []
+
+    /// Query heads that share one key/value head.
+    public var headsPerKeyValueHead: Int { headCount / keyValueHeadCount }
+    /// Width of q, C, z and y: H * P.
+    public var innerSize: Int { headCount * headDim }
+    /// Width of k, v, x and B.
+    public var keyValueSize: Int { keyValueHeadCount * headDim }
+}
+
+/// Options of the Mamba-2 layers (`mamba2_config`).
+public struct Mamba2Parameters: Sendable, Equatable {
+    /// RMSNorm on each head of B and C before the convolution.
+    public var normalizesBC = true
+    /// RoPE on B and C before the convolution.
+    public var rotatesBC = false
+    /// Taps of the depthwise convolution, W.
+    public var convolutionTaps = 4
+    /// Q of the chunked form.
+    public var chunkSize = 256
+    public var convolutionBias = true
+    /// A bias on in_proj and out_proj.
+    public var projectionBias = false
+    /// Fixed in the official code, whatever `rms_norm_eps` says.
+    public var bcNormEpsilon = 1e-6
+    /// Fixed in the official code, whatever `rms_norm_eps` says.
+    public var gatedNormEpsilon = 1e-5
+
+    public init() {}
+}
+
+/// Rotary position embedding: the base and, for stretched contexts, how its frequencies are changed.
+public struct RopeParameters: Sendable, Equatable {
+    public enum Scaling: Sendable, Equatable {
+        case none
+        case linear(factor: Double)
+        case dynamic(factor: Double)
+        case yarn(Yarn)
+        case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalMaxPositions: Int)
+    }
+
+    public struct Yarn: Sendable, Equatable {
+        public var factor: Double
+        public var originalMaxPositions: Int
+        public var betaFast = 32.0
+        public var betaSlow = 1.0
+        public var truncate = true
+        public var attentionFactor: Double?
+        public var mscale: Double?
+        public var mscaleAllDim: Double?
+
+        public init(factor: Double, originalMaxPositions: Int) {
+            self.factor = factor
+            self.originalMaxPositions = originalMaxPositions
+        }
+    }
+
+    public var theta: Double
+    public var scaling: Scaling
+
+    public init(theta: Double = 10000, scaling: Scaling = .none) {
+        self.theta = theta
+        self.scaling = scaling
+    }
+}

@@ -1,0 +1,90 @@
+//  An owning, row-major array with a shape. Nothing else: no views, no strides, no broadcasting.
+//
+//  Layers say the axis order in their comments ([B, L, H, P] and so on) and index with `row(...)` or with plain
+//  arithmetic on `elements`; a reader never has to know what a view aliases.
+
+/// A dense array of `shape.count` axes, the last axis contiguous.
+public struct Tensor<Element> {
+    /// The length of each axis, outermost first; empty for a single number.
+    public let shape: [Int]
+    /// All elements in row-major order.
+    public var elements: [Element]
+
+    /// Wraps `elements`, whose count must be the product of `shape`.
+    ///
+    /// - Throws: `InputError` (`.shape`) when it is not.
+    public init(shape: [Int], elements: [Element]) throws(InputError) {
+        guard shape.allSatisfy({ $0 >= 0 }), elements.count == shape.reduce(1, *) else {
+            throw InputError(
+                .shape, in: "tensor", expected: "\(shape.reduce(1, *)) elements for shape \(shape)",
+                found: "\(elements.count) elements")
+        }
+        self.shape = shape
+        self.elements = elements
+    }
+
+    /// A tensor filled with one value.
+    @inlinable
+    public init(repeating value: Element, shape: [Int]) {
+        self.shape = shape
+        self.elements = [Element](repeating: value, count: shape.reduce(1, *))
+    }
+
+    /// A one-axis tensor.
+    @inlinable
+    public init(_ elements: [Element]) {
+        self.shape = [elements.count]
+        self.elements = elements
+    }
+
+    @inlinable public var count: Int { elements.count }
+
+    /// The element at a full index, one number an axis. For clarity in tests and tools; loops use `elements`.
+    @inlinable
+    public subscript(_ index: Int...) -> Element {
+        get { elements[offset(index)] }
+        set { elements[offset(index)] = newValue }
+    }
+
+    @inlinable
+    func offset(_ index: [Int]) -> Int {
+        precondition(index.count == shape.count, "a full index has one number an axis")
+        var offset = 0
+        for (i, length) in zip(index, shape) {
+            precondition(i >= 0 && i < length, "index out of range")
+            offset = offset * length + i
+        }
+        return offset
+    }
+
+    /// The elements in the same order under another shape of the same count.
+    ///
+    /// - Throws: `InputError` (`.shape`) when the counts differ.
+    public func reshaped(_ shape: [Int]) throws(InputError) -> Tensor {
+        try Tensor(shape: shape, elements: elements)
+    }
+
+    @inlinable
+    public func map<Other>(_ transform: (Element) throws -> Other) rethrows -> Tensor<Other> {
+        Tensor<Other>(uncheckedShape: shape, elements: try elements.map(transform))
+    }
+
+    @usableFromInline
+    init(uncheckedShape shape: [Int], elements: [Element]) {
+        self.shape = shape
+        self.elements = elements
+    }
+}
+
+extension Tensor: Equatable where Element: Equatable {}
+extension Tensor: Hashable where Element: Hashable {}
+extension Tensor: Sendable where Element: Sendable {}
+
+extension Tensor where Element: RealNumber {
+    /// The same numbers in another format: exact when widening, rounded to nearest when narrowing.
+    @inlinable
+    public func converted<Other: RealNumber>(to type: Other.Type = Other.self) -> Tensor<Other> {
+        if let same = self as? Tensor<Other> { return same }
+        return map { Other($0.double) }
+    }
+}

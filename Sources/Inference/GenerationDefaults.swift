@@ -1,0 +1,1 @@
+//  The sampling defaults a checkpoint brings along: generation_config.json.
