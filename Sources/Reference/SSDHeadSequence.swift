@@ -1,0 +1,80 @@
+//  One head over one run of tokens: what is left of the operator once batch, heads, groups and packing are peeled off.
+//
+//      S_t = a_t S_{t-1} + x̄_t B_tᵀ          y_t = S_t C_t          a_t = exp(Δ_t A),  x̄_t = Δ_t x_t
+//
+//  Every form is a function from a `HeadSequence` to a `HeadResult`. What the forms have in common, the steps before and
+//  the skip and the gate after, is in SSDForm.swift. The rows are copied out of the tensors one head at a time, so that
+//  they lie together while O(L N P) work is done on them.
+
+import DualityCore
+
+/// The operands of the recurrence for one head over one run of tokens.
+struct HeadSequence<Scalar: RealNumber> {
+    /// Number of tokens, L.
+    let length: Int
+    /// Head dimension, P.
+    let headDim: Int
+    /// State dimension, N.
+    let stateDim: Int
+    /// Input times step, x̄ = Δ x, `[L, P]`.
+    let x: [Scalar]
+    /// Input direction, `[L, N]`.
+    let b: [Scalar]
+    /// Output direction, `[L, N]`.
+    let c: [Scalar]
+    /// ln a_t = Δ_t A, `[L]`, at most zero. Decays are only ever known by their logarithms, which add.
+    let logDecay: [Scalar]
+    /// S_0, `[P, N]`.
+    let initialState: [Scalar]
+}
+
+/// What a form makes of a `HeadSequence`.
+struct HeadResult<Scalar: RealNumber> {
+    /// S_t C_t, `[L, P]`.
+    var y: [Scalar]
+    /// S_L, `[P, N]`.
+    var state: [Scalar]
+}
+
+extension HeadSequence {
+    /// Copies the rows of one head out of the operands, through the head map.
+    ///
+    /// - Parameters:
+    ///   - row: index along the batch.
+    ///   - tokens: the run, a range of 0..<L.
+    ///   - head: SSM head.
+    ///   - steps: Δ, `[B, L, H]`.
+    init(
+        _ inputs: SSDInputs<Scalar>, steps: Tensor<Scalar>, row: Int, tokens: Range<Int>, head: Int,
+        initialState: [Scalar]
+    ) {
+        length = tokens.count
+        headDim = inputs.headDim
+        stateDim = inputs.stateDim
+        let a = inputs.a.elements[head]
+        let step = columns(of: steps, row: row, tokens: tokens, head: head, width: 1)
+        logDecay = step.map { $0 * a }
+        var x = columns(of: inputs.x, row: row, tokens: tokens, head: inputs.headMap.x[head], width: headDim)
+        for t in 0..<length {
+            for p in 0..<headDim { x[t * headDim + p] *= step[t] }
+        }
+        self.x = x
+        b = columns(of: inputs.b, row: row, tokens: tokens, head: inputs.headMap.b[head], width: stateDim)
+        c = columns(of: inputs.c, row: row, tokens: tokens, head: inputs.headMap.c[head], width: stateDim)
+        self.initialState = initialState
+    }
+}
+
+/// `tensor[row, tokens, head, :]` of a `[B, L, heads, width]` tensor as one array, `[tokens, width]`.
+private func columns<Scalar: RealNumber>(
+    of tensor: Tensor<Scalar>, row: Int, tokens: Range<Int>, head: Int, width: Int
+) -> [Scalar] {
+    let (length, heads) = (tensor.shape[1], tensor.shape[2])
+    var rows: [Scalar] = []
+    rows.reserveCapacity(tokens.count * width)
+    for t in tokens {
+        let first = ((row * length + t) * heads + head) * width
+        rows.append(contentsOf: tensor.elements[first..<first + width])
+    }
+    return rows
+}

@@ -1,0 +1,188 @@
+//  The operands of state space duality, checked.
+//
+//      S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ          y_t = (S_t C_t + D x_t) ⊙ silu(z_t)
+//
+//  | symbol       | shape             | meaning                                                        |
+//  |--------------|-------------------|----------------------------------------------------------------|
+//  | x            | [B, L, Hx, P]     | input; SSM head h reads head `headMap.x[h]`                    |
+//  | dt           | [B, L, H]         | raw step; Δ is made from it, see SSDSteps.swift                |
+//  | A            | [H]               | decay rate, <= 0 (A = -exp(A_log))                             |
+//  | B            | [B, L, Gb, N]     | input direction; SSM head h reads head `headMap.b[h]`          |
+//  | C            | [B, L, Gc, N]     | output direction; SSM head h reads head `headMap.c[h]`         |
+//  | D            | [H] or [H, P]     | skip, optional                                                 |
+//  | z            | [B, L, H, P]      | gate, optional                                                 |
+//  | dtBias       | [H]               | added to dt before the softplus, optional                      |
+//  | initialState | [B, H, P, N]      | S_0, zero when absent                                          |
+//
+//  Source: Mamba-2 (arXiv 2405.21060) sections 5 and 6; state-spaces/mamba, ops/triton/ssd_combined.py,
+//  `mamba_chunk_scan_combined`.
+
+import DualityCore
+
+/// The operands of one call of the operator. A value of this type fits together: every shape has been checked.
+public struct SSDInputs<Scalar: RealNumber>: Sendable {
+    /// Input, `[B, L, Hx, P]`.
+    public let x: Tensor<Scalar>
+    /// Raw step, `[B, L, H]`.
+    public let dt: Tensor<Scalar>
+    /// Decay rate, `[H]`, at most zero.
+    public let a: Tensor<Scalar>
+    /// Input direction, `[B, L, Gb, N]`.
+    public let b: Tensor<Scalar>
+    /// Output direction, `[B, L, Gc, N]`.
+    public let c: Tensor<Scalar>
+    /// Skip weight, `[H]` or `[H, P]`.
+    public let d: Tensor<Scalar>?
+    /// Gate, `[B, L, H, P]`.
+    public let z: Tensor<Scalar>?
+    /// Step bias, `[H]`.
+    public let dtBias: Tensor<Scalar>?
+    /// State before the first token, `[B, H, P, N]`.
+    public let initialState: Tensor<Scalar>?
+    /// Which head of x, B and C each SSM head reads.
+    public let headMap: HeadMap
+    /// Whether the biased step passes through softplus.
+    public let dtSoftplus: Bool
+    /// What the step is clamped to, after the softplus.
+    public let dtLimit: ClosedRange<Double>
+
+    /// Batch size, B.
+    public var batch: Int { x.shape[0] }
+    /// Sequence length, L.
+    public var length: Int { x.shape[1] }
+    /// SSM heads, H.
+    public var heads: Int { dt.shape[2] }
+    /// Head dimension, P.
+    public var headDim: Int { x.shape[3] }
+    /// State dimension, N.
+    public var stateDim: Int { b.shape[3] }
+
+    /// Checks that the operands fit together.
+    ///
+    /// L and B may be zero; every other dimension is at least one.
+    ///
+    /// - Parameters:
+    ///   - headMap: the grouped map of the operands' own head counts when nil.
+    ///   - dtSoftplus: whether Δ = softplus(dt + bias) or dt + bias itself.
+    ///   - dtLimit: bounds of Δ, both at least zero.
+    /// - Throws: `InputError` naming the tensor (`x`, `dt`, `A`, `B`, `C`, `D`, `z`, `dt_bias`, `initial_states`): `.shape`
+    ///   when it does not fit, `.value` when some A > 0 or the limits are negative, `.notFinite` for A, dt and dt_bias
+    ///   (clamping would hide a NaN there; in the other operands it shows in y).
+    public init(
+        x: Tensor<Scalar>, dt: Tensor<Scalar>, a: Tensor<Scalar>, b: Tensor<Scalar>, c: Tensor<Scalar>,
+        d: Tensor<Scalar>? = nil, z: Tensor<Scalar>? = nil, dtBias: Tensor<Scalar>? = nil,
+        initialState: Tensor<Scalar>? = nil, headMap: HeadMap? = nil, dtSoftplus: Bool = true,
+        dtLimit: ClosedRange<Double> = 0...(.infinity)
+    ) throws(InputError) {
+        // x gives B, L and P; dt gives H; B gives N; every other axis is then known.
+        try require(x.shape, as: "x", axes: ["B", "L", "Hx", "P"], is: [nil, nil, nil, nil])
+        let (batch, length, headDim) = (x.shape[0], x.shape[1], x.shape[3])
+        try require(dt.shape, as: "dt", axes: ["B", "L", "H"], is: [batch, length, nil])
+        let heads = dt.shape[2]
+        try require(a.shape, as: "A", axes: ["H"], is: [heads])
+        try require(b.shape, as: "B", axes: ["B", "L", "G", "N"], is: [batch, length, nil, nil])
+        let stateDim = b.shape[3]
+        try require(c.shape, as: "C", axes: ["B", "L", "G", "N"], is: [batch, length, nil, stateDim])
+        if let d {
+            if d.shape.count == 1 {
+                try require(d.shape, as: "D", axes: ["H"], is: [heads])
+            } else {
+                try require(d.shape, as: "D", axes: ["H", "P"], is: [heads, headDim])
+            }
+        }
+        if let z { try require(z.shape, as: "z", axes: ["B", "L", "H", "P"], is: [batch, length, heads, headDim]) }
+        if let dtBias { try require(dtBias.shape, as: "dt_bias", axes: ["H"], is: [heads]) }
+        if let initialState {
+            try require(
+                initialState.shape, as: "initial_states", axes: ["B", "H", "P", "N"],
+                is: [batch, heads, headDim, stateDim])
+        }
+
+        let map: HeadMap
+        if let headMap {
+            try headMap.check(heads: heads, x: x.shape[2], b: b.shape[2], c: c.shape[2])
+            map = headMap
+        } else {
+            map = try HeadMap.grouped(heads: heads, x: x.shape[2], b: b.shape[2], c: c.shape[2])
+        }
+
+        try requireFinite(dt, as: "dt")
+        try requireFinite(a, as: "A")
+        if let dtBias { try requireFinite(dtBias, as: "dt_bias") }
+        if let head = a.elements.firstIndex(where: { $0 > 0 }) {
+            throw InputError(
+                .value, in: "A", expected: "numbers <= 0", found: "\(a.elements[head]) at head \(head)",
+                remedy: "A is the decay rate itself, A = -exp(A_log).")
+        }
+        guard dtLimit.lowerBound >= 0 else {
+            throw InputError(
+                .value, in: "dt_limit", expected: "a lower bound >= 0", found: "\(dtLimit.lowerBound)",
+                remedy: "A negative step would make the state grow.")
+        }
+
+        self.x = x
+        self.dt = dt
+        self.a = a
+        self.b = b
+        self.c = c
+        self.d = d
+        self.z = z
+        self.dtBias = dtBias
+        self.initialState = initialState
+        self.headMap = map
+        self.dtSoftplus = dtSoftplus
+        self.dtLimit = dtLimit
+    }
+
+    /// The same operands in another number format: exact when widening, rounded to nearest when narrowing.
+    ///
+    /// - Throws: `InputError` when a number of A, dt or dt_bias overflows the narrower format.
+    public func converted<Other: RealNumber>(to type: Other.Type = Other.self) throws(InputError) -> SSDInputs<Other> {
+        try SSDInputs<Other>(
+            x: x.converted(), dt: dt.converted(), a: a.converted(), b: b.converted(), c: c.converted(),
+            d: d?.converted(), z: z?.converted(), dtBias: dtBias?.converted(), initialState: initialState?.converted(),
+            headMap: headMap, dtSoftplus: dtSoftplus, dtLimit: dtLimit)
+    }
+}
+
+extension HeadMap {
+    fileprivate func check(heads: Int, x: Int, b: Int, c: Int) throws(InputError) {
+        guard self.heads == heads else {
+            throw InputError(
+                .shape, in: "head map", expected: "\(heads) entries, one a head of dt", found: "\(self.heads)")
+        }
+        for (name, list, count) in [("x", self.x, x), ("B", self.b, b), ("C", self.c, c)] {
+            if let outside = list.first(where: { $0 >= count }) {
+                throw InputError(
+                    .shape, in: "head map of \(name)", expected: "heads below \(count)", found: "\(outside)")
+            }
+        }
+    }
+}
+
+/// Checks a shape axis by axis; nil is an axis that this tensor defines. B and L alone may be zero.
+private func require(
+    _ shape: [Int], as name: String, axes: [String], is lengths: [Int?]
+) throws(InputError) {
+    let fits =
+        shape.count == axes.count
+        && zip(shape, zip(axes, lengths)).allSatisfy { found, axis in
+            axis.1.map { $0 == found } ?? (found > 0 || axis.0 == "B" || axis.0 == "L")
+        }
+    guard fits else {
+        let expected = zip(axes, lengths).map { axis, length in length.map { "\(axis) = \($0)" } ?? axis }
+        throw InputError(
+            .shape, in: name, expected: "[\(expected.joined(separator: ", "))]", found: "\(shape)")
+    }
+}
+
+private func requireFinite<Scalar: RealNumber>(_ tensor: Tensor<Scalar>, as name: String) throws(InputError) {
+    guard let flat = tensor.elements.firstIndex(where: { !$0.isFinite }) else { return }
+    var index: [Int] = []
+    var rest = flat
+    for length in tensor.shape.reversed() {
+        index.insert(rest % length, at: 0)
+        rest /= length
+    }
+    throw InputError(.notFinite, in: "\(name)\(index)", expected: "a finite number", found: "\(tensor.elements[flat])")
+}

@@ -1,0 +1,109 @@
+//  The quadratic form: attention with a mask that decays.
+//
+//      M_ts = exp(seg(t, s)) (C_t · B_s)  for s <= t, else 0          seg(t, s) = sum of ln a_k over k = s+1 ... t
+//
+//      1. attention          Y_t  = sum over s <= t of M_ts x̄_s
+//      2. entering state     Y_t += exp(seg(t, 0)) S_0 C_t
+//      3. leaving state      S_L  = exp(seg(L, 0)) S_0 + sum over s of exp(seg(L, s)) x̄_s B_sᵀ
+//
+//  Every seg(t, s) is summed over its own segment and starts anew at s, so that its error is relative to itself; a
+//  difference of two running sums would carry the error of the longer one. The mask is never evaluated above the
+//  diagonal, where exp of a positive sum would overflow.
+//
+//  Source: Mamba-2 (arXiv 2405.21060) section 3.2, structured masked attention; state-spaces/mamba, ssd_minimal.py,
+//  `segsum`.
+
+import DualityCore
+
+extension HeadSequence {
+    /// The quadratic form. O(L² (P + N)) time; the matrix M is made and used a tile at a time, so O(L) memory.
+    func quadratic() -> HeadResult<Scalar> {
+        var result = HeadResult(y: [Scalar](repeating: .zero, count: length * headDim), state: initialState)
+        addAttention(over: 0..<length, to: &result.y)
+        addReadout(of: result.state, over: 0..<length, to: &result.y)
+        advance(&result.state, over: 0..<length)
+        return result
+    }
+
+    /// Step 1 among the tokens of `range` alone: `y[t] += sum over s in range, s <= t, of M_ts x̄_s`.
+    func addAttention(over range: Range<Int>, to y: inout [Scalar]) {
+        let width = 64
+        var queries = [Scalar](repeating: .zero, count: stateDim * width)  // C of the tile, transposed, [N, t]
+        var weights = [Scalar](repeating: .zero, count: width * width)  // M of the tile, transposed, [s, t]
+        var segment = [Scalar](repeating: .zero, count: range.count)  // seg(t, s) by s, for the last t seen
+
+        for tFirst in stride(from: range.lowerBound, to: range.upperBound, by: width) {
+            let ts = tFirst..<min(tFirst + width, range.upperBound)
+            for t in ts {
+                for n in 0..<stateDim { queries[n * width + t - tFirst] = c[t * stateDim + n] }
+            }
+            for sFirst in stride(from: range.lowerBound, through: tFirst, by: width) {
+                let ss = sFirst..<min(sFirst + width, range.upperBound)
+                // C_t · B_s
+                for i in weights.indices { weights[i] = .zero }
+                addProduct(
+                    b, .rows(from: sFirst, width: stateDim), queries, .rows(width: width),
+                    to: &weights, .rows(width: width), rows: ss.count, depth: stateDim, columns: ts.count)
+                // exp(seg(t, s)), from the diagonal down
+                for s in ss {
+                    var sum = segment[s - range.lowerBound]
+                    for t in max(s, tFirst)..<ts.upperBound {
+                        if t > s { sum += logDecay[t] }
+                        weights[(s - sFirst) * width + t - tFirst] *= .exp(sum)
+                    }
+                    segment[s - range.lowerBound] = sum
+                }
+                // M x̄; on the diagonal each row has its own length
+                let mask = MatrixLayout.rows(width: width).transposed
+                if sFirst < tFirst {
+                    addProduct(
+                        weights, mask, x, .rows(from: sFirst, width: headDim),
+                        to: &y, .rows(from: tFirst, width: headDim), rows: ts.count, depth: ss.count, columns: headDim)
+                } else {
+                    for t in ts {
+                        var row = mask
+                        row.start = t - tFirst
+                        addProduct(
+                            weights, row, x, .rows(from: sFirst, width: headDim), to: &y,
+                            .rows(from: t, width: headDim),
+                            rows: 1, depth: t - tFirst + 1, columns: headDim)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Step 2 over the tokens of `range`: `y[t] += exp(seg) S C_t`, S the state before the first of them.
+    func addReadout(of state: [Scalar], over range: Range<Int>, to y: inout [Scalar]) {
+        var columns = [Scalar](repeating: .zero, count: stateDim * headDim)  // S transposed, [N, P]
+        for p in 0..<headDim {
+            for n in 0..<stateDim { columns[n * headDim + p] = state[p * stateDim + n] }
+        }
+        var decayed = Array(c[range.lowerBound * stateDim..<range.upperBound * stateDim])  // exp(seg) C_t
+        var sum = Scalar.zero
+        for (i, t) in range.enumerated() {
+            sum += logDecay[t]
+            let decay = Scalar.exp(sum)
+            for n in 0..<stateDim { decayed[i * stateDim + n] *= decay }
+        }
+        addProduct(
+            decayed, .rows(width: stateDim), columns, .rows(width: headDim),
+            to: &y, .rows(from: range.lowerBound, width: headDim), rows: range.count, depth: stateDim, columns: headDim)
+    }
+
+    /// Step 3 over the tokens of `range`: the state before the first of them becomes the state after the last.
+    func advance(_ state: inout [Scalar], over range: Range<Int>) {
+        var decayed = Array(x[range.lowerBound * headDim..<range.upperBound * headDim])  // exp(seg) x̄_s
+        var sum = Scalar.zero  // from s + 1 to the end, growing backwards
+        for (i, s) in range.enumerated().reversed() {
+            let decay = Scalar.exp(sum)
+            for p in 0..<headDim { decayed[i * headDim + p] *= decay }
+            sum += logDecay[s]
+        }
+        let decay = Scalar.exp(sum)
+        for i in state.indices { state[i] *= decay }
+        addProduct(
+            decayed, .rows(width: headDim).transposed, b, .rows(from: range.lowerBound, width: stateDim),
+            to: &state, .rows(width: stateDim), rows: headDim, depth: range.count, columns: stateDim)
+    }
+}
