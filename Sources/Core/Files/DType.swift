@@ -1,0 +1,60 @@
+//  The number formats of the safetensors format, under the names its headers use.
+//
+//  Source: huggingface/safetensors, safetensors/src/tensor.rs (Dtype).
+
+/// A number format of a stored tensor. The cases are in the format's own order: writers sort by it, widest first.
+public enum DType: String, Sendable, CaseIterable, Codable {
+    case bool = "BOOL"
+    /// Two values a byte: 1 sign, 2 exponent and 1 mantissa bit.
+    case f4 = "F4"
+    case f6e2m3 = "F6_E2M3"
+    case f6e3m2 = "F6_E3M2"
+    case u8 = "U8"
+    case i8 = "I8"
+    case f8e5m2 = "F8_E5M2"
+    /// No infinities; one NaN per sign.
+    case f8e4m3 = "F8_E4M3"
+    /// A power of two without sign, 2^(byte - 127); 255 is NaN.
+    case f8e8m0 = "F8_E8M0"
+    /// As E4M3 with bias 8; no infinities, no negative zero: its place is the only NaN.
+    case f8e4m3fnuz = "F8_E4M3FNUZ"
+    case f8e5m2fnuz = "F8_E5M2FNUZ"
+    case i16 = "I16"
+    case u16 = "U16"
+    case f16 = "F16"
+    case bf16 = "BF16"
+    case i32 = "I32"
+    case u32 = "U32"
+    case f32 = "F32"
+    /// A complex number of two float32.
+    case c64 = "C64"
+    case f64 = "F64"
+    case i64 = "I64"
+    case u64 = "U64"
+
+    /// Bits of one element.
+    public var bits: Int {
+        switch self {
+        case .f4: 4
+        case .f6e2m3, .f6e3m2: 6
+        case .bool, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz: 8
+        case .i16, .u16, .f16, .bf16: 16
+        case .i32, .u32, .f32: 32
+        case .c64, .f64, .i64, .u64: 64
+        }
+    }
+
+    /// Whether the elements are integers (or truth values).
+    public var isInteger: Bool {
+        switch self {
+        case .bool, .u8, .i8, .u16, .i16, .u32, .i32, .u64, .i64: true
+        default: false
+        }
+    }
+
+    /// The bytes that `count` elements take; nil when they do not fill whole bytes or the number does not fit an `Int`.
+    public func byteCount(of count: Int) -> Int? {
+        let (total, overflow) = count.multipliedReportingOverflow(by: bits)
+        return overflow || total % 8 != 0 ? nil : total / 8
+    }
+}

@@ -1,0 +1,70 @@
+//  JSON text from a value: compact for files, indented for people. Members keep their order; what need not be escaped is not.
+
+extension JSON {
+    /// The value as JSON text.
+    ///
+    /// - Parameter indented: two spaces a level and a line a member; arrays of plain numbers stay on one line.
+    public func serialized(indented: Bool = false) -> String {
+        var text = ""
+        write(to: &text, indent: indented ? 0 : nil)
+        return text
+    }
+
+    private func write(to text: inout String, indent: Int?) {
+        switch self {
+        case .null: text += "null"
+        case .bool(let value): text += value ? "true" : "false"
+        case .number(let literal): text += literal
+        case .string(let value): Self.writeQuoted(value, to: &text)
+        case .array(let values):
+            let isFlat = values.allSatisfy { if case .number = $0 { true } else { false } }
+            Self.writeList(
+                values, brackets: ("[", "]"), to: &text, indent: isFlat ? nil : indent, isFlat && indent != nil
+            ) {
+                $0.write(to: &$1, indent: $2)
+            }
+        case .object(let object):
+            Self.writeList(object.members, brackets: ("{", "}"), to: &text, indent: indent, false) {
+                member, text, indent in
+                Self.writeQuoted(member.name, to: &text)
+                text += indent == nil ? ":" : ": "
+                member.value.write(to: &text, indent: indent)
+            }
+        }
+    }
+
+    private static func writeList<Item>(
+        _ items: [Item], brackets: (String, String), to text: inout String, indent: Int?, _ spaced: Bool,
+        item: (Item, inout String, Int?) -> Void
+    ) {
+        let inner = indent.map { $0 + 2 }
+        text += brackets.0
+        for (i, element) in items.enumerated() {
+            if i > 0 { text += spaced ? ", " : "," }
+            if let inner { text += "\n" + String(repeating: " ", count: inner) }
+            item(element, &text, inner)
+        }
+        if let indent, !items.isEmpty { text += "\n" + String(repeating: " ", count: indent) }
+        text += brackets.1
+    }
+
+    private static func writeQuoted(_ value: String, to text: inout String) {
+        text += "\""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\"": text += "\\\""
+            case "\\": text += "\\\\"
+            case "\n": text += "\\n"
+            case "\r": text += "\\r"
+            case "\t": text += "\\t"
+            case "\u{8}": text += "\\b"
+            case "\u{c}": text += "\\f"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        text += "\""
+    }
+}
