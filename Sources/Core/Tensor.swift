@@ -6,7 +6,7 @@
 /// A dense array of `shape.count` axes, the last axis contiguous.
 public struct Tensor<Element> {
     /// The length of each axis, outermost first; empty for a single number.
-    public let shape: [Int]
+    public internal(set) var shape: [Int]
     /// All elements in row-major order.
     public var elements: [Element]
 
@@ -26,15 +26,13 @@ public struct Tensor<Element> {
     /// A tensor filled with one value.
     @inlinable
     public init(repeating value: Element, shape: [Int]) {
-        self.shape = shape
-        self.elements = [Element](repeating: value, count: shape.reduce(1, *))
+        self.init(uncheckedShape: shape, elements: [Element](repeating: value, count: shape.reduce(1, *)))
     }
 
     /// A one-axis tensor.
     @inlinable
     public init(_ elements: [Element]) {
-        self.shape = [elements.count]
-        self.elements = elements
+        self.init(uncheckedShape: [elements.count], elements: elements)
     }
 
     @inlinable public var count: Int { elements.count }
@@ -64,6 +62,40 @@ public struct Tensor<Element> {
         try Tensor(shape: shape, elements: elements)
     }
 
+    /// - Throws: `InputError` (`.shape`) naming the tensor when its shape is another.
+    public func requireShape(_ expected: [Int], _ name: String) throws(InputError) {
+        guard shape == expected else {
+            throw InputError(.shape, in: name, expected: "\(expected)", found: "\(shape)")
+        }
+    }
+
+    /// Appends, to a matrix, the columns `columns` of every row of another matrix.
+    public mutating func appendRows(columns: Range<Int>, of source: Tensor) {
+        precondition(shape.count == 2 && source.shape.count == 2 && columns.count == shape[1], "rows of equal width")
+        let width = source.shape[1]
+        for row in 0..<source.shape[0] {
+            elements.append(
+                contentsOf: source.elements[row * width + columns.lowerBound..<row * width + columns.upperBound])
+        }
+        shape[0] += source.shape[0]
+    }
+
+    /// The columns `columns` of every row of a matrix.
+    public func columns(_ columns: Range<Int>) -> Tensor {
+        var part = Tensor(uncheckedShape: [0, columns.count], elements: [])
+        part.elements.reserveCapacity(shape[0] * columns.count)
+        part.appendRows(columns: columns, of: self)
+        return part
+    }
+
+    /// The rows `rows` of a matrix.
+    public func rows(_ rows: Range<Int>) -> Tensor {
+        let width = shape[1]
+        return Tensor(
+            uncheckedShape: [rows.count, width],
+            elements: Array(elements[rows.lowerBound * width..<rows.upperBound * width]))
+    }
+
     @inlinable
     public func map<Other>(_ transform: (Element) throws -> Other) rethrows -> Tensor<Other> {
         Tensor<Other>(uncheckedShape: shape, elements: try elements.map(transform))
@@ -86,5 +118,15 @@ extension Tensor where Element: RealNumber {
     public func converted<Other: RealNumber>(to type: Other.Type = Other.self) -> Tensor<Other> {
         if let same = self as? Tensor<Other> { return same }
         return map { Other($0.double) }
+    }
+}
+
+extension Tensor where Element: RealNumber {
+    /// - Throws: `InputError` (`.notFinite`) naming the tensor and the index of its first NaN or infinity.
+    @inlinable
+    public func requireFinite(_ name: String) throws(InputError) {
+        guard let first = elements.firstIndex(where: { !$0.isFinite }) else { return }
+        throw InputError(
+            .notFinite, in: name, expected: "finite numbers", found: "\(elements[first]) at index \(first) of \(count)")
     }
 }

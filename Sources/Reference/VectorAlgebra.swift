@@ -9,8 +9,14 @@ import DualityCore
 /// sum over i of `a[i] b[i]`, i in 0 ..< count.
 @inline(__always)
 func dot<Scalar: RealNumber>(_ a: UnsafePointer<Scalar>, _ b: UnsafePointer<Scalar>, _ count: Int) -> Scalar {
-    var s0 = Scalar.zero, s1 = Scalar.zero, s2 = Scalar.zero, s3 = Scalar.zero
-    var s4 = Scalar.zero, s5 = Scalar.zero, s6 = Scalar.zero, s7 = Scalar.zero
+    var s0 = Scalar.zero
+    var s1 = Scalar.zero
+    var s2 = Scalar.zero
+    var s3 = Scalar.zero
+    var s4 = Scalar.zero
+    var s5 = Scalar.zero
+    var s6 = Scalar.zero
+    var s7 = Scalar.zero
     var i = 0
     while i + 8 <= count {
         s0 += a[i] * b[i]
@@ -37,4 +43,31 @@ func addScaled<Scalar: RealNumber>(
     _ factor: Scalar, _ x: UnsafePointer<Scalar>, to y: UnsafeMutablePointer<Scalar>, _ count: Int
 ) {
     for i in 0..<count { y[i] += factor * x[i] }
+}
+
+/// Lends the elements of two tensors to a loop.
+@inline(__always)
+func withRows<Scalar, Result>(
+    _ a: Tensor<Scalar>, _ b: Tensor<Scalar>,
+    _ body: (UnsafePointer<Scalar>, UnsafePointer<Scalar>) throws -> Result
+) rethrows -> Result {
+    try withRows(of: a) { a in try withRows(of: b) { b in try body(a, b) } }
+}
+
+/// Lends the elements of a tensor to a loop; an empty tensor lends a pointer that must not be read.
+@inline(__always)
+func withRows<Scalar, Result>(
+    of tensor: Tensor<Scalar>, _ body: (UnsafePointer<Scalar>) throws -> Result
+) rethrows -> Result {
+    try tensor.elements.withUnsafeBufferPointer { try body($0.baseAddress ?? UnsafePointer(bitPattern: 64)!) }
+}
+
+/// Lends the elements of a tensor to a loop that writes them.
+@inline(__always)
+func withRows<Scalar, Result>(
+    of tensor: inout Tensor<Scalar>, _ body: (UnsafeMutablePointer<Scalar>) throws -> Result
+) rethrows -> Result {
+    try tensor.elements.withUnsafeMutableBufferPointer {
+        try body($0.baseAddress ?? UnsafeMutablePointer(bitPattern: 64)!)
+    }
 }

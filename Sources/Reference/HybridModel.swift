@@ -1,0 +1,149 @@
+//  The whole model: tokens and a cache in, logits out.
+//
+//      h = embedding[ids]
+//      h = layer_i(h)                         for every layer
+//      logits = W_head rms(h; norm)           W_head is the embedding itself in tied models
+//
+//  There is one primitive, *extend the cache by k tokens*, k >= 1. Reading a prompt is k = n on an empty cache, decoding is k = 1,
+//  and everything between (a prompt in pieces, a shared prefix) is the same call.
+//
+//  Source: HybridQwen3ForCausalLM of awslabs/hybrid-model-factory, modeling_hybrid_qwen3.py.
+
+import DualityCore
+
+/// A hybrid Attention + Mamba-2 language model in one number format.
+public struct HybridModel<Scalar: RealNumber>: Sendable {
+    public let configuration: HybridConfiguration
+    /// `[V, Dm]`.
+    public let embedding: Tensor<Scalar>
+    public private(set) var layers: [DecoderLayer<Scalar>]
+    public let norm: RMSNorm<Scalar>
+    public let head: Linear<Scalar>
+    public let rope: RotaryEmbedding<Scalar>
+    /// Extending a cache beyond this many tokens is refused; the configuration's context unless changed. Nil lifts it.
+    public var contextLimit: Int?
+
+    /// Which rows of logits a caller wants: the head is the widest product of the model, and prefill needs one row.
+    public enum LogitRows: Sendable {
+        case all, last, none
+    }
+
+    /// Something seen on the way through the model.
+    public enum Observation: Sendable {
+        case layer(Int, LayerObservation<Scalar>)
+        /// The output of the last norm, `[L, Dm]`.
+        case finalNorm(Tensor<Scalar>)
+    }
+
+    public init(
+        configuration: HybridConfiguration, embedding: Tensor<Scalar>, layers: [DecoderLayer<Scalar>],
+        norm: RMSNorm<Scalar>, head: Linear<Scalar>
+    ) throws(InputError) {
+        self.configuration = configuration
+        self.embedding = embedding
+        self.layers = layers
+        self.norm = norm
+        self.head = head
+        self.rope = try RotaryEmbedding(
+            headDim: configuration.headDim, parameters: configuration.rope, maxPositions: configuration.maxPositions)
+        self.contextLimit = configuration.maxPositions
+    }
+
+    /// How the Mamba-2 layers evaluate SSD. Every form gives the same logits up to rounding.
+    public mutating func useForm(_ form: SSDForm) {
+        for i in layers.indices {
+            guard case .mamba2(var mixer) = layers[i].mixer else { continue }
+            mixer.form = form
+            layers[i].mixer = .mamba2(mixer)
+        }
+    }
+
+    /// The cache of an empty sequence.
+    public func makeCache() -> HybridCache<Scalar> {
+        HybridCache(configuration)
+    }
+
+    /// Reads `tokens` after those that `cache` already holds.
+    ///
+    /// - Parameters:
+    ///   - tokens: token ids, at least one.
+    ///   - cache: the memory of the sequence so far; advanced by the tokens. Untouched when an error is thrown.
+    ///   - rows: which rows of logits to compute.
+    ///   - observe: is shown hidden states on the way.
+    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`; row t scores the token after `tokens[t]`.
+    /// - Throws: `InputError` for no tokens, an id out of range, more tokens than the context holds, or a cache of
+    ///   another model.
+    /// - Complexity: O(k (parameters + T H D)) for T tokens in the cache afterwards.
+    @specialized(where Scalar == Float)
+    @specialized(where Scalar == Double)
+    public func extend(
+        _ cache: inout HybridCache<Scalar>, by tokens: [Int], logits rows: LogitRows = .all,
+        observe: ((Observation) -> Void)? = nil
+    ) throws -> Tensor<Scalar> {
+        try check(tokens, cache)
+        let first = cache.tokenCount
+        let rotation = rope.table(positions: first..<first + tokens.count)
+
+        var h = embed(tokens)
+        for (i, layer) in layers.enumerated() {
+            try layer.extend(&h, rotation: rotation, cache: &cache.layers[i]) { observe?(.layer(i, $0)) }
+            observe?(.layer(i, .output(h)))
+        }
+        cache.tokenCount += tokens.count
+
+        switch rows {
+        case .all: break
+        case .last: h = h.rows(tokens.count - 1..<tokens.count)
+        case .none: h = h.rows(0..<0)
+        }
+        let normalized = norm(h)
+        observe?(.finalNorm(normalized))
+        return head(normalized)
+    }
+
+    private func embed(_ tokens: [Int]) -> Tensor<Scalar> {
+        let width = configuration.hiddenSize
+        var h = Tensor<Scalar>(repeating: 0, shape: [0, width])
+        for token in tokens { h.appendRows(columns: 0..<width, of: embedding.rows(token..<token + 1)) }
+        return h
+    }
+
+    private func check(_ tokens: [Int], _ cache: HybridCache<Scalar>) throws(InputError) {
+        guard !tokens.isEmpty else {
+            throw InputError(
+                .value, in: "tokens", expected: "at least one token", found: "none",
+                remedy: "An empty prompt has no next token; give some text.")
+        }
+        let vocabulary = embedding.shape[0]
+        if let position = tokens.firstIndex(where: { $0 < 0 || $0 >= vocabulary }) {
+            throw InputError(
+                .value, in: "token id at position \(position)", expected: "0 to \(vocabulary - 1)",
+                found: "\(tokens[position])", remedy: "Was it made with another model's tokenizer?")
+        }
+        if let contextLimit, cache.tokenCount + tokens.count > contextLimit {
+            throw InputError(
+                .value, in: "context", expected: "at most \(contextLimit) tokens",
+                found: "\(cache.tokenCount + tokens.count)", remedy: "Shorten the prompt.")
+        }
+        guard cache.fits(configuration) else {
+            throw InputError(
+                .value, in: "cache", expected: "one made by this model", found: "one of another shape",
+                remedy: "Start from the model's makeCache().")
+        }
+    }
+}
+
+extension HybridModel {
+    /// What SSD is applied to in every Mamba-2 layer when an empty cache reads `tokens`: real operands for checking forms.
+    ///
+    /// - Returns: layer indices in order, with operands of batch 1.
+    /// - Throws: as `extend`.
+    public func scanInputs(reading tokens: [Int]) throws -> [(layer: Int, inputs: SSDInputs<Scalar>)] {
+        var seen: [(layer: Int, inputs: SSDInputs<Scalar>)] = []
+        var cache = makeCache()
+        _ = try extend(&cache, by: tokens, logits: .none) { observation in
+            if case .layer(let i, .scanInputs(let inputs)) = observation { seen.append((i, inputs)) }
+        }
+        return seen
+    }
+}
