@@ -1,0 +1,50 @@
+# Duality: two commands do everything on a fresh machine.
+#
+#   make demo     build; show the forms of SSD agreeing on real tensors; let the embedded model speak
+#   make test     run every test (and the format check)
+#
+#   make format   format the sources            make clean   remove what was built
+
+SWIFT ?= swift
+# Tests are built with testability on; a folder of their own spares both builds from undoing each other's work.
+TEST_BUILD := .build-test
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build lint format clean toolchain
+
+help:
+	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
+
+# need(command, package): what a target uses and a machine may lack comes from apt, and the target says so.
+need = command -v $(1) >/dev/null 2>&1 || { echo "installing $(2) (for $(1))"; \
+	apt-get install -y -qq $(2) >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $(2) >/dev/null; }; }
+
+toolchain:
+	@$(call need,git,git)
+	@$(call need,gzip,gzip)
+	@$(call need,ld,binutils libc6-dev libstdc++-12-dev)
+	@command -v $(SWIFT) >/dev/null 2>&1 || { \
+		echo "Swift 6.1 or newer is needed and not found: see https://www.swift.org/install, then run make again."; exit 1; }
+
+build: toolchain
+	@echo "building (release)"
+	@$(SWIFT) build -c release --product duality
+
+demo: build
+	@.build/release/duality check
+	@echo
+	@.build/release/duality generate --max-tokens 120 --seed 7 "Once upon a time there was a little fox named Pip."
+	@echo
+	@echo 'Try next:  .build/release/duality chat      (or: .build/release/duality --help)'
+
+test: toolchain lint
+	$(SWIFT) test -c release --scratch-path $(TEST_BUILD)
+
+lint: toolchain
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+
+format: toolchain
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+
+clean:
+	rm -rf .build $(TEST_BUILD) site
