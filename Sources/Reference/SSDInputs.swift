@@ -176,7 +176,8 @@ private func require(
     }
 }
 
-private func requireFinite<Scalar: RealNumber>(_ tensor: Tensor<Scalar>, as name: String) throws(InputError) {
+/// Throws `.notFinite` with the index of the first NaN or infinity.
+func requireFinite<Scalar: RealNumber>(_ tensor: Tensor<Scalar>, as name: String) throws(InputError) {
     guard let flat = tensor.elements.firstIndex(where: { !$0.isFinite }) else { return }
     var index: [Int] = []
     var rest = flat

@@ -1,0 +1,94 @@
+//  `duality ssd`: the operator alone, on operands from a file.
+
+import ArgumentParser
+import DualityCore
+import DualityReference
+import Foundation
+
+struct SSDCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ssd",
+        abstract: "Run the SSD operator on operands from a file.",
+        discussion: """
+            Computes  S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ,  y_t = (S_t C_t + D x_t) silu(z_t)  in the form and the
+            precision asked for. All forms give the same result up to rounding.
+
+            CASE.safetensors holds, in any number format:
+              x               [batch, length, heads of x, head dim]   heads of x, B, C each divide those of dt
+              dt              [batch, length, heads]                  raw step
+              A               [heads]                                 decay rate, <= 0
+              B, C            [batch, length, groups, state dim]
+              D               [heads] or [heads, head dim]            optional
+              z               [batch, length, heads, head dim]        optional
+              dt_bias         [heads]                                 optional
+              initial_states  [batch, heads, head dim, state dim]     optional
+            The result has y [batch, length, heads, head dim] and final_states [batch, heads, head dim, state dim].
+            """)
+
+    enum Form: String, CaseIterable, ExpressibleByArgument {
+        case recurrent
+        case chunked
+        case quadratic
+    }
+
+    @Option(name: .customLong("in"), help: ArgumentHelp("The operands.", valueName: "case.safetensors"))
+    var input: String
+
+    @Option(help: "How to compute it.")
+    var form: Form = .recurrent
+
+    @Option(help: "What to compute in. Operands are widened or rounded to it.")
+    var precision: Precision = .f64
+
+    @Option(help: ArgumentHelp("Tokens in a chunk, for the chunked form.", valueName: "Q"))
+    var chunk = 256
+
+    @Flag(name: .customLong("no-dt-softplus"), help: "Take dt + dt_bias for the step as it is.")
+    var noSoftplus = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Clamp the step, after the softplus; HI may be inf. (default: 0,inf)", valueName: "LO,HI"))
+    var dtLimit: String?
+
+    @Option(
+        name: .customLong("out"), help: ArgumentHelp("Where to write y and final_states.", valueName: "f.safetensors"))
+    var output: String
+
+    func run() throws {
+        switch precision {
+        case .f64: try run(in: Double.self)
+        case .f32: try run(in: Float.self)
+        }
+    }
+
+    private func run<Scalar: RealNumber>(in type: Scalar.Type) throws {
+        let inputs = try SSDInputs<Scalar>(
+            readingFrom: SafetensorsFile(path: input), dtSoftplus: !noSoftplus, dtLimit: limits())
+        let form: SSDForm =
+            switch self.form {
+            case .recurrent: .recurrent
+            case .chunked: .chunked(size: chunk)
+            case .quadratic: .quadratic
+            }
+        let outputs = try form.evaluate(inputs)
+        var file = SafetensorsWriter()
+        try file.add("y", outputs.y)
+        try file.add("final_states", outputs.finalState)
+        try file.write(to: output)
+        print("\(output): y \(outputs.y.shape), final_states \(outputs.finalState.shape), \(Scalar.name)")
+    }
+
+    /// `LO,HI` as a range.
+    private func limits() throws -> ClosedRange<Double> {
+        guard let dtLimit else { return 0...(.infinity) }
+        let parts = dtLimit.split(separator: ",", omittingEmptySubsequences: false).map {
+            Double($0.trimmingCharacters(in: .whitespaces))
+        }
+        guard parts.count == 2, let lower = parts[0], let upper = parts[1], lower <= upper else {
+            throw InputError(
+                .value, in: "--dt-limit", expected: "two numbers LO,HI with LO <= HI", found: "\"\(dtLimit)\"")
+        }
+        return lower...upper
+    }
+}
