@@ -10,19 +10,24 @@ struct SSDCommand: ParsableCommand {
         commandName: "ssd",
         abstract: "Run the SSD operator on operands from a file.",
         discussion: """
-            Computes  S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ,  y_t = (S_t C_t + D x_t) silu(z_t)  in the form and the
-            precision asked for. All forms give the same result up to rounding.
+            Computes, in the form and the precision asked for,
+              S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ      y_t = (S_t C_t + D x_t) silu(z_t)
+            All forms give the same result up to rounding.
 
-            CASE.safetensors holds, in any number format:
-              x               [batch, length, heads of x, head dim]   heads of x, B, C each divide those of dt
-              dt              [batch, length, heads]                  raw step
-              A               [heads]                                 decay rate, <= 0
+            The file of operands holds, in any number format:
+              x               [batch, length, heads of x, head dim]
+              dt              [batch, length, heads]     the raw step
+              A               [heads]                    decay rate, <= 0
               B, C            [batch, length, groups, state dim]
-              D               [heads] or [heads, head dim]            optional
-              z               [batch, length, heads, head dim]        optional
-              dt_bias         [heads]                                 optional
-              initial_states  [batch, heads, head dim, state dim]     optional
-            The result has y [batch, length, heads, head dim] and final_states [batch, heads, head dim, state dim].
+            and if wanted
+              D               [heads] or [heads, head dim]
+              z               [batch, length, heads, head dim]
+              dt_bias         [heads]
+              initial_states  [batch, heads, head dim, state dim]
+            The heads of x, B and C each divide those of dt and are read in equal groups.
+
+            The result holds y [batch, length, heads, head dim] and
+            final_states [batch, heads, head dim, state dim].
             """)
 
     enum Form: String, CaseIterable, ExpressibleByArgument {
