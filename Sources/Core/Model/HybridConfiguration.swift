@@ -56,6 +56,33 @@ public struct HybridConfiguration: Sendable, Equatable {
     /// Peculiarities of the file worth telling a person, a sentence each.
     public var warnings: [String] = []
 
+    /// A configuration made in code; `init(json:)` is the one that checks.
+    public init(
+        vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layers: [LayerKind], headCount: Int,
+        keyValueHeadCount: Int, headDim: Int, maxPositions: Int = 32768, normEpsilon: Double = 1e-6,
+        tiedEmbeddings: Bool = false, attentionBias: Bool = false, rope: RopeParameters = RopeParameters(),
+        mamba2: Mamba2Parameters = Mamba2Parameters(), dtype: String? = nil, beginToken: Int? = nil,
+        endTokens: [Int] = [], padToken: Int? = nil
+    ) {
+        self.vocabularySize = vocabularySize
+        self.hiddenSize = hiddenSize
+        self.intermediateSize = intermediateSize
+        self.layers = layers
+        self.headCount = headCount
+        self.keyValueHeadCount = keyValueHeadCount
+        self.headDim = headDim
+        self.maxPositions = maxPositions
+        self.normEpsilon = normEpsilon
+        self.tiedEmbeddings = tiedEmbeddings
+        self.attentionBias = attentionBias
+        self.rope = rope
+        self.mamba2 = mamba2
+        self.dtype = dtype
+        self.beginToken = beginToken
+        self.endTokens = endTokens
+        self.padToken = padToken
+    }
+
     /// Query heads that share one key/value head.
     public var headsPerKeyValueHead: Int { headCount / keyValueHeadCount }
     /// Width of q, C, z and y: H * P.

@@ -1,0 +1,128 @@
+//  Reading a JSON object field by field, so that a mistake is reported with the path of the key: `config.json: a.b[2]`.
+//
+//  An absent field and a null one are the same thing: both give nil.
+
+/// A JSON object together with where it stands.
+public struct JSONFields: Sendable {
+    public let object: JSON.Object
+    /// The file.
+    public let place: String
+    /// The keys that lead to this object, `mamba2_config.ssm_cfg`; empty at the top.
+    public let path: String
+
+    /// - Throws: `InputError` (`.json`) when the value is not an object.
+    public init(_ json: JSON, place: String, path: String = "") throws(InputError) {
+        guard let object = json.object else {
+            throw InputError(
+                .json, in: path.isEmpty ? place : "\(place): \(path)", expected: "an object", found: json.kindName)
+        }
+        self.object = object
+        self.place = place
+        self.path = path
+    }
+
+    /// The value of a key; nil when it is absent or null.
+    public subscript(key: String) -> JSON? {
+        guard let value = object[key], value != .null else { return nil }
+        return value
+    }
+
+    public func place(of key: String) -> String {
+        "\(place): \(path.isEmpty ? key : "\(path).\(key)")"
+    }
+
+    /// - Throws: `InputError`: `.json` for another type, `.value` for a number out of `range`.
+    public func int(_ key: String, in range: ClosedRange<Int> = .min ... .max) throws(InputError) -> Int? {
+        guard let value = self[key] else { return nil }
+        guard let int = value.int else {
+            throw InputError(.json, in: place(of: key), expected: "a whole number", found: value.kindName)
+        }
+        guard range.contains(int) else {
+            throw InputError(
+                .value, in: place(of: key), expected: "a whole number from \(range.lowerBound) to \(range.upperBound)",
+                found: "\(int)")
+        }
+        return int
+    }
+
+    /// - Parameters:
+    ///   - expected: what `isValid` asks for, as a noun.
+    /// - Throws: `InputError`: `.json` for another type, `.value` for a number that is not valid.
+    public func double(
+        _ key: String, expected: String = "a number", where isValid: (Double) -> Bool = { _ in true }
+    ) throws(InputError) -> Double? {
+        guard let value = self[key] else { return nil }
+        guard let double = value.double else {
+            throw InputError(.json, in: place(of: key), expected: "a number", found: value.kindName)
+        }
+        guard isValid(double) else {
+            throw InputError(.value, in: place(of: key), expected: expected, found: "\(double)")
+        }
+        return double
+    }
+
+    /// A finite number greater than zero.
+    public func positive(_ key: String) throws(InputError) -> Double? {
+        try double(key, expected: "a number greater than 0") { $0 > 0 && $0.isFinite }
+    }
+
+    public func bool(_ key: String) throws(InputError) -> Bool? {
+        guard let value = self[key] else { return nil }
+        guard let bool = value.bool else {
+            throw InputError(.json, in: place(of: key), expected: "true or false", found: value.kindName)
+        }
+        return bool
+    }
+
+    public func string(_ key: String) throws(InputError) -> String? {
+        guard let value = self[key] else { return nil }
+        guard let string = value.string else {
+            throw InputError(.json, in: place(of: key), expected: "a string", found: value.kindName)
+        }
+        return string
+    }
+
+    public func array(_ key: String) throws(InputError) -> [JSON]? {
+        guard let value = self[key] else { return nil }
+        guard let array = value.array else {
+            throw InputError(.json, in: place(of: key), expected: "an array", found: value.kindName)
+        }
+        return array
+    }
+
+    public func strings(_ key: String) throws(InputError) -> [String]? {
+        guard let values = try array(key) else { return nil }
+        var strings: [String] = []
+        for (i, value) in values.enumerated() {
+            guard let string = value.string else {
+                throw InputError(
+                    .json, in: "\(place(of: key))[\(i)]", expected: "a string", found: value.kindName)
+            }
+            strings.append(string)
+        }
+        return strings
+    }
+
+    /// One whole number, or a list of them: how token ids are written.
+    public func integers(_ key: String) throws(InputError) -> [Int]? {
+        guard let value = self[key] else { return nil }
+        var integers: [Int] = []
+        for (i, item) in (value.array ?? [value]).enumerated() {
+            guard let integer = item.int else {
+                let place = value.array == nil ? place(of: key) : "\(place(of: key))[\(i)]"
+                throw InputError(
+                    .json, in: place,
+                    expected: value.array == nil ? "a whole number or a list of them" : "a whole number",
+                    found: item.kindName)
+            }
+            integers.append(integer)
+        }
+        return integers
+    }
+
+    /// The object under a key.
+    public func fields(_ key: String) throws(InputError) -> JSONFields? {
+        guard let value = self[key] else { return nil }
+        return try JSONFields(value, place: place, path: path.isEmpty ? key : "\(path).\(key)")
+    }
+}
