@@ -1,2 +1,0 @@
-import Testing
-@Suite struct Empty { @Test func t() {} }
