@@ -11,7 +11,8 @@ struct SSDCommand: ParsableCommand {
         abstract: "Run the SSD operator on operands from a file.",
         discussion: """
             Computes, in the form and the precision asked for,
-              S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ      y_t = (S_t C_t + D x_t) silu(z_t)
+              S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ
+              y_t = (S_t C_t + D x_t) silu(z_t)
             All forms give the same result up to rounding.
 
             The file of operands holds, in any number format:
@@ -24,10 +25,14 @@ struct SSDCommand: ParsableCommand {
               z               [batch, length, heads, head dim]
               dt_bias         [heads]
               initial_states  [batch, heads, head dim, state dim]
-            The heads of x, B and C each divide those of dt and are read in equal groups.
+              seq_idx         [batch, length]            packed: each token's sequence
+              cu_seqlens      [sequences + 1]            packed: cumulative lengths
+            Packed sequences do not see each other. Their initial_states may have one
+            entry a sequence; with one a row it is that of the row's first. The heads of x, B and C each divide those of dt and are read in equal groups.
 
             The result holds y [batch, length, heads, head dim] and
-            final_states [batch, heads, head dim, state dim].
+            final_states [batch, heads, head dim, state dim]; when packed also
+            varlen_states [sequences, heads, head dim, state dim].
             """)
 
     enum Form: String, CaseIterable, ExpressibleByArgument {
@@ -57,6 +62,11 @@ struct SSDCommand: ParsableCommand {
     var dtLimit: String?
 
     @Option(
+        help: ArgumentHelp(
+            "Also write chunk_states, the states after every E tokens and at the end of a row.", valueName: "E"))
+    var statesEvery: Int?
+
+    @Option(
         name: .customLong("out"), help: ArgumentHelp("Where to write y and final_states.", valueName: "f.safetensors"))
     var output: String
 
@@ -76,10 +86,12 @@ struct SSDCommand: ParsableCommand {
             case .chunked: .chunked(size: chunk)
             case .quadratic: .quadratic
             }
-        let outputs = try form.evaluate(inputs)
+        let outputs = try form.evaluate(inputs, statesEvery: statesEvery)
         var file = SafetensorsWriter()
         try file.add("y", outputs.y)
         try file.add("final_states", outputs.finalState)
+        if inputs.packing != nil { try file.add("varlen_states", outputs.sequenceStates) }
+        if let states = outputs.boundaryStates { try file.add("chunk_states", states) }
         try file.write(to: output)
         print("\(output): y \(outputs.y.shape), final_states \(outputs.finalState.shape), \(Scalar.name)")
     }

@@ -10,6 +10,9 @@
 //  quadratic form on the chunk alone, and 3 and 4 together are its last. Q = 1 is the recurrent form, Q >= L the
 //  quadratic one; the result is the same up to rounding for every Q.
 //
+//  Chunks are counted from the start of the row. Where sequences are packed, one that begins inside a chunk has a shorter
+//  first chunk, up to the next boundary: the cut is exact, and nothing is masked.
+//
 //  Source: Mamba-2 (arXiv 2405.21060) section 6 and listing 1; state-spaces/mamba, ssd_minimal.py.
 
 import DualityCore
@@ -17,13 +20,20 @@ import DualityCore
 extension HeadSequence {
     /// The chunked form. O(L (Q (P + N) + P N)) time, O(P N + Q (P + N)) memory besides the result.
     func chunked(size: Int) -> HeadResult<Scalar> {
-        var result = HeadResult(y: [Scalar](repeating: .zero, count: length * headDim), state: initialState)
-        for first in stride(from: 0, to: length, by: size) {
-            let chunk = first..<first + min(size, length - first)
+        var result = HeadResult<Scalar>(y: [Scalar](repeating: .zero, count: length * headDim), states: [])
+        var state = initialState
+        var first = 0
+        repeat {
+            let chunk = first..<first + min(size - (start + first) % size, length - first)
             addAttention(over: chunk, to: &result.y)  // 1
-            addReadout(of: result.state, over: chunk, to: &result.y)  // 2
-            advance(&result.state, over: chunk)  // 3 and 4
-        }
+            addReadout(of: state, over: chunk, to: &result.y)  // 2
+            for checkpoint in checkpoints where checkpoint > chunk.lowerBound && checkpoint < chunk.upperBound {
+                result.states.append(advanced(state, over: chunk.lowerBound..<checkpoint))
+            }
+            state = advanced(state, over: chunk)  // 3 and 4
+            if checkpoints.contains(chunk.upperBound) { result.states.append(state) }
+            first = chunk.upperBound
+        } while first < length
         return result
     }
 }

@@ -2,21 +2,10 @@
 //
 //      y_t = (S_t C_t + D x_t) ⊙ silu(z_t)
 //
-//  A form decides only how S_t C_t and the final state come about, for one head at a time; the steps before and the skip
-//  and the gate after are the same for all and written here once.
+//  A form decides only how S_t C_t and the states come about, for one head of one sequence at a time. The steps before, the
+//  skip and the gate after are the same for all and written here once.
 
 import DualityCore
-
-/// What the operator returns.
-public struct SSDOutputs<Scalar: RealNumber>: Sendable {
-    /// Output, `[B, L, H, P]`.
-    public var y: Tensor<Scalar>
-    /// State after the last token, `[B, H, P, N]`.
-    public var finalState: Tensor<Scalar>
-    /// Sum over tokens of Δ A, `[B, H]`: the logarithm of how much of the initial state is left. Always in float64, since
-    /// states are composed with differences of it.
-    public var logDecay: Tensor<Double>
-}
 
 /// One of the forms of state space duality.
 public enum SSDForm: Sendable, Hashable {
@@ -32,48 +21,43 @@ public enum SSDForm: Sendable, Hashable {
     ///
     /// All forms agree up to rounding, whatever the chunk size. With L = 0 the final state is the initial one.
     ///
-    /// - Returns: y `[B, L, H, P]`, the final state `[B, H, P, N]` and the summed log decay `[B, H]`.
-    /// - Throws: `InputError` (`.value`) when the chunk size is not positive.
+    /// - Parameters:
+    ///   - inputs: the operands.
+    ///   - interval: when given, the states after every so many tokens of each row are returned too.
+    /// - Throws: `InputError` (`.value`) when the chunk size or the interval is not positive.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
-    public func evaluate<Scalar: RealNumber>(_ inputs: SSDInputs<Scalar>) throws(InputError) -> SSDOutputs<Scalar> {
-        if case .chunked(let size) = self, size < 1 {
-            throw InputError(.value, in: "chunk size", expected: "at least 1", found: "\(size)")
-        }
-        let steps = inputs.effectiveSteps()
-        let (heads, headDim, stateDim) = (inputs.heads, inputs.headDim, inputs.stateDim)
-        let stateSize = headDim * stateDim
-        var outputs = SSDOutputs(
-            y: Tensor<Scalar>(repeating: .zero, shape: [inputs.batch, inputs.length, heads, headDim]),
-            finalState: inputs.initialState
-                ?? Tensor(repeating: .zero, shape: [inputs.batch, heads, headDim, stateDim]),
-            logDecay: Tensor(repeating: 0, shape: [inputs.batch, heads]))
+    public func evaluate<Scalar: RealNumber>(
+        _ inputs: SSDInputs<Scalar>, statesEvery interval: Int? = nil
+    ) throws(InputError) -> SSDOutputs<Scalar> {
+        if case .chunked(let size) = self { try requirePositive(size, "chunk size") }
+        if let interval { try requirePositive(interval, "interval of states") }
 
-        for row in 0..<inputs.batch {
-            for head in 0..<heads {
-                let place = row * heads + head
-                let stateRange = place * stateSize..<(place + 1) * stateSize
+        let steps = inputs.effectiveSteps()
+        var outputs = SSDOutputs(for: inputs, statesEvery: interval)
+        for run in inputs.runs {
+            for head in 0..<inputs.heads {
                 let sequence = HeadSequence(
-                    inputs, steps: steps, row: row, tokens: 0..<inputs.length, head: head,
-                    initialState: Array(outputs.finalState.elements[stateRange]))
+                    inputs, steps: steps, run: run, head: head, checkpoints: outputs.boundaries)
                 let result: HeadResult<Scalar>
                 switch self {
                 case .recurrent: result = sequence.recurrent()
                 case .chunked(let size): result = sequence.chunked(size: size)
                 case .quadratic: result = sequence.quadratic()
                 }
-                outputs.finalState.elements.replaceSubrange(stateRange, with: result.state)
-                for t in 0..<inputs.length {
-                    let first = ((row * inputs.length + t) * heads + head) * headDim
-                    for p in 0..<headDim { outputs.y.elements[first + p] = result.y[t * headDim + p] }
-                    outputs.logDecay.elements[place] +=
-                        steps.elements[(row * inputs.length + t) * heads + head].double * inputs.a.elements[head].double
-                }
+                outputs.store(result, of: run, head: head, steps: steps, rate: inputs.a.elements[head])
             }
         }
+        outputs.gatherFinalStates(of: inputs)
         addSkip(of: inputs, to: &outputs.y)
         applyGate(of: inputs, to: &outputs.y)
         return outputs
+    }
+}
+
+private func requirePositive(_ number: Int, _ name: String) throws(InputError) {
+    guard number >= 1 else {
+        throw InputError(.value, in: name, expected: "at least 1", found: "\(number)")
     }
 }
 

@@ -26,28 +26,30 @@ struct HeadSequence<Scalar: RealNumber> {
     let logDecay: [Scalar]
     /// S_0, `[P, N]`.
     let initialState: [Scalar]
+    /// Where in its row the run begins. Chunks are counted from the start of the row, whatever runs it holds.
+    let start: Int
+    /// Token counts after which the state is wanted, ascending; the last is L.
+    let checkpoints: [Int]
 }
 
 /// What a form makes of a `HeadSequence`.
 struct HeadResult<Scalar: RealNumber> {
     /// S_t C_t, `[L, P]`.
     var y: [Scalar]
-    /// S_L, `[P, N]`.
-    var state: [Scalar]
+    /// S_t after each of the `checkpoints`, `[P, N]` each; the last is S_L.
+    var states: [[Scalar]]
 }
 
 extension HeadSequence {
     /// Copies the rows of one head out of the operands, through the head map.
     ///
     /// - Parameters:
-    ///   - row: index along the batch.
-    ///   - tokens: the run, a range of 0..<L.
-    ///   - head: SSM head.
     ///   - steps: Δ, `[B, L, H]`.
-    init(
-        _ inputs: SSDInputs<Scalar>, steps: Tensor<Scalar>, row: Int, tokens: Range<Int>, head: Int,
-        initialState: [Scalar]
-    ) {
+    ///   - run: which tokens.
+    ///   - head: SSM head.
+    ///   - checkpoints: where the state is wanted besides the end, as positions in the row.
+    init(_ inputs: SSDInputs<Scalar>, steps: Tensor<Scalar>, run: SSDRun, head: Int, checkpoints: [Int]) {
+        let (row, tokens) = (run.row, run.tokens)
         length = tokens.count
         headDim = inputs.headDim
         stateDim = inputs.stateDim
@@ -61,7 +63,11 @@ extension HeadSequence {
         self.x = x
         b = columns(of: inputs.b, row: row, tokens: tokens, head: inputs.headMap.b[head], width: stateDim)
         c = columns(of: inputs.c, row: row, tokens: tokens, head: inputs.headMap.c[head], width: stateDim)
-        self.initialState = initialState
+        initialState = run.initialState(of: head, in: inputs)
+        start = tokens.lowerBound
+        self.checkpoints =
+            checkpoints.filter { $0 > tokens.lowerBound && $0 < tokens.upperBound }
+            .map { $0 - tokens.lowerBound } + [length]
     }
 }
 

@@ -12,7 +12,7 @@
 //  | D            | [H] or [H, P]     | skip, optional                                                 |
 //  | z            | [B, L, H, P]      | gate, optional                                                 |
 //  | dtBias       | [H]               | added to dt before the softplus, optional                      |
-//  | initialState | [B, H, P, N]      | S_0, zero when absent                                          |
+//  | initialState | [B, H, P, N]      | S_0, zero when absent; [S, H, P, N] for S packed sequences     |
 //
 //  Source: Mamba-2 (arXiv 2405.21060) sections 5 and 6; state-spaces/mamba, ops/triton/ssd_combined.py,
 //  `mamba_chunk_scan_combined`.
@@ -37,8 +37,11 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
     public let z: Tensor<Scalar>?
     /// Step bias, `[H]`.
     public let dtBias: Tensor<Scalar>?
-    /// State before the first token, `[B, H, P, N]`.
+    /// State before the first token, `[B, H, P, N]`. With packed sequences it belongs to the first one of each row; given
+    /// as `[S, H, P, N]`, each sequence has its own.
     public let initialState: Tensor<Scalar>?
+    /// How rows are divided into sequences; nil when each is one.
+    public let packing: Packing?
     /// Which head of x, B and C each SSM head reads.
     public let headMap: HeadMap
     /// Whether the biased step passes through softplus.
@@ -62,16 +65,17 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
     /// L and B may be zero; every other dimension is at least one.
     ///
     /// - Parameters:
+    ///   - packing: how rows are divided into sequences; one sequence a row when nil.
     ///   - headMap: the grouped map of the operands' own head counts when nil.
     ///   - dtSoftplus: whether Δ = softplus(dt + bias) or dt + bias itself.
     ///   - dtLimit: bounds of Δ, both at least zero.
-    /// - Throws: `InputError` naming the tensor (`x`, `dt`, `A`, `B`, `C`, `D`, `z`, `dt_bias`, `initial_states`): `.shape`
-    ///   when it does not fit, `.value` when some A > 0 or the limits are negative, `.notFinite` for A, dt and dt_bias
+    /// - Throws: `InputError` naming the tensor (`x`, `dt`, `A`, `B`, `C`, `D`, `z`, `dt_bias`, `initial_states`,
+    ///   `packing`): `.shape` when it does not fit, `.value` when some A > 0 or the limits are negative, `.notFinite` for A, dt and dt_bias
     ///   (clamping would hide a NaN there; in the other operands it shows in y).
     public init(
         x: Tensor<Scalar>, dt: Tensor<Scalar>, a: Tensor<Scalar>, b: Tensor<Scalar>, c: Tensor<Scalar>,
         d: Tensor<Scalar>? = nil, z: Tensor<Scalar>? = nil, dtBias: Tensor<Scalar>? = nil,
-        initialState: Tensor<Scalar>? = nil, headMap: HeadMap? = nil, dtSoftplus: Bool = true,
+        initialState: Tensor<Scalar>? = nil, packing: Packing? = nil, headMap: HeadMap? = nil, dtSoftplus: Bool = true,
         dtLimit: ClosedRange<Double> = 0...(.infinity)
     ) throws(InputError) {
         // x gives B, L and P; dt gives H; B gives N; every other axis is then known.
@@ -92,10 +96,12 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
         }
         if let z { try require(z.shape, as: "z", axes: ["B", "L", "H", "P"], is: [batch, length, heads, headDim]) }
         if let dtBias { try require(dtBias.shape, as: "dt_bias", axes: ["H"], is: [heads]) }
+        if let packing { try packing.check(batch: batch, length: length) }
         if let initialState {
+            let perSequence = packing.map { initialState.shape.first == $0.count } ?? false
             try require(
-                initialState.shape, as: "initial_states", axes: ["B", "H", "P", "N"],
-                is: [batch, heads, headDim, stateDim])
+                initialState.shape, as: "initial_states", axes: [perSequence ? "S" : "B", "H", "P", "N"],
+                is: [perSequence ? packing?.count : batch, heads, headDim, stateDim])
         }
 
         let map: HeadMap
@@ -129,6 +135,7 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
         self.z = z
         self.dtBias = dtBias
         self.initialState = initialState
+        self.packing = packing
         self.headMap = map
         self.dtSoftplus = dtSoftplus
         self.dtLimit = dtLimit
@@ -141,7 +148,22 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
         try SSDInputs<Other>(
             x: x.converted(), dt: dt.converted(), a: a.converted(), b: b.converted(), c: c.converted(),
             d: d?.converted(), z: z?.converted(), dtBias: dtBias?.converted(), initialState: initialState?.converted(),
-            headMap: headMap, dtSoftplus: dtSoftplus, dtLimit: dtLimit)
+            packing: packing, headMap: headMap, dtSoftplus: dtSoftplus, dtLimit: dtLimit)
+    }
+}
+
+extension Packing {
+    fileprivate func check(batch: Int, length: Int) throws(InputError) {
+        guard rows.count == batch else {
+            throw InputError(
+                .shape, in: "packing", expected: "\(batch) rows, as x has", found: "\(rows.count)",
+                remedy: "Cumulative lengths describe a single row; a batch is divided by seq_idx.")
+        }
+        for row in rows where (row.last?.upperBound ?? 0) != length {
+            throw InputError(
+                .shape, in: "packing", expected: "\(length) tokens a row, as x has",
+                found: "\(row.last?.upperBound ?? 0)")
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //
 //      x  dt  A  B  C          required
 //      D  z  dt_bias  initial_states          optional
+//      seq_idx or cu_seqlens                  optional, integers: packed sequences
 //
 //  in the shapes of SSDInputs.swift and in any number format. Softplus and limits are options of the call, not tensors.
 
@@ -25,10 +26,6 @@ extension SSDInputs {
         func readIfPresent(_ name: String) throws -> Tensor<Scalar>? {
             source.contains(name) ? try read(name) : nil
         }
-        if source.contains("seq_idx") {
-            throw InputError(
-                .unsupported, in: "\(source.place): seq_idx", expected: "one sequence a row", found: "packed sequences")
-        }
         let required = try (x: read("x"), dt: read("dt"), a: read("A"), b: read("B"), c: read("C"))
         let optional = try (
             d: readIfPresent("D"), z: readIfPresent("z"), dtBias: readIfPresent("dt_bias"),
@@ -37,10 +34,32 @@ extension SSDInputs {
         do {
             try self.init(
                 x: required.x, dt: required.dt, a: required.a, b: required.b, c: required.c, d: optional.d,
-                z: optional.z, dtBias: optional.dtBias, initialState: optional.initialState, dtSoftplus: dtSoftplus,
+                z: optional.z, dtBias: optional.dtBias, initialState: optional.initialState,
+                packing: readPacking(source),
+                dtSoftplus: dtSoftplus,
                 dtLimit: dtLimit)
-        } catch {
+        } catch let error as InputError {
             throw error.within(source.place)
         }
+    }
+}
+
+/// The division into sequences, by whichever tensor states it.
+private func readPacking(_ source: some TensorSource) throws -> Packing? {
+    switch (source.contains("seq_idx"), source.contains("cu_seqlens")) {
+    case (false, false):
+        return nil
+    case (true, false):
+        return try Packing(sequenceIds: source.integers("seq_idx"))
+    case (false, true):
+        let lengths = try source.integers("cu_seqlens")
+        guard lengths.shape.count == 1 else {
+            throw InputError(.shape, in: "cu_seqlens", expected: "[S + 1]", found: "\(lengths.shape)")
+        }
+        return try Packing(cumulativeLengths: lengths.elements)
+    case (true, true):
+        throw InputError(
+            .value, in: "seq_idx, cu_seqlens", expected: "one of them", found: "both",
+            remedy: "They say the same thing in two ways.")
     }
 }

@@ -18,11 +18,10 @@ import DualityCore
 extension HeadSequence {
     /// The quadratic form. O(L² (P + N)) time; the matrix M is made and used a tile at a time, so O(L) memory.
     func quadratic() -> HeadResult<Scalar> {
-        var result = HeadResult(y: [Scalar](repeating: .zero, count: length * headDim), state: initialState)
-        addAttention(over: 0..<length, to: &result.y)
-        addReadout(of: result.state, over: 0..<length, to: &result.y)
-        advance(&result.state, over: 0..<length)
-        return result
+        var y = [Scalar](repeating: .zero, count: length * headDim)
+        addAttention(over: 0..<length, to: &y)
+        addReadout(of: initialState, over: 0..<length, to: &y)
+        return HeadResult(y: y, states: checkpoints.map { advanced(initialState, over: 0..<$0) })
     }
 
     /// Step 1 among the tokens of `range` alone: `y[t] += sum over s in range, s <= t, of M_ts x̄_s`.
@@ -91,8 +90,8 @@ extension HeadSequence {
             to: &y, .rows(from: range.lowerBound, width: headDim), rows: range.count, depth: stateDim, columns: headDim)
     }
 
-    /// Step 3 over the tokens of `range`: the state before the first of them becomes the state after the last.
-    func advance(_ state: inout [Scalar], over range: Range<Int>) {
+    /// Step 3 over the tokens of `range`: the state after the last of them, from the state before the first.
+    func advanced(_ state: [Scalar], over range: Range<Int>) -> [Scalar] {
         var decayed = Array(x[range.lowerBound * headDim..<range.upperBound * headDim])  // exp(seg) x̄_s
         var sum = Scalar.zero  // from s + 1 to the end, growing backwards
         for (i, s) in range.enumerated().reversed() {
@@ -101,9 +100,10 @@ extension HeadSequence {
             sum += logDecay[s]
         }
         let decay = Scalar.exp(sum)
-        for i in state.indices { state[i] *= decay }
+        var state = state.map { decay * $0 }
         addProduct(
             decayed, .rows(width: headDim).transposed, b, .rows(from: range.lowerBound, width: stateDim),
             to: &state, .rows(width: stateDim), rows: headDim, depth: range.count, columns: stateDim)
+        return state
     }
 }

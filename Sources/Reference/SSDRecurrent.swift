@@ -9,15 +9,26 @@
 import DualityCore
 
 extension HeadSequence {
-    /// The recurrent form. O(L P N) time, O(P N) memory; nothing but the state is carried.
+    /// The recurrent form. O(L P N) time, O(P N) memory besides the result; nothing but the state is carried.
     func recurrent() -> HeadResult<Scalar> {
         var state = initialState
-        var y = [Scalar](repeating: .zero, count: length * headDim)
+        var result = HeadResult<Scalar>(y: [Scalar](repeating: .zero, count: length * headDim), states: [])
+        var first = 0
+        for checkpoint in checkpoints {
+            step(&state, over: first..<checkpoint, y: &result.y)
+            result.states.append(state)
+            first = checkpoint
+        }
+        return result
+    }
+
+    /// The recurrence over the tokens of `range`.
+    private func step(_ state: inout [Scalar], over range: Range<Int>, y: inout [Scalar]) {
         state.withUnsafeMutableBufferPointer { state in
             b.withUnsafeBufferPointer { b in
                 c.withUnsafeBufferPointer { c in
                     guard let state = state.baseAddress, let b = b.baseAddress, let c = c.baseAddress else { return }
-                    for t in 0..<length {
+                    for t in range {
                         let decay = Scalar.exp(logDecay[t])
                         for p in 0..<headDim {
                             y[t * headDim + p] = updateAndRead(
@@ -28,13 +39,10 @@ extension HeadSequence {
                 }
             }
         }
-        return HeadResult(y: y, state: state)
     }
 }
 
 /// Both steps for one row of the state: `s[n] = decay s[n] + input b[n]`, then the sum over n of `s[n] c[n]`.
-///
-/// The sum is split and added up as in `dot`, so that it does not depend on the optimizer.
 @inline(__always)
 func updateAndRead<Scalar: RealNumber>(
     _ s: UnsafeMutablePointer<Scalar>, decay: Scalar, input: Scalar, b: UnsafePointer<Scalar>,

@@ -12,7 +12,6 @@ struct SSDCase: Sendable, CustomTestStringConvertible {
     let dtSoftplus: Bool
     let dtLimit: ClosedRange<Double>
     let isStep: Bool
-    let isPacked: Bool
     let isTied: Bool
 
     var testDescription: String { name }
@@ -34,7 +33,6 @@ struct SSDCase: Sendable, CustomTestStringConvertible {
         let limits = fields["dt_limit"]?.array ?? []
         dtLimit = (limits.first?.double ?? 0)...(limits.last?.double ?? .infinity)
         isStep = fields["kind"]?.string == "step"
-        isPacked = fields["seq_starts"]?.array != nil
         isTied = fields["tied"]?.bool ?? true
     }
 
@@ -82,21 +80,22 @@ extension SSDInputs {
     func replacing(
         x: Tensor<Scalar>? = nil, dt: Tensor<Scalar>? = nil, a: Tensor<Scalar>? = nil, b: Tensor<Scalar>? = nil,
         c: Tensor<Scalar>? = nil, d: Tensor<Scalar>?? = nil, z: Tensor<Scalar>?? = nil,
-        dtBias: Tensor<Scalar>?? = nil, initialState: Tensor<Scalar>?? = nil, headMap: HeadMap? = nil,
-        dtSoftplus: Bool? = nil, dtLimit: ClosedRange<Double>? = nil
+        dtBias: Tensor<Scalar>?? = nil, initialState: Tensor<Scalar>?? = nil, packing: Packing?? = nil,
+        headMap: HeadMap? = nil, dtSoftplus: Bool? = nil, dtLimit: ClosedRange<Double>? = nil
     ) throws -> SSDInputs {
         try SSDInputs(
             x: x ?? self.x, dt: dt ?? self.dt, a: a ?? self.a, b: b ?? self.b, c: c ?? self.c, d: d ?? self.d,
             z: z ?? self.z, dtBias: dtBias ?? self.dtBias, initialState: initialState ?? self.initialState,
-            headMap: headMap ?? self.headMap, dtSoftplus: dtSoftplus ?? self.dtSoftplus,
+            packing: packing ?? self.packing, headMap: headMap ?? self.headMap,
+            dtSoftplus: dtSoftplus ?? self.dtSoftplus,
             dtLimit: dtLimit ?? self.dtLimit)
     }
 
-    /// Tokens `range` alone, entered with `initialState`.
+    /// Tokens `range` alone, as one sequence entered with `initialState`.
     func tokens(_ range: Range<Int>, initialState: Tensor<Scalar>?) throws -> SSDInputs {
         try replacing(
             x: x.tokens(range), dt: dt.tokens(range), b: b.tokens(range), c: c.tokens(range), z: z?.tokens(range),
-            initialState: initialState)
+            initialState: initialState, packing: .some(nil))
     }
 }
 

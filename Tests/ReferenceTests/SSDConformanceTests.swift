@@ -17,7 +17,7 @@ import Testing
     }
 
     /// bfloat16 operands are widened exactly, and then the answers in float64 are ours to reach too.
-    @Test(arguments: SSDCase.scans.filter { !$0.isPacked }, forms)
+    @Test(arguments: SSDCase.scans, forms)
     func float64FindsTheAnswers(of example: SSDCase, form: SSDForm) throws {
         let file = try example.file()
         let outputs = try form.evaluate(example.inputs(as: Double.self))
@@ -30,7 +30,7 @@ import Testing
 
     /// The official float32 kernels are within 1.0e-6 in their worst case, the chunked form as well; token by token the
     /// slowest heads, which average over all of the sequence, come to 1.2e-6.
-    @Test(arguments: SSDCase.scans.filter { !$0.isPacked }, forms)
+    @Test(arguments: SSDCase.scans, forms)
     func float32IsAsNearAsTheOfficialKernels(to example: SSDCase, form: SSDForm) throws {
         let file = try example.file()
         let outputs = try form.evaluate(example.inputs(as: Float.self))

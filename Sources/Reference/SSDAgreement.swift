@@ -1,0 +1,94 @@
+//  How far each form in each precision is from the oracle, on given operands.
+//
+//      error = max over cases, rows and heads of ||ŷ_h - y_h|| / ||y_h||          (and the same of the final state)
+//
+//  The oracle is the recurrent form in float64. The operands are rounded to float32 once and then given to both
+//  precisions, so that a difference is the doing of the arithmetic alone. Heads are taken one by one, because the error
+//  of a faint head would not show beside a loud one.
+
+import DualityCore
+
+/// One row of the comparison: a form in a precision, at its worst.
+public struct SSDAgreement: Sendable {
+    /// Where the largest error was met.
+    public struct Worst: Sendable {
+        /// ||difference|| / ||oracle|| of one head of one case.
+        public var error = 0.0
+        /// The case's name.
+        public var place = ""
+        /// SSM head.
+        public var head = 0
+    }
+
+    public let form: SSDForm
+    /// `f64` or `f32`.
+    public let precision: String
+    public internal(set) var y = Worst()
+    public internal(set) var finalState = Worst()
+    /// What the errors may be.
+    public let limit: Double
+
+    public var passes: Bool { max(y.error, finalState.error) <= limit }
+
+    /// Forms worth comparing: chunks far below, around and far above the head dimension.
+    public static let forms: [SSDForm] = [
+        .recurrent, .chunked(size: 16), .chunked(size: 64), .chunked(size: 256), .quadratic,
+    ]
+
+    /// Runs every form in both precisions on every case.
+    ///
+    /// - Parameters:
+    ///   - cases: named operands.
+    ///   - progress: is told the name of each case before it is run.
+    /// - Returns: float64 first, in the order of `forms`, then float32.
+    /// - Throws: `InputError` when operands do not fit float32.
+    public static func measure(
+        on cases: [(name: String, inputs: SSDInputs<Double>)], forms: [SSDForm] = forms,
+        progress: ((String) -> Void)? = nil
+    ) throws(InputError) -> [SSDAgreement] {
+        // float64 forms differ in the order of their sums alone, float32 ones in that and in their rounding of each decay.
+        var double = forms.map { SSDAgreement(form: $0, precision: Double.name, limit: 1e-12) }
+        var single = forms.map { SSDAgreement(form: $0, precision: Float.name, limit: 2e-6) }
+        for (name, inputs) in cases {
+            progress?(name)
+            let narrow: SSDInputs<Float> = try inputs.converted()
+            let exact: SSDInputs<Double> = try narrow.converted()
+            let oracle = try SSDForm.recurrent.evaluate(exact)
+            for i in forms.indices {
+                double[i].take(try forms[i].evaluate(exact), against: oracle, of: name)
+                single[i].take(try forms[i].evaluate(narrow), against: oracle, of: name)
+            }
+        }
+        return double + single
+    }
+
+    private mutating func take<Scalar: RealNumber>(
+        _ outputs: SSDOutputs<Scalar>, against oracle: SSDOutputs<Double>, of name: String
+    ) {
+        y.take(errorsByHead(outputs.y, oracle.y, headAxis: 2), of: name)
+        finalState.take(errorsByHead(outputs.finalState, oracle.finalState, headAxis: 1), of: name)
+    }
+}
+
+extension SSDAgreement.Worst {
+    fileprivate mutating func take(_ errors: [Double], of name: String) {
+        for (head, found) in errors.enumerated() where !(found <= error) {  // a NaN is the worst there is
+            self = SSDAgreement.Worst(error: found.isNaN ? .infinity : found, place: name, head: head)
+        }
+    }
+}
+
+/// ||a - b|| / ||b|| of each head; the plain ||a|| where b is zero.
+private func errorsByHead<Scalar: RealNumber>(_ a: Tensor<Scalar>, _ b: Tensor<Double>, headAxis: Int) -> [Double] {
+    let heads = b.shape[headAxis]
+    let width = b.shape[(headAxis + 1)...].reduce(1, *)
+    var difference = [Double](repeating: 0, count: heads)
+    var norm = [Double](repeating: 0, count: heads)
+    for i in b.elements.indices {
+        let head = i / width % heads
+        let distance = a.elements[i].double - b.elements[i]
+        difference[head] += distance * distance
+        norm[head] += b.elements[i] * b.elements[i]
+    }
+    return zip(difference, norm).map { $1 == 0 ? $0.squareRoot() : ($0 / $1).squareRoot() }
+}
