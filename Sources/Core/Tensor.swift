@@ -14,9 +14,9 @@ public struct Tensor<Element> {
     ///
     /// - Throws: `InputError` (`.shape`) when it is not.
     public init(shape: [Int], elements: [Element]) throws(InputError) {
-        guard shape.allSatisfy({ $0 >= 0 }), elements.count == shape.reduce(1, *) else {
+        guard let count = checkedCount(of: shape), elements.count == count else {
             throw InputError(
-                .shape, in: "tensor", expected: "\(shape.reduce(1, *)) elements for shape \(shape)",
+                .shape, in: "tensor", expected: "as many elements as shape \(shape) has",
                 found: "\(elements.count) elements")
         }
         self.shape = shape
