@@ -11,7 +11,7 @@ struct Duality: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "duality",
         abstract: "Verify state space duality kernels, run hybrid Attention + Mamba-2 models, and see why both work.",
-        subcommands: [SSDCommand.self]
+        subcommands: [InspectCommand.self, SSDCommand.self]
     )
 
     static func main() async {

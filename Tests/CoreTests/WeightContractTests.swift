@@ -138,7 +138,7 @@ private struct MemorySource: TensorSource {
         let configuration = try HybridConfiguration(directory: Fixtures.path("models/\(name)"))
         let error = #expect(throws: InputError.self) { try WeightContract(configuration) }
         #expect(error?.kind == .unsupported)
-        #expect(error?.description.contains("layer 1") == true)
+        #expect(error?.description.contains("model.layers.1") == true)
     }
 
     @Test(arguments: [

@@ -3,7 +3,7 @@
 extension JSON {
     /// The value as JSON text.
     ///
-    /// - Parameter indented: two spaces a level and a line a member; arrays of plain numbers stay on one line.
+    /// - Parameter indented: two spaces a level and a line a member; short arrays of plain values stay on one line.
     public func serialized(indented: Bool = false) -> String {
         var text = ""
         write(to: &text, indent: indented ? 0 : nil)
@@ -17,10 +17,8 @@ extension JSON {
         case .number(let literal): text += literal
         case .string(let value): Self.writeQuoted(value, to: &text)
         case .array(let values):
-            let isFlat = values.allSatisfy { if case .number = $0 { true } else { false } }
-            Self.writeList(
-                values, brackets: ("[", "]"), to: &text, indent: isFlat ? nil : indent, isFlat && indent != nil
-            ) {
+            let isFlat = indent != nil && Self.fitsOnALine(values)
+            Self.writeList(values, brackets: ("[", "]"), to: &text, indent: isFlat ? nil : indent, isFlat) {
                 $0.write(to: &$1, indent: $2)
             }
         case .object(let object):
@@ -31,6 +29,20 @@ extension JSON {
                 member.value.write(to: &text, indent: indent)
             }
         }
+    }
+
+    /// Whether all values are plain and short enough to be read side by side.
+    private static func fitsOnALine(_ values: [JSON]) -> Bool {
+        var width = 0
+        for value in values {
+            switch value {
+            case .array, .object: return false
+            case .string(let text): width += text.utf8.count + 4
+            case .number(let literal): width += literal.utf8.count + 2
+            case .null, .bool: width += 7
+            }
+        }
+        return width <= 100
     }
 
     private static func writeList<Item>(

@@ -29,8 +29,7 @@ public final class Checkpoint: TensorSource {
         let files = ModelDirectory(directory)
         configuration = try HybridConfiguration(directory: directory)
         place = directory
-        let single = "model.safetensors"
-        let index = "\(single).index.json"
+        let (single, index) = (Self.singleFile, Self.index)
         if files.has(single) {
             let file = try SafetensorsFile(path: files.path(single))
             self.files = [single: file]
@@ -54,6 +53,15 @@ public final class Checkpoint: TensorSource {
         names = shards.names
         fileOfTensor = shards.fileOfTensor
         warnings = shards.warnings
+    }
+
+    private static let singleFile = "model.safetensors"
+    private static let index = "model.safetensors.index.json"
+
+    /// Whether a directory holds a weight file or an index of several.
+    public static func holdsWeights(_ directory: String) -> Bool {
+        let files = ModelDirectory(directory)
+        return files.has(singleFile) || files.has(index)
     }
 
     public func find(_ name: String) -> TensorInfo? { fileOfTensor[name]?.find(name) }

@@ -15,6 +15,16 @@ extension WeightContract {
         case untiedHead
         case notFinite(String, index: [Int], value: Float)
 
+        /// The tensor it is about.
+        public var tensor: String {
+            switch self {
+            case .missing(let name, _, _), .extra(let name, _), .shape(let name, _, _), .dtype(let name, _),
+                .notFinite(let name, _, _):
+                name
+            case .untiedHead: "lm_head.weight"
+            }
+        }
+
         public var kind: InputError.Kind {
             switch self {
             case .missing: .missing

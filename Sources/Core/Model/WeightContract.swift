@@ -63,7 +63,7 @@ public struct WeightContract: Sendable {
             case .mamba2: requireMamba2("\(layer)\(kind.attribute).", i)
             case .gatedDeltaNet, .gatedKalmaNet, .bmojo, .slidingWindowAttention:
                 throw InputError(
-                    .unsupported, in: "layer \(i) of \(configuration.layers.count)", expected: "* or M2",
+                    .unsupported, in: "model.layers.\(i)", expected: "a layer * or M2",
                     found: kind.rawValue, remedy: "Layers of this kind are not built yet.")
             }
             require("\(layer)post_attention_layernorm.weight", [width], .norms, i)

@@ -1,0 +1,244 @@
+//  What `duality inspect` found, as text and as JSON.
+
+import DualityCore
+import Foundation
+
+struct InspectReport {
+    let directory: String
+    let configuration: HybridConfiguration
+    /// Nil when the directory holds no weights.
+    private let checkpoint: Checkpoint?
+    /// Nil when the model has layers that are not built yet.
+    private let inventory: ModelInventory?
+    private let violations: [WeightContract.Violation]
+    private let unsupported: InputError?
+
+    /// Lengths at which the caches are shown.
+    private static let lengths = [("1K", 1 << 10), ("32K", 1 << 15), ("128K", 1 << 17)]
+
+    init(directory: String, readsWeights: Bool) throws {
+        self.directory = directory
+        configuration = try HybridConfiguration(directory: directory)
+        let checkpoint = try Checkpoint.holdsWeights(directory) ? Checkpoint(directory: directory) : nil
+        self.checkpoint = checkpoint
+        let contract: WeightContract?
+        do {
+            contract = try WeightContract(configuration)
+            unsupported = nil
+        } catch {
+            contract = nil
+            unsupported = error
+        }
+        inventory = contract.map { ModelInventory($0, source: checkpoint) }
+        if let contract, let checkpoint {
+            let structure = try contract.violations(of: checkpoint)
+            violations = structure + (readsWeights ? try contract.nonFiniteWeights(of: checkpoint) : [])
+        } else {
+            violations = []
+        }
+    }
+
+    private var warnings: [String] { configuration.warnings + (checkpoint?.warnings ?? []) }
+
+    /// Why the model cannot be used; nil when it can, or when there are no weights to use.
+    var error: InputError? {
+        if let unsupported { return unsupported.within(directory) }
+        guard let first = violations.first else { return nil }
+        return InputError(
+            first.kind, in: directory, expected: "the weights of its configuration",
+            found:
+                "\(violations.count) \(violations.count == 1 ? "violation" : "violations") of the contract, listed above"
+        )
+    }
+
+    // MARK: - Text
+
+    var text: String {
+        var lines = [directory, ""]
+        func section(_ title: String, _ body: [String]) {
+            lines += [title] + body + [""]
+        }
+        section("Configuration", configurationTable)
+        section("Layers", LayerStrip(configuration.layers).lines())
+        if let inventory {
+            section("Weights", weightTable(inventory))
+            section("Caches of one sequence", cacheTable)
+        }
+        if !warnings.isEmpty { section("Warnings", warnings.map { "  - \($0)" }) }
+        section("Contract", contractLines)
+        return lines.dropLast().joined(separator: "\n")
+    }
+
+    private var configurationTable: [String] {
+        let model = configuration
+        var table = TextTable([.left, .left])
+        table.add("vocabulary", model.vocabularySize.grouped)
+        table.add("context", "\(model.maxPositions.grouped) tokens")
+        table.add("hidden size", model.hiddenSize.grouped)
+        table.add("MLP width", model.intermediateSize.grouped)
+        table.add("heads", "\(model.headCount) query, \(model.keyValueHeadCount) key/value, of \(model.headDim)")
+        if model.layers.contains(.attention) {
+            table.add("attention", model.attentionBias ? "with biases" : "no biases")
+        }
+        if model.layers.contains(.mamba2) {
+            let options = model.mamba2
+            table.add("SSM state", "\(model.headCount) heads of \(model.headDim) x \(model.headDim)")
+            table.add(
+                "Mamba-2",
+                [
+                    "B/C norm \(options.normalizesBC ? "on" : "off")",
+                    "RoPE on B/C \(options.rotatesBC ? "on" : "off")",
+                    "\(options.convolutionTaps) taps\(options.convolutionBias ? " with bias" : "")",
+                    "chunks of \(options.chunkSize)",
+                ].joined(separator: ", "))
+        }
+        table.add("RoPE", model.rope.title)
+        table.add("RMSNorm epsilon", "\(model.normEpsilon)")
+        table.add("output head", model.tiedEmbeddings ? "tied to the embedding" : "of its own")
+        table.add("number format", model.dtype ?? "not given")
+        let tokens = [
+            ("begin", model.beginToken.map { [$0] } ?? []), ("end", model.endTokens),
+            ("pad", model.padToken.map { [$0] } ?? []),
+        ].filter { !$0.1.isEmpty }
+        if !tokens.isEmpty {
+            let listed = tokens.map { name, ids in "\(name) \(ids.map(String.init).joined(separator: " "))" }
+            table.add("special tokens", listed.joined(separator: ", "))
+        }
+        return table.lines()
+    }
+
+    private func weightTable(_ inventory: ModelInventory) -> [String] {
+        var table = TextTable([.left, .right, .right, .right, .right])
+        table.add("component", "tensors", "parameters", "bytes", "share")
+        for part in inventory.parts {
+            let share = 100 * Double(part.parameters) / Double(inventory.parameters)
+            table.add(
+                part.component.title, part.tensors.grouped, part.parameters.grouped, part.bytes.grouped,
+                "\(share.decimals(1)) %")
+        }
+        table.addRule()
+        table.add(
+            "total", inventory.tensors.grouped, inventory.parameters.grouped, inventory.bytes.grouped,
+            inventory.bytes.binaryUnits)
+        var lines = table.lines()
+        if checkpoint == nil {
+            lines.append("  The weights are absent; bytes are counted in \(configuration.nominalDType.rawValue).")
+        } else if let files = checkpoint?.files, files.count > 1 {
+            lines.append("  In \(files.count) files.")
+        }
+        return lines
+    }
+
+    private var cacheTable: [String] {
+        let sizes = Self.lengths.map { configuration.cacheSize(tokens: $0.1) }
+        var table = TextTable([.left] + Self.lengths.map { _ in .right })
+        func row(_ name: String, _ bytes: (HybridConfiguration.CacheSize) -> Int) {
+            table.add([name] + sizes.map { bytes($0).binaryUnits })
+        }
+        table.add(["tokens"] + Self.lengths.map(\.0))
+        row("keys and values, bf16") { 2 * $0.keysAndValues }
+        row("keys and values, f32") { 4 * $0.keysAndValues }
+        row("SSM state, f32") { 4 * $0.state }
+        row("convolution window, f32") { 4 * $0.convolutionWindow }
+        table.addRule()
+        row("total, bf16 keys and values") { $0.bytes(keyValueBits: 16) }
+        row("total, f32 keys and values") { $0.bytes(keyValueBits: 32) }
+        return table.lines()
+    }
+
+    private var contractLines: [String] {
+        if let unsupported { return ["  \(unsupported)"] }
+        if checkpoint == nil { return ["  The weights are absent; there is nothing to check."] }
+        if violations.isEmpty { return ["  All \((inventory?.tensors ?? 0).grouped) tensors are as required."] }
+        return violations.map { "  - \($0)" }
+    }
+
+    // MARK: - JSON
+
+    var json: JSON {
+        [
+            "model": .string(directory),
+            "weights": checkpoint == nil ? "absent" : "present",
+            "configuration": configurationJSON,
+            "layers": .array(configuration.layers.map { .string($0.rawValue) }),
+            "parameters": inventory.map { JSON($0.parameters) } ?? .null,
+            "bytes": inventory.map { JSON($0.bytes) } ?? .null,
+            "components": componentsJSON,
+            "caches": inventory == nil ? .null : .array(Self.lengths.map { cacheJSON(tokens: $0.1) }),
+            "warnings": .array(warnings.map { .string($0) }),
+            "unsupported": unsupported.map { .string($0.description) } ?? .null,
+            "violations": .array(
+                violations.map {
+                    ["kind": .string($0.kind.rawValue), "tensor": .string($0.tensor), "message": .string("\($0)")]
+                }),
+        ]
+    }
+
+    private var configurationJSON: JSON {
+        let model = configuration
+        return [
+            "vocabulary_size": JSON(model.vocabularySize), "hidden_size": JSON(model.hiddenSize),
+            "intermediate_size": JSON(model.intermediateSize), "heads": JSON(model.headCount),
+            "key_value_heads": JSON(model.keyValueHeadCount), "head_dim": JSON(model.headDim),
+            "max_positions": JSON(model.maxPositions), "rms_norm_eps": JSON(model.normEpsilon),
+            "tied_embeddings": .bool(model.tiedEmbeddings), "attention_bias": .bool(model.attentionBias),
+            "rope_theta": JSON(model.rope.theta), "rope": .string(model.rope.title),
+            "dtype": model.dtype.map { .string($0) } ?? .null,
+            "mamba2": [
+                "bc_norm": .bool(model.mamba2.normalizesBC), "bc_rope": .bool(model.mamba2.rotatesBC),
+                "convolution_taps": JSON(model.mamba2.convolutionTaps), "chunk_size": JSON(model.mamba2.chunkSize),
+            ],
+            "begin_token": model.beginToken.map { JSON($0) } ?? .null,
+            "end_tokens": .array(model.endTokens.map { JSON($0) }),
+            "pad_token": model.padToken.map { JSON($0) } ?? .null,
+        ]
+    }
+
+    private var componentsJSON: JSON {
+        var components = JSON.Object()
+        for part in inventory?.parts ?? [] {
+            components[part.component.rawValue] = [
+                "tensors": JSON(part.tensors), "parameters": JSON(part.parameters), "bytes": JSON(part.bytes),
+            ]
+        }
+        return .object(components)
+    }
+
+    private func cacheJSON(tokens: Int) -> JSON {
+        let size = configuration.cacheSize(tokens: tokens)
+        return [
+            "tokens": JSON(tokens),
+            "key_value_bf16_bytes": JSON(2 * size.keysAndValues), "key_value_f32_bytes": JSON(4 * size.keysAndValues),
+            "ssm_state_bytes": JSON(4 * size.state), "convolution_bytes": JSON(4 * size.convolutionWindow),
+        ]
+    }
+}
+
+extension WeightContract.Component {
+    fileprivate var title: String {
+        switch self {
+        case .embedding: "embedding"
+        case .attention: "attention"
+        case .mamba2: "Mamba-2"
+        case .feedForward: "MLP"
+        case .norms: "norms"
+        case .head: "output head"
+        }
+    }
+}
+
+extension RopeParameters {
+    /// The base and the scaling in words.
+    fileprivate var title: String {
+        let base = theta == theta.rounded() && theta < 1e15 ? Int(theta).grouped : "\(theta)"
+        let scaling =
+            switch self.scaling {
+            case .none: "not scaled"
+            case .linear(let factor): "linear, factor \(factor)"
+            case .dynamic(let factor): "dynamic, factor \(factor)"
+            case .yarn(let yarn): "yarn, factor \(yarn.factor) beyond \(yarn.originalMaxPositions.grouped)"
+            case .llama3(let factor, _, _, let original): "llama3, factor \(factor) beyond \(original.grouped)"
+            }
+        return "theta \(base), \(scaling)"
+    }
+}
