@@ -1,0 +1,246 @@
+//  Text out of a model, a token at a time.
+//
+//      logits = model.extend(cache, prompt)
+//      repeat:  token = sample(logits);  emit it;  logits = model.extend(cache, token)
+//      until    an end token, a stop string, a limit, or nobody listens any more
+//
+//  A generation is an `AsyncSequence` that is pulled: nothing is computed before it is asked for, dropping the iterator
+//  or cancelling its task ends the work, and the last element says why it ended, how long it took, and hands back the context
+//  (tokens and memory), from which a conversation goes on without reading anything twice.
+
+import DualityCore
+
+/// A sequence that a model has read: its tokens, and the model's memory of all but perhaps the last of them.
+public struct ModelContext<Model: LanguageModel>: Sendable {
+    public internal(set) var tokens: [Int] = []
+    var cache: Model.Cache
+    /// How many of `tokens` the cache holds: all, or all but the last one sampled.
+    var readCount = 0
+
+    /// An empty context.
+    public init(_ model: Model) {
+        cache = model.makeCache()
+    }
+
+    /// What of `prompt` is still to be read after this context, or nil when the prompt does not begin with it.
+    ///
+    /// A state cannot be rolled back, so a context is reused whole or not at all.
+    func remainder(of prompt: [Int]) -> ArraySlice<Int>? {
+        guard prompt.count > readCount, prompt.starts(with: tokens[..<readCount]) else { return nil }
+        return prompt[readCount...]
+    }
+}
+
+/// Limits of one generation.
+public struct GenerationLimits: Sendable {
+    /// The most tokens to sample; nil for as many as the context holds.
+    public var maxTokens: Int?
+    /// Tokens that end the text; they are not part of it.
+    public var endTokens: Set<Int>
+    /// Strings that end the text; they are not part of it.
+    public var stopStrings: [String]
+
+    public init(maxTokens: Int? = nil, endTokens: Set<Int> = [], stopStrings: [String] = []) {
+        self.maxTokens = maxTokens
+        self.endTokens = endTokens
+        self.stopStrings = stopStrings
+    }
+}
+
+/// One step of a generation.
+public enum GenerationEvent<Model: LanguageModel>: Sendable {
+    /// A token was sampled. `text` is what became certain with it: perhaps nothing (half a character, or the beginning
+    /// of a stop string), perhaps more than one token's worth.
+    case token(id: Int, text: String)
+    /// The generation is over; always the last element.
+    case finished(Completion<Model>)
+}
+
+/// How a generation ended.
+public struct Completion<Model: LanguageModel>: Sendable {
+    public enum Reason: Sendable, Equatable {
+        case endToken(Int)
+        case stopString(String)
+        case maxTokens
+        case contextFull
+        case cancelled
+    }
+
+    public let reason: Reason
+    /// The tokens sampled, without the end token.
+    public let tokens: [Int]
+    /// Text that was held back and is now certain; belongs after the last token's text.
+    public let remainingText: String
+    public let timings: GenerationTimings
+    /// Prompt and answer as the model remembers them; give it to the next generation.
+    public let context: ModelContext<Model>
+}
+
+/// Where the time went, in seconds.
+public struct GenerationTimings: Sendable, Codable, Equatable {
+    /// Tokens of the prompt that had to be read.
+    public var promptTokens = 0
+    /// Tokens of the prompt that the context held already.
+    public var reusedTokens = 0
+    public var promptSeconds = 0.0
+    public var generatedTokens = 0
+    /// From the first sampled token to the last.
+    public var generateSeconds = 0.0
+
+    public var promptTokensPerSecond: Double {
+        promptSeconds > 0 ? Double(promptTokens) / promptSeconds : 0
+    }
+    public var tokensPerSecond: Double {
+        generateSeconds > 0 ? Double(max(generatedTokens - 1, 0)) / generateSeconds : 0
+    }
+}
+
+/// A generation in progress: iterate over it to get its tokens.
+public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
+    public typealias Element = GenerationEvent<Model>
+
+    let model: Model
+    let tokenizer: Tokenizer
+    let prompt: [Int]
+    let context: ModelContext<Model>?
+    let sampling: SamplingParameters
+    let limits: GenerationLimits
+
+    /// Prepares a generation; nothing runs before the first element is asked for.
+    ///
+    /// - Parameters:
+    ///   - prompt: token ids, at least one.
+    ///   - context: a context that the prompt may begin with; what it holds is not read again.
+    /// - Throws: `InputError` for an empty prompt, one as long as the model's context, or sampling parameters out of range.
+    public init(
+        _ model: Model, tokenizer: Tokenizer, prompt: [Int], continuing context: ModelContext<Model>? = nil,
+        sampling: SamplingParameters, limits: GenerationLimits
+    ) throws {
+        guard !prompt.isEmpty else {
+            throw InputError(
+                .value, in: "prompt", expected: "at least one token", found: "an empty prompt",
+                remedy: "Give some text, as an argument or on standard input.")
+        }
+        if let limit = model.contextLimit, prompt.count > limit {
+            throw InputError(
+                .value, in: "prompt", expected: "at most \(limit) tokens, the model's context",
+                found: "\(prompt.count) tokens", remedy: "Shorten the prompt.")
+        }
+        try sampling.validate(vocabularySize: model.vocabularySize)
+        self.model = model
+        self.tokenizer = tokenizer
+        self.prompt = prompt
+        self.context = context
+        self.sampling = sampling
+        self.limits = limits
+    }
+
+    public func makeAsyncIterator() -> Iterator {
+        Iterator(self)
+    }
+
+    /// The loop of a generation, one turn a call of `next`.
+    public struct Iterator: AsyncIteratorProtocol {
+        private let generation: Generation
+        private var context: ModelContext<Model>
+        private var sampler: Sampler
+        private var decoder: StreamingDecoder
+        private var stops: StopStrings
+        private var timings = GenerationTimings()
+        private var sampled: [Int] = []
+        private var pending: Completion<Model>.Reason?
+        private var isFinished = false
+        private var firstToken: ContinuousClock.Instant?
+
+        init(_ generation: Generation) {
+            self.generation = generation
+            if let context = generation.context, context.remainder(of: generation.prompt) != nil {
+                self.context = context
+            } else {
+                self.context = ModelContext(generation.model)
+            }
+            sampler = Sampler(generation.sampling)
+            decoder = StreamingDecoder(generation.tokenizer)
+            stops = StopStrings(generation.limits.stopStrings)
+        }
+
+        public mutating func next() async throws -> GenerationEvent<Model>? {
+            if isFinished { return nil }
+            // One token is a long time: let other tasks of the pool run in between.
+            await Task.yield()
+            if Task.isCancelled { return finish(.cancelled) }
+            if let pending { return finish(pending) }
+            if let limit = generation.limits.maxTokens, sampled.count >= limit { return finish(.maxTokens) }
+            if let limit = generation.model.contextLimit, context.tokens.count >= limit, firstToken != nil {
+                return finish(.contextFull)
+            }
+
+            let logits = try readPending()
+            let token = try sampler.next(logits: logits, history: context.tokens)
+            let now = ContinuousClock.now
+            timings.generateSeconds = firstToken.map { seconds(from: $0, to: now) } ?? 0
+            if firstToken == nil { firstToken = now }
+
+            if generation.limits.endTokens.contains(token) { return finish(.endToken(token)) }
+            context.tokens.append(token)
+            sampled.append(token)
+            timings.generatedTokens = sampled.count
+            let text = stops.push(decoder.push(token))
+            if let stop = stops.matched { pending = .stopString(stop) }
+            return .token(id: token, text: text)
+        }
+
+        /// Reads what the model has not seen yet: the prompt at first, then the last sampled token.
+        private mutating func readPending() throws -> [Float] {
+            guard firstToken == nil else {
+                let logits = try generation.model.extend(&context.cache, by: [context.tokens.last!])
+                context.readCount = context.tokens.count
+                return logits
+            }
+            let start = ContinuousClock.now
+            let remainder = Array(context.remainder(of: generation.prompt) ?? generation.prompt[...])
+            timings.reusedTokens = context.readCount
+            timings.promptTokens = remainder.count
+            let logits = try generation.model.extend(&context.cache, by: remainder)
+            context.tokens = generation.prompt
+            context.readCount = generation.prompt.count
+            timings.promptSeconds = seconds(from: start, to: .now)
+            return logits
+        }
+
+        private mutating func finish(_ reason: Completion<Model>.Reason) -> GenerationEvent<Model> {
+            isFinished = true
+            var remaining = ""
+            if case .stopString = reason {} else { remaining = stops.push(decoder.finish()) + stops.finish() }
+            return .finished(
+                Completion(
+                    reason: reason, tokens: sampled, remainingText: remaining, timings: timings, context: context))
+        }
+
+        private func seconds(from start: ContinuousClock.Instant, to end: ContinuousClock.Instant) -> Double {
+            let parts = (end - start).components
+            return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
+        }
+    }
+}
+
+extension Completion.Reason: CustomStringConvertible {
+    /// The name in JSON: `stop`, `length` or `cancelled`.
+    public var name: String {
+        switch self {
+        case .endToken, .stopString: "stop"
+        case .maxTokens, .contextFull: "length"
+        case .cancelled: "cancelled"
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .endToken(let id): "ended by token \(id)"
+        case .stopString(let string): "ended at \(string.debugDescription)"
+        case .maxTokens: "ended by the limit"
+        case .contextFull: "the context is full"
+        case .cancelled: "stopped"
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//  What generation asks of a model, so that any engine can stand behind it.
+
+import DualityCore
+import DualityReference
+
+/// A causal language model with an explicit memory: tokens in, the scores of the next token out.
+public protocol LanguageModel: Sendable {
+    /// The memory of one sequence; a value, so that a copy is a snapshot.
+    associatedtype Cache: Sendable
+    /// The number format of the scores.
+    associatedtype Score: RealNumber
+
+    /// Logits have this many entries.
+    var vocabularySize: Int { get }
+    /// The most tokens a sequence may have.
+    var contextLimit: Int? { get }
+
+    /// The memory of an empty sequence.
+    func makeCache() -> Cache
+
+    /// Reads `tokens` after those the cache holds and returns the logits of the token after the last, `[V]`.
+    ///
+    /// - Throws: `InputError` for no tokens, an id out of range, or more tokens than the context holds.
+    func extend(_ cache: inout Cache, by tokens: [Int]) throws -> [Float]
+
+    /// The same, returning the logits after every one of the tokens, `[k, V]`.
+    func score(_ cache: inout Cache, by tokens: [Int]) throws -> Tensor<Score>
+}
+
+extension HybridModel: LanguageModel {
+    public var vocabularySize: Int { embedding.shape[0] }
+
+    public func extend(_ cache: inout HybridCache<Scalar>, by tokens: [Int]) throws -> [Float] {
+        try extend(&cache, by: tokens, logits: .last).converted(to: Float.self).elements
+    }
+
+    public func score(_ cache: inout HybridCache<Scalar>, by tokens: [Int]) throws -> Tensor<Scalar> {
+        try extend(&cache, by: tokens, logits: .all)
+    }
+}
