@@ -11,7 +11,10 @@ struct Duality: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "duality",
         abstract: "Verify state space duality kernels, run hybrid Attention + Mamba-2 models, and see why both work.",
-        subcommands: [InspectCommand.self, SSDCommand.self]
+        subcommands: [
+            GenerateCommand.self, ChatCommand.self, InspectCommand.self, PerplexityCommand.self, LogitsCommand.self,
+            SSDCommand.self,
+        ]
     )
 
     static func main() async {

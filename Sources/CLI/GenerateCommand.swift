@@ -1,0 +1,152 @@
+//  duality generate: a prompt in, its continuation out, streamed.
+
+import ArgumentParser
+import DualityCore
+import DualityInference
+import DualityReference
+import Foundation
+
+struct GenerateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "generate",
+        abstract: "Continue a text, or answer it with --chat.",
+        discussion: """
+            The prompt is an argument or comes from stdin; the continuation streams to stdout. Sampling defaults come \
+            from the model's generation_config.json.
+
+            Examples:
+              duality generate "Once upon a time there was a little fox named Pip."
+              duality generate --chat "What is 17 plus 25?" --greedy
+              cat story.txt | duality generate --max-tokens 200 --temperature 0.9
+            """)
+
+    @Argument(help: "The prompt; - or nothing reads stdin.")
+    var prompt: String?
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var sampling: SamplingOptions
+    @Option(name: .long, help: "The most tokens to generate.")
+    var maxTokens: Int = 256
+    @Option(name: .long, parsing: .upToNextOption, help: "End the text where one of these strings would begin.")
+    var stop: [String] = []
+    @Flag(name: .long, help: "Wrap the prompt in the model's chat template as a user's turn.")
+    var chat = false
+    @OptionGroup var template: TemplateOptions
+    @Option(name: .long, help: "With --chat: a system message to begin with.")
+    var system: String?
+    @Flag(name: .long, help: "Do not stop at the model's end tokens.")
+    var ignoreEnd = false
+    @Option(name: .long, help: "Number format of the computation.")
+    var precision: Precision = .f32
+    @Flag(name: .long, help: "Print one JSON object at the end instead of streaming.")
+    var json = false
+
+    func validate() throws {
+        guard maxTokens >= 0 else { throw ValidationError("--max-tokens must be at least 0.") }
+    }
+
+    func run() async throws {
+        switch precision {
+        case .f32: try await run(as: Float.self)
+        case .f64: try await run(as: Double.self)
+        }
+    }
+
+    private func run<Scalar: RealNumber>(as type: Scalar.Type) async throws {
+        let tokenizer = try model.tokenizer()
+        let defaults = try model.generationDefaults()
+        let ids = tokenizer.encode(try promptText())
+        let (sampling, seed) = try sampling.resolved(defaults)
+        let limits = GenerationLimits(
+            maxTokens: maxTokens, endTokens: ignoreEnd ? [] : Set(defaults.endTokens), stopStrings: stop)
+        // The cheap checks come before the weights: a bad prompt is refused at once.
+        let model = try self.model.load(as: Scalar.self)
+        let generation = try Generation(
+            model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits)
+
+        var text = ""
+        for try await event in generation {
+            switch event {
+            case .token(_, let piece):
+                text += piece
+                if !json { Terminal.stream(piece) }
+            case .finished(let completion):
+                text += completion.remainingText
+                if json {
+                    print(report(text, ids, completion, seed).serialized(indented: true))
+                } else {
+                    Terminal.stream(completion.remainingText + "\n")
+                    Terminal.note(summary(completion, seed))
+                }
+            }
+        }
+    }
+
+    private func promptText() throws -> String {
+        var text = prompt ?? "-"
+        if text == "-" {
+            if Terminal.stdinIsTerminal { Terminal.note("reading the prompt from the terminal; end it with Ctrl-D") }
+            text = Terminal.readStandardInput()
+        }
+        guard !text.isEmpty else {
+            throw InputError(
+                .value, in: "prompt", expected: "some text", found: "nothing",
+                remedy: "Give it as an argument or on standard input.")
+        }
+        guard chat else { return text }
+        let system = system.map { [ChatMessage(role: .system, content: $0)] } ?? []
+        let turns = system + [ChatMessage(role: .user, content: text)]
+        return try template.chatTemplate(model).render(turns, addGenerationPrompt: true)
+    }
+
+    private func summary<Model>(_ completion: Completion<Model>, _ seed: UInt64?) -> String {
+        let timings = completion.timings
+        let seedText = seed.map { ", seed \($0)" } ?? ", greedy"
+        return String(
+            format: "[prompt %d tokens in %.2f s, generated %d at %.1f tokens/s, %@%@]", timings.promptTokens,
+            timings.promptSeconds, timings.generatedTokens, timings.tokensPerSecond,
+            completion.reason.description, seedText)
+    }
+
+    private func report<Model>(_ text: String, _ prompt: [Int], _ completion: Completion<Model>, _ seed: UInt64?)
+        -> JSON
+    {
+        let timings = completion.timings
+        return [
+            "text": .string(text),
+            "tokens": .array(completion.tokens.map { JSON($0) }),
+            "prompt_tokens": JSON(prompt.count),
+            "finish_reason": .string(completion.reason.name),
+            "seed": seed.map { .number(String($0)) } ?? .null,
+            "timings": [
+                "prompt_seconds": JSON(timings.promptSeconds),
+                "prompt_tokens_per_second": JSON(timings.promptTokensPerSecond),
+                "generate_seconds": JSON(timings.generateSeconds),
+                "generate_tokens_per_second": JSON(timings.tokensPerSecond),
+            ],
+        ]
+    }
+}
+
+extension SamplingOptions {
+    /// The options over a model's defaults, and the seed that makes the draws repeatable (nil when there are none).
+    func resolved(_ defaults: GenerationDefaults) throws -> (SamplingParameters, seed: UInt64?) {
+        var parameters = defaults.sampling
+        if greedy { parameters.temperature = 0 }
+        if let temperature { parameters.temperature = temperature }
+        if let topK { parameters.topK = topK }
+        if let topP { parameters.topP = topP }
+        if let minP { parameters.minP = minP }
+        if let repetitionPenalty { parameters.repetitionPenalty = repetitionPenalty }
+        if let presencePenalty { parameters.presencePenalty = presencePenalty }
+        if let frequencyPenalty { parameters.frequencyPenalty = frequencyPenalty }
+        for item in logitBias {
+            let parts = item.split(separator: "=")
+            guard parts.count == 2, let id = Int(parts[0]), let bias = Float(parts[1]) else {
+                throw InputError(.value, in: "--logit-bias", expected: "ID=BIAS, such as 42=-5", found: item)
+            }
+            parameters.logitBias[id] = bias
+        }
+        parameters.seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
+        return (parameters, parameters.temperature == 0 ? nil : parameters.seed)
+    }
+}

@@ -1,0 +1,99 @@
+//  duality perplexity: how well a model predicts a text.
+
+import ArgumentParser
+import DualityCore
+import DualityInference
+import DualityReference
+import Foundation
+
+struct PerplexityCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "perplexity",
+        abstract: "Measure how well a model predicts a text.",
+        discussion: """
+            The text is tokenized as one stream and cut into windows; every window starts from an empty memory and \
+            scores its tokens but the first. Sums are float64. With --stride below the window, windows overlap and each \
+            scores only the tokens that no earlier one has.
+
+            Examples:
+              duality perplexity book.txt
+              duality perplexity path/to/model book.txt --window 4096 --stride 2048
+            """)
+
+    @Argument(
+        help: ArgumentHelp(
+            "[MODEL] FILE: the text, and before it a model's directory if not the embedded one; - is stdin.",
+            valueName: "file"))
+    var files: [String]
+    @OptionGroup var model: ModelOptions
+    @Option(name: .long, help: "Tokens of a window (default: 2048, or the model's context if that is less).")
+    var window: Int?
+    @Option(name: .long, help: "Tokens from one window's start to the next (default: the window).")
+    var stride: Int?
+    @Option(name: .long, help: "Number format of the computation.")
+    var precision: Precision = .f32
+    @Option(name: .long, help: "Windows scored at once.")
+    var threads: Int = ProcessInfo.processInfo.activeProcessorCount
+    @Flag(name: .long, help: "Print the result as JSON.")
+    var json = false
+
+    mutating func validate() throws {
+        guard files.count == 1 || (files.count == 2 && model.model == nil) else {
+            throw ValidationError("Give a text file, or a model's directory and a text file.")
+        }
+        guard threads >= 1 else { throw ValidationError("--threads must be at least 1.") }
+    }
+
+    mutating func run() async throws {
+        if files.count == 2 { model.model = files[0] }
+        switch precision {
+        case .f32: try await run(as: Float.self)
+        case .f64: try await run(as: Double.self)
+        }
+    }
+
+    private func run<Scalar: RealNumber>(as type: Scalar.Type) async throws {
+        let text = try readText(files.last ?? "-")
+        let model = try model.load(as: Scalar.self)
+        let tokens = try self.model.tokenizer().encode(text, allowSpecial: false)
+        let window = window ?? min(2048, model.contextLimit ?? 2048)
+
+        let result = try await Perplexity.measure(
+            model, tokens: tokens, window: window, stride: stride, threads: threads
+        ) { done, all, mean in
+            Terminal.progress("window \(done) of \(all)   perplexity so far \(String(format: "%.4f", exp(mean)))")
+        }
+        Terminal.clearProgress()
+
+        if json {
+            print(
+                JSON.object([
+                    "perplexity": JSON(result.perplexity), "mean_nll": JSON(result.meanNLL),
+                    "standard_error": result.standardError.map { JSON($0) } ?? .null,
+                    "scored_tokens": JSON(result.scoredTokens), "tokens": JSON(result.tokenCount),
+                    "window": JSON(result.window), "stride": JSON(result.stride), "precision": .string(Scalar.name),
+                ]).serialized(indented: true))
+        } else {
+            let error = result.standardError
+            print("perplexity       \(String(format: "%.5f", result.perplexity))", terminator: "")
+            print(error.map { String(format: " +- %.5f", $0 * result.perplexity) } ?? "")
+            print("mean NLL         \(String(format: "%.9f", result.meanNLL))", terminator: "")
+            print(error.map { String(format: " +- %.6f nats a token", $0) } ?? " nats a token")
+            print("scored tokens    \(result.scoredTokens) of \(result.tokenCount)")
+            print("window, stride   \(result.window), \(result.stride)")
+            print("computed in      \(Scalar.name), sums in f64")
+        }
+    }
+
+    private func readText(_ path: String) throws -> String {
+        if path == "-" { return Terminal.readStandardInput() }
+        guard FileManager.default.fileExists(atPath: path) else {
+            throw InputError(.missingFile, in: path, expected: "a text file", found: "no such file")
+        }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw InputError(
+                .inaccessibleFile, in: path, expected: "a readable text file", found: "an error on reading")
+        }
+        return String(decoding: data, as: UTF8.self)
+    }
+}
