@@ -20,7 +20,8 @@ let package = Package(
             dependencies: [.product(name: "RealModule", package: "swift-numerics")],
             path: "Sources/Core"),
         .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
-        .target(name: "DualityInference", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Inference"),
+        .target(
+            name: "DualityInference", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Inference"),
         .executableTarget(
             name: "duality",
             dependencies: [
@@ -34,5 +35,6 @@ let package = Package(
         .testTarget(
             name: "InferenceTests",
             dependencies: ["DualityCore", "DualityReference", "DualityInference", "TestSupport"]),
+        .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "duality"]),
     ]
 )

@@ -123,10 +123,16 @@ extension Tensor where Element: RealNumber {
 
 extension Tensor where Element: RealNumber {
     /// - Throws: `InputError` (`.notFinite`) naming the tensor and the index of its first NaN or infinity.
-    @inlinable
+    @specialized(where Element == Float)
+    @specialized(where Element == Double)
     public func requireFinite(_ name: String) throws(InputError) {
         guard let first = elements.firstIndex(where: { !$0.isFinite }) else { return }
+        var (index, rest) = ([Int](), first)
+        for length in shape.reversed() {
+            index.insert(rest % length, at: 0)
+            rest /= length
+        }
         throw InputError(
-            .notFinite, in: name, expected: "finite numbers", found: "\(elements[first]) at index \(first) of \(count)")
+            .notFinite, in: "\(name)\(index)", expected: "a finite number", found: "\(elements[first])")
     }
 }

@@ -102,7 +102,9 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
             c: convolved.columns(2 * shared..<2 * shared + inner).reshaped([1, length, headCount, headDim]),
             d: d,
             dtBias: dtBias,
-            initialState: cache.state.reshaped([1, headCount, headDim, headDim]))
+            initialState: cache.state.reshaped([1, headCount, headDim, headDim]),
+            // Weights are checked when they are loaded; a NaN that was let through there shows in the logits.
+            allowsNonFinite: true)
         return (z, inputs)
     }
 

@@ -69,6 +69,7 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
     ///   - headMap: the grouped map of the operands' own head counts when nil.
     ///   - dtSoftplus: whether Δ = softplus(dt + bias) or dt + bias itself.
     ///   - dtLimit: bounds of Δ, both at least zero.
+    ///   - allowsNonFinite: lets NaN and infinity in A, dt and dt_bias through.
     /// - Throws: `InputError` naming the tensor (`x`, `dt`, `A`, `B`, `C`, `D`, `z`, `dt_bias`, `initial_states`,
     ///   `packing`): `.shape` when it does not fit, `.value` when some A > 0 or the limits are negative, `.notFinite` for A, dt and dt_bias
     ///   (clamping would hide a NaN there; in the other operands it shows in y).
@@ -76,7 +77,7 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
         x: Tensor<Scalar>, dt: Tensor<Scalar>, a: Tensor<Scalar>, b: Tensor<Scalar>, c: Tensor<Scalar>,
         d: Tensor<Scalar>? = nil, z: Tensor<Scalar>? = nil, dtBias: Tensor<Scalar>? = nil,
         initialState: Tensor<Scalar>? = nil, packing: Packing? = nil, headMap: HeadMap? = nil, dtSoftplus: Bool = true,
-        dtLimit: ClosedRange<Double> = 0...(.infinity)
+        dtLimit: ClosedRange<Double> = 0...(.infinity), allowsNonFinite: Bool = false
     ) throws(InputError) {
         // x gives B, L and P; dt gives H; B gives N; every other axis is then known.
         try require(x.shape, as: "x", axes: ["B", "L", "Hx", "P"], is: [nil, nil, nil, nil])
@@ -112,9 +113,11 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
             map = try HeadMap.grouped(heads: heads, x: x.shape[2], b: b.shape[2], c: c.shape[2])
         }
 
-        try requireFinite(dt, as: "dt")
-        try requireFinite(a, as: "A")
-        if let dtBias { try requireFinite(dtBias, as: "dt_bias") }
+        if !allowsNonFinite {
+            try dt.requireFinite("dt")
+            try a.requireFinite("A")
+            try dtBias?.requireFinite("dt_bias")
+        }
         if let head = a.elements.firstIndex(where: { $0 > 0 }) {
             throw InputError(
                 .value, in: "A", expected: "numbers <= 0", found: "\(a.elements[head]) at head \(head)",
@@ -196,16 +199,4 @@ private func require(
         throw InputError(
             .shape, in: name, expected: "[\(expected.joined(separator: ", "))]", found: "\(shape)")
     }
-}
-
-/// Throws `.notFinite` with the index of the first NaN or infinity.
-func requireFinite<Scalar: RealNumber>(_ tensor: Tensor<Scalar>, as name: String) throws(InputError) {
-    guard let flat = tensor.elements.firstIndex(where: { !$0.isFinite }) else { return }
-    var index: [Int] = []
-    var rest = flat
-    for length in tensor.shape.reversed() {
-        index.insert(rest % length, at: 0)
-        rest /= length
-    }
-    throw InputError(.notFinite, in: "\(name)\(index)", expected: "a finite number", found: "\(tensor.elements[flat])")
 }

@@ -20,7 +20,7 @@ extension SSDInputs {
     ) throws {
         func read(_ name: String) throws -> Tensor<Scalar> {
             let tensor = try source.tensor(name, as: Scalar.self)
-            do { try requireFinite(tensor, as: name) } catch { throw error.within(source.place) }
+            do { try tensor.requireFinite(name) } catch { throw error.within(source.place) }
             return tensor
         }
         func readIfPresent(_ name: String) throws -> Tensor<Scalar>? {
