@@ -8,6 +8,7 @@ let package = Package(
         .library(name: "DualityCore", targets: ["DualityCore"]),
         .library(name: "DualityReference", targets: ["DualityReference"]),
         .library(name: "DualityInference", targets: ["DualityInference"]),
+        .library(name: "DualityVerify", targets: ["DualityVerify"]),
         .executable(name: "duality", targets: ["duality"]),
     ],
     dependencies: [
@@ -22,10 +23,11 @@ let package = Package(
         .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
         .target(
             name: "DualityInference", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Inference"),
+        .target(name: "DualityVerify", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Verify"),
         .executableTarget(
             name: "duality",
             dependencies: [
-                "DualityCore", "DualityReference", "DualityInference",
+                "DualityCore", "DualityReference", "DualityInference", "DualityVerify",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
@@ -35,6 +37,8 @@ let package = Package(
         .testTarget(
             name: "InferenceTests",
             dependencies: ["DualityCore", "DualityReference", "DualityInference", "TestSupport"]),
+        .testTarget(
+            name: "VerifyTests", dependencies: ["DualityCore", "DualityReference", "DualityVerify", "TestSupport"]),
         .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "duality"]),
     ]
 )

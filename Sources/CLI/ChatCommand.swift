@@ -73,8 +73,12 @@ struct ChatCommand: AsyncParsableCommand {
     }
 
     private func readMessage() -> String? {
-        if Terminal.stdinIsTerminal { FileHandle.standardError.write(Data("> ".utf8)) }
+        Self.prompt()
         return readLine()
+    }
+
+    static func prompt() {
+        if Terminal.stdinIsTerminal { FileHandle.standardError.write(Data("> ".utf8)) }
     }
 
     /// The task of one turn: streams the answer and returns the conversation that includes it.
@@ -111,7 +115,12 @@ private final class Interrupt: @unchecked Sendable {
 
     private func interrupted() {
         let running = lock.withLock { cancel }
-        if let running { running() } else { Terminal.note("\n/exit or Ctrl-D leaves.") }
+        if let running {
+            running()
+        } else {
+            Terminal.note("\n/exit or Ctrl-D leaves.")
+            ChatCommand.prompt()
+        }
     }
 
     func whileRunning<Value: Sendable>(_ task: Task<Value, any Error>) async throws -> Value {

@@ -1,0 +1,156 @@
+//  One generated case of the operator: a few parameters, and the operands that follow from them.
+//
+//  A case is its parameters. It prints as one line, and that line makes the same operands again on any machine:
+//
+//      seed=91 B=1 L=65 Q=64 H=4 Hx=2 Gb=2 Gc=4 P=16 N=16 decay=0.001 state=1 D=head z=1 bias=1 softplus=1 cuts=7,64 values=normal
+
+import DualityCore
+import DualityReference
+
+/// The parameters of a generated case.
+public struct SSDCase: Sendable, Equatable {
+    /// What x, B and C are filled with.
+    public enum Values: String, Sendable, CaseIterable {
+        case normal
+        /// Four in five are zero.
+        case sparse
+        case zeros
+        /// Around 1e-40: below float32's normal range.
+        case denormal
+        /// Around 1e12, where a square does not overflow float32 and a fourth power does.
+        case large
+    }
+
+    /// How the skip weight D is given.
+    public enum Skip: String, Sendable, CaseIterable {
+        case none, head, channel
+    }
+
+    public var seed: UInt64
+    public var batch = 1
+    public var length = 16
+    /// Q for chunked forms; the answer does not depend on it.
+    public var chunkSize = 16
+    public var heads = 2
+    /// Heads of x, of B and of C; each divides `heads`.
+    public var xHeads = 2
+    public var bHeads = 2
+    public var cHeads = 2
+    public var headDim = 4
+    public var stateDim = 4
+    /// The typical dt |A| of a token, from 1e-8 (remembers everything) to 1e3 (remembers nothing).
+    public var decay = 0.1
+    /// The size of the initial state; 0 for none.
+    public var stateScale = 0.0
+    public var skip = Skip.none
+    public var gate = false
+    public var bias = false
+    public var softplus = true
+    /// Where sequences begin inside each row, besides its start; ascending, within 1 ..< length.
+    public var cuts: [Int] = []
+    public var values = Values.normal
+
+    public init(seed: UInt64) {
+        self.seed = seed
+    }
+
+    /// The operands, every number exactly representable in float32.
+    ///
+    /// - Throws: `InputError` when the parameters do not fit together.
+    public func inputs<Scalar: RealNumber>(as type: Scalar.Type = Scalar.self) throws -> SSDInputs<Scalar> {
+        let random = RandomSource(seed: seed)
+        func tensor(_ name: String, _ shape: [Int], _ draw: (inout RandomSource) -> Double) -> Tensor<Scalar> {
+            var source = random.stream(name)
+            return Tensor(repeating: Scalar.zero, shape: shape).map { _ in Scalar(Float(draw(&source))) }
+        }
+        // Steps around 1 in log scale where the softplus is its steep part; A then sets the decay.
+        let rates = tensor("A", [heads]) { -decay * $0.uniform(in: 0.3...3) }
+        let steps = tensor("dt", [batch, length, heads]) { source in
+            softplus ? source.normal() : source.uniform(in: 0.2...2)
+        }
+        let packing =
+            cuts.isEmpty
+            ? nil
+            : try Packing(
+                sequenceIds: Tensor(
+                    shape: [batch, length],
+                    elements: (0..<batch).flatMap { _ in (0..<length).map { t in cuts.count { $0 <= t } } }))
+        let sequences = packing?.count ?? batch
+        return try SSDInputs(
+            x: tensor("x", [batch, length, xHeads, headDim], value),
+            dt: steps,
+            a: rates,
+            b: tensor("B", [batch, length, bHeads, stateDim], value),
+            c: tensor("C", [batch, length, cHeads, stateDim], value),
+            d: skip == .none ? nil : tensor("D", skip == .head ? [heads] : [heads, headDim]) { $0.normal() },
+            z: gate ? tensor("z", [batch, length, heads, headDim]) { 2 * $0.normal() } : nil,
+            dtBias: bias ? tensor("dt_bias", [heads]) { $0.uniform(in: softplus ? -6...1 : 0...0.1) } : nil,
+            initialState: stateScale == 0
+                ? nil
+                : tensor("initial_states", [sequences, heads, headDim, stateDim]) { stateScale * $0.normal() },
+            packing: packing, dtSoftplus: softplus)
+    }
+
+    private func value(_ source: inout RandomSource) -> Double {
+        let normal = source.normal()
+        switch values {
+        case .normal: return normal
+        case .sparse: return source.uniform() < 0.8 ? 0 : normal
+        case .zeros: return 0
+        case .denormal: return normal * 1e-40
+        case .large: return normal * 1e12
+        }
+    }
+}
+
+extension SSDCase: LosslessStringConvertible {
+    public var description: String {
+        "seed=\(seed) B=\(batch) L=\(length) Q=\(chunkSize) H=\(heads) Hx=\(xHeads) Gb=\(bHeads) Gc=\(cHeads) P=\(headDim) "
+            + "N=\(stateDim) decay=\(decay) state=\(stateScale) D=\(skip.rawValue) z=\(gate ? 1 : 0) bias=\(bias ? 1 : 0) "
+            + "softplus=\(softplus ? 1 : 0) cuts=\(cuts.isEmpty ? "-" : cuts.map(String.init).joined(separator: ",")) "
+            + "values=\(values.rawValue)"
+    }
+
+    /// A case from its line; nil when a field is unknown or does not parse. Fields left out have their default.
+    public init?(_ description: String) {
+        var fields: [Substring: Substring] = [:]
+        for field in description.split(separator: " ") {
+            let parts = field.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2 else { return nil }
+            fields[parts[0]] = parts[1]
+        }
+        func take<Value: LosslessStringConvertible>(_ name: Substring, _ value: inout Value) -> Bool {
+            guard let text = fields.removeValue(forKey: name) else { return true }
+            guard let parsed = Value(String(text)) else { return false }
+            value = parsed
+            return true
+        }
+        var seed: UInt64 = 0
+        guard take("seed", &seed) else { return nil }
+        self.init(seed: seed)
+        var (z, bias, softplus) = (0, 0, 1)
+        var (skip, values, cuts) = ("none", "normal", "-")
+        guard take("B", &batch), take("L", &length), take("Q", &chunkSize), take("H", &heads), take("Hx", &xHeads),
+            take("Gb", &bHeads), take("Gc", &cHeads), take("P", &headDim), take("N", &stateDim), take("decay", &decay),
+            take("state", &stateScale), take("D", &skip), take("z", &z), take("bias", &bias),
+            take("softplus", &softplus), take("cuts", &cuts), take("values", &values), fields.isEmpty,
+            let parsedSkip = Skip(rawValue: skip), let parsedValues = Values(rawValue: values)
+        else { return nil }
+        (gate, self.bias, self.softplus) = (z != 0, bias != 0, softplus != 0)
+        (self.skip, self.values) = (parsedSkip, parsedValues)
+        if cuts != "-" {
+            let parsed = cuts.split(separator: ",").map { Int($0) }
+            guard parsed.allSatisfy({ $0 != nil }) else { return nil }
+            self.cuts = parsed.compactMap { $0 }
+        }
+        guard isSound else { return nil }
+    }
+
+    /// Whether the parameters fit together.
+    var isSound: Bool {
+        [batch, chunkSize, heads, xHeads, bHeads, cHeads, headDim, stateDim].allSatisfy { $0 > 0 } && length >= 0
+            && [xHeads, bHeads, cHeads].allSatisfy { heads % $0 == 0 } && decay >= 0 && decay.isFinite
+            && stateScale.isFinite && cuts.allSatisfy { $0 > 0 && $0 < length }
+            && zip(cuts, cuts.dropFirst()).allSatisfy(<)
+    }
+}
