@@ -1,0 +1,18 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Measurements are a package of their own: they never run with the tests, and nobody who depends on Duality builds them.
+let package = Package(
+    name: "Benchmarks",
+    platforms: [.macOS(.v15)],
+    dependencies: [.package(name: "Duality", path: "..")],
+    targets: [
+        .executableTarget(
+            name: "forms",
+            dependencies: [
+                .product(name: "DualityCore", package: "Duality"),
+                .product(name: "DualityReference", package: "Duality"),
+            ],
+            path: "Sources/Forms")
+    ]
+)
