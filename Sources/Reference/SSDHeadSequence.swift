@@ -72,7 +72,7 @@ extension HeadSequence {
 }
 
 /// `tensor[row, tokens, head, :]` of a `[B, L, heads, width]` tensor as one array, `[tokens, width]`.
-private func columns<Scalar: RealNumber>(
+func columns<Scalar: RealNumber>(
     of tensor: Tensor<Scalar>, row: Int, tokens: Range<Int>, head: Int, width: Int
 ) -> [Scalar] {
     let (length, heads) = (tensor.shape[1], tensor.shape[2])
