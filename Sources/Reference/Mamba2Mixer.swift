@@ -72,7 +72,7 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
     }
 
     /// Steps 1 to 4: the gate, and what SSD is applied to. Advances the convolution window, not the state.
-    private func scanInputs(
+    func scanInputs(
         _ u: Tensor<Scalar>, rotation: RotaryTable<Scalar>, cache: inout ScanCache<Scalar>
     ) throws -> (z: Tensor<Scalar>, inputs: SSDInputs<Scalar>) {
         let length = u.shape[0]
@@ -109,7 +109,7 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
     }
 
     /// Matrices with the same rows, side by side.
-    private func joined(_ parts: [Tensor<Scalar>]) -> Tensor<Scalar> {
+    func joined(_ parts: [Tensor<Scalar>]) -> Tensor<Scalar> {
         let (length, width) = (parts[0].shape[0], parts.reduce(0) { $0 + $1.shape[1] })
         var whole = Tensor<Scalar>(repeating: 0, shape: [length, width])
         var first = 0
