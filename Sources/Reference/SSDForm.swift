@@ -55,7 +55,7 @@ public enum SSDForm: Sendable, Hashable {
     }
 }
 
-private func requirePositive(_ number: Int, _ name: String) throws(InputError) {
+func requirePositive(_ number: Int, _ name: String) throws(InputError) {
     guard number >= 1 else {
         throw InputError(.value, in: name, expected: "at least 1", found: "\(number)")
     }

@@ -116,6 +116,36 @@ struct TensorSourceOfNoise {
         }
     }
 
+    @Test func convolutionOverPackedSequences() throws {
+        var noise = TensorSourceOfNoise(random: RandomSource(seed: 6))
+        let (weight, bias) = (noise.normal([3, 4]), noise.normal([3]))
+        let layer = try CausalConvolution(weight: weight, bias: bias)
+        let packing = try Packing(
+            sequenceIds: Tensor(shape: [2, 6], elements: [0, 0, 1, 1, 1, 2] + [0, 0, 0, 0, 0, 1]))
+        let (u, windows) = (noise.normal([2, 6, 3]), noise.normal([5, 3, 3]))
+        let (g, nextWindows) = (noise.normal([2, 6, 3]), noise.normal([5, 3, 3]))
+        func outputs(
+            _ layer: CausalConvolution<Double>, _ u: Tensor<Double>, _ windows: Tensor<Double>
+        ) throws -> [Double] {
+            var next = windows
+            return try layer.extend(u, packing: packing, windows: &next).elements + next.elements
+        }
+        let gradients = try layer.gradients(
+            of: u, packing: packing, windows: windows, output: g, nextWindows: nextWindows)
+        let upstream = g.elements + nextWindows.elements
+        try expect(gradients.input, at: u, "input", upstream: upstream) { try outputs(layer, $0, windows) }
+        try expect(gradients.window, at: windows, "windows", upstream: upstream) { try outputs(layer, u, $0) }
+        try expect(gradients.weight, at: weight, "weight", upstream: upstream) {
+            try outputs(CausalConvolution(weight: $0, bias: bias), u, windows)
+        }
+        try expect(gradients.bias, at: bias, "bias", upstream: upstream) {
+            try outputs(CausalConvolution(weight: weight, bias: $0), u, windows)
+        }
+        #expect(throws: InputError.self) {
+            try layer.gradients(of: u, packing: packing, windows: noise.normal([4, 3, 3]), output: g)
+        }
+    }
+
     @Test func theSlopeOfSiLUIsThatOfSiLU() {
         for z in stride(from: -30.0, through: 30, by: 0.7) {
             let expected = derivative(step: 0.3) { Double.silu(z + $0) - Double.silu(z - $0) }

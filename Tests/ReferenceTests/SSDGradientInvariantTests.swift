@@ -120,6 +120,58 @@ import Testing
         }
     }
 
+    /// Wherever the cut lies in a chunk, at either end of the row, and with an empty sequence between.
+    @Test(arguments: forms) func thePackedGradientsAreThoseOfTheSequencesApart(form: SSDForm) throws {
+        let whole = try SSDShape(batch: 1, length: 20).inputs()
+        let states = try #require(SSDShape(batch: 3, seed: 5).inputs().initialState)
+        for cut in 0...20 {
+            let packed = try whole.replacing(
+                initialState: states, packing: Packing(cumulativeLengths: [0, cut, cut, 20]))
+            var upstream = Self.upstream(packed)
+            let perSequence = try #require(Self.upstream(SSDShape(batch: 3).inputs()).finalState)
+            upstream.sequenceStates = perSequence
+            let found = try form.gradients(of: packed, upstream: upstream)
+            var (a, d, dtBias) = (found.a.map { _ in 0.0 }, found.a.map { _ in 0.0 }, found.a.map { _ in 0.0 })
+            for (i, range) in [0..<cut, cut..<cut, cut..<20].enumerated() {
+                var asked = try perSequence.slice(i)
+                if i == 2, let last = upstream.finalState { asked = asked.multiplied(last) { $0 + $1 } }
+                let alone = try form.gradients(
+                    of: whole.tokens(range, initialState: states.slice(i)),
+                    upstream: SSDUpstream(y: upstream.y?.tokens(range), finalState: asked))
+                for ((name, found), (_, expected)) in zip(found.named, alone.named)
+                where ["x", "dt", "B", "C", "z"].contains(name) {
+                    let error = try relativeL2(found.tokens(range).elements, expected.elements)
+                    #expect(error < 1e-13, "grad_\(name), cut at \(cut), sequence \(i): \(error)")
+                }
+                let state = try relativeL2(found.initialState.slice(i).elements, alone.initialState.elements)
+                #expect(state < 1e-13, "initial state, cut at \(cut), sequence \(i): \(state)")
+                a = a.multiplied(alone.a) { $0 + $1 }
+                if let part = alone.d { d = d.multiplied(part) { $0 + $1 } }
+                if let part = alone.dtBias { dtBias = dtBias.multiplied(part) { $0 + $1 } }
+            }
+            for (found, sum) in [(found.a, a), (found.d, d), (found.dtBias, dtBias)] {
+                let error = relativeL2(found?.elements ?? [], sum.elements)
+                #expect(error < 1e-12, "cut at \(cut): \(error)")
+            }
+        }
+    }
+
+    /// A sequence that starts from nothing has a gradient of its own start only where every sequence was given one.
+    @Test func theGradientOfTheInitialStatesHasTheirShape() throws {
+        let inputs = try SSDShape(batch: 2, length: 9).inputs()
+        let ids = try Tensor(shape: [2, 9], elements: [0, 0, 0, 1, 1, 1, 1, 1, 4] + [7, 7, 7, 7, 7, 8, 8, 8, 8])
+        let packed = try inputs.replacing(packing: Packing(sequenceIds: ids))
+        let upstream = Self.upstream(inputs)
+        let ofRows = try SSDForm.recurrent.gradients(of: packed, upstream: upstream).initialState
+        let ofNone = try SSDForm.recurrent.gradients(
+            of: packed.replacing(initialState: .some(nil)), upstream: upstream
+        ).initialState
+        #expect(ofRows.shape == [2, 4, 5, 7])
+        #expect(ofNone.shape == [5, 4, 5, 7])
+        #expect(try ofRows.slice(0) == ofNone.slice(0))
+        #expect(try ofRows.slice(1) == ofNone.slice(3))
+    }
+
     @Test(arguments: forms) func aSharedHeadIsPulledByAllThatReadIt(form: SSDForm) throws {
         let inputs = try SSDShape().inputs()
         let upstream = Self.upstream(inputs)

@@ -40,40 +40,23 @@ extension HeadSequence {
         switch form {
         case .recurrent: recurrentGradients(y: g, finalState: finalState)
         case .chunked(let size): chunkedGradients(size: size, y: g, finalState: finalState)
-        case .quadratic: chunkedGradients(size: max(length, 1), y: g, finalState: finalState)
+        case .quadratic: chunkedGradients(size: .max, y: g, finalState: finalState)
         }
-    }
-}
-
-/// Which head, and which of its tokens.
-struct HeadPlace {
-    /// Index along the batch.
-    let row: Int
-    /// A range of 0..<L.
-    let tokens: Range<Int>
-    /// SSM head.
-    let head: Int
-
-    /// Where the state of this head lies in a `[B, H, P, N]` tensor.
-    func stateRange<Scalar>(in inputs: SSDInputs<Scalar>) -> Range<Int> {
-        let (place, size) = (row * inputs.heads + head, inputs.headDim * inputs.stateDim)
-        return place * size..<(place + 1) * size
     }
 }
 
 extension SSDGradients {
     /// Adds one head's gradients: ∂x += Δ ∂x̄ and ∂A += Δ λ here, ∂Δ = x · ∂x̄ + A λ to `stepGradient`, `[B, L, H]`.
     mutating func add(
-        _ result: HeadGradients<Scalar>, at place: HeadPlace, of inputs: SSDInputs<Scalar>, steps: Tensor<Scalar>,
-        to stepGradient: inout Tensor<Scalar>
+        _ result: HeadGradients<Scalar>, of run: SSDRun, head: Int, in inputs: SSDInputs<Scalar>,
+        steps: Tensor<Scalar>, to stepGradient: inout Tensor<Scalar>
     ) {
         let (length, heads, headDim, stateDim) = (inputs.length, inputs.heads, inputs.headDim, inputs.stateDim)
-        let head = place.head
         let (xHead, bHead, cHead) = (inputs.headMap.x[head], inputs.headMap.b[head], inputs.headMap.c[head])
         let (xHeads, bHeads, cHeads) = (inputs.x.shape[2], inputs.b.shape[2], inputs.c.shape[2])
         let rate = inputs.a.elements[head]
-        for (i, t) in place.tokens.enumerated() {
-            let token = place.row * length + t
+        for (i, t) in run.tokens.enumerated() {
+            let token = run.row * length + t
             let step = steps.elements[token * heads + head]
             let xFirst = (token * xHeads + xHead) * headDim
             var sum = Scalar.zero  // x · ∂x̄
@@ -90,6 +73,11 @@ extension SSDGradients {
             }
             a.elements[head] += step * result.logDecay[i]
             stepGradient.elements[token * heads + head] = sum + rate * result.logDecay[i]
+        }
+        if let place = inputs.initialState == nil ? run.sequence : run.initialState {
+            let first = (place * heads + head) * headDim * stateDim
+            initialState.elements.replaceSubrange(
+                first..<first + headDim * stateDim, with: result.initialState)
         }
     }
 }

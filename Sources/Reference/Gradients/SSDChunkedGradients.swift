@@ -20,12 +20,14 @@ import DualityCore
 extension HeadSequence {
     /// The gradients of the chunked form. O(L (Q (P + N) + P N)) time, O((L / Q) P N + Q (P + N)) memory.
     func chunkedGradients(size: Int, y g: [Scalar], finalState: [Scalar]) -> HeadGradients<Scalar> {
-        let chunks = stride(from: 0, to: length, by: size).map { $0..<$0 + min(size, length - $0) }
-        var entering: [[Scalar]] = []
-        var state = initialState
-        for chunk in chunks {
+        var (chunks, entering): ([Range<Int>], [[Scalar]]) = ([], [])
+        var (first, state) = (0, initialState)
+        while first < length {
+            let chunk = first..<first + min(size - (start + first) % size, length - first)
+            chunks.append(chunk)
             entering.append(state)
-            advance(&state, over: chunk)
+            state = advanced(state, over: chunk)
+            first = chunk.upperBound
         }
 
         var result = HeadGradients(of: self, finalState: finalState)
@@ -37,7 +39,7 @@ extension HeadSequence {
         return result
     }
 
-    /// Steps 3 and 4: `advance(_:over:)` transposed. Φ is in `result.initialState`, and becomes its part of ∂H.
+    /// Steps 3 and 4: `advanced(_:over:)` transposed. Φ is in `result.initialState`, and becomes its part of ∂H.
     ///
     ///     ∂x̄_s += exp(seg(end, s)) Φ B_s          ∂B_s += exp(seg(end, s)) Φᵀ x̄_s          ∂H = exp(seg(end, 0)) Φ
     private func advanceBack(from state: [Scalar], over range: Range<Int>, to result: inout HeadGradients<Scalar>) {

@@ -23,12 +23,18 @@ import DualityCore
 public struct SSDUpstream<Scalar: RealNumber>: Sendable {
     /// ∂ℒ/∂y, `[B, L, H, P]`; nil where the loss does not look at y.
     public var y: Tensor<Scalar>?
-    /// ∂ℒ/∂S_L, `[B, H, P, N]`; nil where the loss does not look at the final state.
+    /// ∂ℒ/∂S_L, `[B, H, P, N]`; nil where the loss does not look at the final state. With packed sequences that is the
+    /// state of the last one in each row.
     public var finalState: Tensor<Scalar>?
+    /// With respect to the final state of every packed sequence, `[S, H, P, N]`; adds to `finalState`.
+    public var sequenceStates: Tensor<Scalar>?
 
-    public init(y: Tensor<Scalar>? = nil, finalState: Tensor<Scalar>? = nil) {
+    public init(
+        y: Tensor<Scalar>? = nil, finalState: Tensor<Scalar>? = nil, sequenceStates: Tensor<Scalar>? = nil
+    ) {
         self.y = y
         self.finalState = finalState
+        self.sequenceStates = sequenceStates
     }
 }
 
@@ -50,7 +56,8 @@ public struct SSDGradients<Scalar: RealNumber>: Sendable {
     public var z: Tensor<Scalar>?
     /// `[H]`; nil without a bias.
     public var dtBias: Tensor<Scalar>?
-    /// `[B, H, P, N]`. Also there when the initial state was absent, that is zero.
+    /// In the shape of the initial state, `[B, H, P, N]` or `[S, H, P, N]`. Where that is absent, that is zero, one for
+    /// each sequence all the same.
     public var initialState: Tensor<Scalar>
 
     /// The gradient with respect to `A_log`, `[H]`: A = -exp(A_log), hence ∂A_log = A ∂A.
@@ -72,7 +79,8 @@ public struct SSDGradients<Scalar: RealNumber>: Sendable {
         d = inputs.d.map { zero($0.shape) }
         z = inputs.z.map { zero($0.shape) }
         dtBias = inputs.dtBias.map { zero($0.shape) }
-        initialState = zero([inputs.batch, inputs.heads, inputs.headDim, inputs.stateDim])
+        let states = inputs.initialState?.shape[0] ?? inputs.packing?.count ?? inputs.batch
+        initialState = zero([states, inputs.heads, inputs.headDim, inputs.stateDim])
     }
 }
 
@@ -86,25 +94,19 @@ extension SSDForm {
     /// - Parameters:
     ///   - inputs: the operands of the forward pass.
     ///   - upstream: ∂ℒ/∂y and ∂ℒ/∂S_L; an absent one counts as zero.
-    /// - Throws: `InputError`: `.shape` naming `dout` or `dfinal_states` when it has another shape than the output it belongs
-    ///   to, `.value` when the chunk size is not positive.
+    /// - Throws: `InputError`: `.shape` naming `dout`, `dfinal_states` or `dvarlen_states` when it has another shape than the
+    ///   output it belongs to, `.value` when the chunk size is not positive.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func gradients<Scalar: RealNumber>(
         of inputs: SSDInputs<Scalar>, upstream: SSDUpstream<Scalar>
     ) throws(InputError) -> SSDGradients<Scalar> {
-        if case .chunked(let size) = self, size < 1 {
-            throw InputError(.value, in: "chunk size", expected: "at least 1", found: "\(size)")
-        }
-        let (batch, length, heads) = (inputs.batch, inputs.length, inputs.heads)
-        let (headDim, stateDim) = (inputs.headDim, inputs.stateDim)
-        try upstream.y?.requireShape([batch, length, heads, headDim], "dout")
-        try upstream.finalState?.requireShape([batch, heads, headDim, stateDim], "dfinal_states")
-
+        if case .chunked(let size) = self { try requirePositive(size, "chunk size") }
+        try upstream.check(inputs)
         var gradients = SSDGradients(zeroLike: inputs)
-        if let finalState = upstream.finalState { gradients.initialState = finalState }
         var outputGradient =
-            upstream.y ?? Tensor(repeating: .zero, shape: [batch, length, heads, headDim])
+            upstream.y
+            ?? Tensor(repeating: .zero, shape: [inputs.batch, inputs.length, inputs.heads, inputs.headDim])
         if let z = inputs.z {
             let ungated = try evaluate(inputs.withoutGate()).y
             for i in outputGradient.elements.indices {
@@ -116,21 +118,18 @@ extension SSDForm {
         gradients.addSkip(of: inputs, outputGradient: outputGradient)
 
         let steps = inputs.effectiveSteps()
+        let finalStates = upstream.finalStates(in: inputs)
+        let stateSize = inputs.headDim * inputs.stateDim
         var stepGradient = Tensor<Scalar>(repeating: .zero, shape: steps.shape)
-        for row in 0..<batch {
-            for head in 0..<heads {
-                let place = HeadPlace(row: row, tokens: 0..<length, head: head)
-                let state = place.stateRange(in: inputs)
-                let sequence = HeadSequence(
-                    inputs, steps: steps, row: row, tokens: place.tokens, head: head,
-                    initialState: inputs.initialState.map { Array($0.elements[state]) }
-                        ?? [Scalar](repeating: .zero, count: state.count))
-                let result = sequence.gradients(
+        for run in inputs.runs {
+            for head in 0..<inputs.heads {
+                let place = run.sequence * inputs.heads + head
+                let result = HeadSequence(inputs, steps: steps, run: run, head: head, checkpoints: []).gradients(
                     in: self,
-                    y: columns(of: outputGradient, row: row, tokens: place.tokens, head: head, width: headDim),
-                    finalState: Array(gradients.initialState.elements[state]))
-                gradients.initialState.elements.replaceSubrange(state, with: result.initialState)
-                gradients.add(result, at: place, of: inputs, steps: steps, to: &stepGradient)
+                    y: columns(
+                        of: outputGradient, row: run.row, tokens: run.tokens, head: head, width: inputs.headDim),
+                    finalState: Array(finalStates.elements[place * stateSize..<(place + 1) * stateSize]))
+                gradients.add(result, of: run, head: head, in: inputs, steps: steps, to: &stepGradient)
             }
         }
         gradients.setStep(of: inputs, from: stepGradient)
@@ -142,8 +141,31 @@ extension SSDInputs {
     /// The same operands with the output left as it is before the gate.
     fileprivate func withoutGate() throws(InputError) -> SSDInputs {
         try SSDInputs(
-            x: x, dt: dt, a: a, b: b, c: c, d: d, dtBias: dtBias, initialState: initialState, headMap: headMap,
-            dtSoftplus: dtSoftplus, dtLimit: dtLimit)
+            x: x, dt: dt, a: a, b: b, c: c, d: d, dtBias: dtBias, initialState: initialState, packing: packing,
+            headMap: headMap, dtSoftplus: dtSoftplus, dtLimit: dtLimit)
+    }
+}
+
+extension SSDUpstream {
+    fileprivate func check(_ inputs: SSDInputs<Scalar>) throws(InputError) {
+        let (batch, heads, headDim, stateDim) = (inputs.batch, inputs.heads, inputs.headDim, inputs.stateDim)
+        try y?.requireShape([batch, inputs.length, heads, headDim], "dout")
+        try finalState?.requireShape([batch, heads, headDim, stateDim], "dfinal_states")
+        try sequenceStates?.requireShape(
+            [inputs.packing?.count ?? batch, heads, headDim, stateDim], "dvarlen_states")
+    }
+
+    /// Ĝ of every sequence, `[S, H, P, N]`: what is asked of a row's final state is asked of its last sequence.
+    fileprivate func finalStates(in inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
+        let shape = [inputs.heads, inputs.headDim, inputs.stateDim]
+        let size = shape.reduce(1, *)
+        let runs = inputs.runs
+        var states = sequenceStates ?? Tensor(repeating: .zero, shape: [runs.count] + shape)
+        guard let finalState else { return states }
+        for (i, run) in runs.enumerated() where i + 1 == runs.count || runs[i + 1].row != run.row {
+            for j in 0..<size { states.elements[i * size + j] += finalState.elements[run.row * size + j] }
+        }
+        return states
     }
 }
 
