@@ -20,7 +20,7 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
     public let norm: RMSNorm<Scalar>
     public let head: Linear<Scalar>
     public let rope: RotaryEmbedding<Scalar>
-    /// Extending a cache beyond this many tokens is refused; the configuration's context unless changed. Nil lifts it.
+    /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength` unless changed. Nil lifts it.
     public var contextLimit: Int?
 
     /// Which rows of logits a caller wants: the head is the widest product of the model, and prefill needs one row.
@@ -46,7 +46,7 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
         self.head = head
         self.rope = try RotaryEmbedding(
             headDim: configuration.headDim, parameters: configuration.rope, maxPositions: configuration.maxPositions)
-        self.contextLimit = configuration.maxPositions
+        self.contextLimit = configuration.contextLength
     }
 
     /// How the Mamba-2 layers evaluate SSD. Every form gives the same logits up to rounding.

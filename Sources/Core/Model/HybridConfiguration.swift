@@ -83,6 +83,11 @@ public struct HybridConfiguration: Sendable, Equatable {
         self.padToken = padToken
     }
 
+    /// The most tokens a sequence may have: `maxPositions`, stretched where RoPE grows with the sequence (`dynamic`).
+    public var contextLength: Int {
+        guard case .dynamic(let factor) = rope.scaling, factor > 1 else { return maxPositions }
+        return Int(min(Double(maxPositions) * factor, 1e9))
+    }
     /// Query heads that share one key/value head.
     public var headsPerKeyValueHead: Int { headCount / keyValueHeadCount }
     /// Width of q, C, z and y: H * P.

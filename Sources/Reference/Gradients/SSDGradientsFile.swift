@@ -14,7 +14,7 @@ extension SSDUpstream {
         func read(_ name: String) throws -> Tensor<Scalar>? {
             guard source.contains(name) else { return nil }
             let tensor = try source.tensor(name, as: Scalar.self)
-            do { try requireFinite(tensor, as: name) } catch { throw error.within(source.place) }
+            do { try tensor.requireFinite(name) } catch { throw error.within(source.place) }
             return tensor
         }
         try self.init(y: read("dout"), finalState: read("dfinal_states"), sequenceStates: read("dvarlen_states"))
