@@ -127,12 +127,8 @@ extension Tensor where Element: RealNumber {
     @specialized(where Element == Double)
     public func requireFinite(_ name: String) throws(InputError) {
         guard let first = elements.firstIndex(where: { !$0.isFinite }) else { return }
-        var (index, rest) = ([Int](), first)
-        for length in shape.reversed() {
-            index.insert(rest % length, at: 0)
-            rest /= length
-        }
         throw InputError(
-            .notFinite, in: "\(name)\(index)", expected: "a finite number", found: "\(elements[first])")
+            .notFinite, in: "\(name)\(fullIndex(ofElement: first, in: shape))", expected: "a finite number",
+            found: "\(elements[first])")
     }
 }

@@ -220,8 +220,12 @@ import Testing
         let path = directory.appendingPathComponent("old.safetensors").path
         try writer.write(to: path)
         let old = try Data(contentsOf: URL(fileURLWithPath: path))
-        try writer.add("b", dtype: .u8, shape: [1], byteCount: 1) { _ in throw Interruption() }
-        #expect(throws: Interruption.self) { try writer.write(to: path) }
+        var interrupted = writer
+        try interrupted.add("b", dtype: .u8, shape: [1], byteCount: 1) { _ in throw Interruption() }
+        #expect(throws: Interruption.self) { try interrupted.write(to: path) }
+        var short = writer
+        try short.add("b", dtype: .u8, shape: [2], byteCount: 2) { try $0.write("1") }
+        #expect(throws: InputError.self) { try short.write(to: path) }
         #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == old)
         #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["old.safetensors"])
     }

@@ -49,9 +49,9 @@ import Testing
 
     @Test func theFirstNumberThatIsNotFiniteIsNamed() {
         let error = #expect(throws: InputError.self) {
-            try Tensor<Double>([1, 2, .nan, .infinity]).requireFinite("gate")
+            try Tensor(shape: [2, 2], elements: [1, 2, Double.nan, .infinity]).requireFinite("gate")
         }
         #expect(error?.kind == .notFinite)
-        #expect(error?.found.contains("index 2") == true)
+        #expect(error?.place == "gate[1, 0]")
     }
 }

@@ -8,6 +8,9 @@ public struct FileSink {
     fileprivate let descriptor: Int32
     fileprivate let path: String
 
+    /// Bytes written so far.
+    public var position: Int { Int(lseek(descriptor, 0, SEEK_CUR)) }
+
     /// Appends bytes.
     ///
     /// - Throws: `InputError` (`.inaccessibleFile`) when the disk is full or gone.

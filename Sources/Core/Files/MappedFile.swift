@@ -13,7 +13,8 @@ public final class MappedFile: Sendable {
 
     /// - Throws: `InputError`: `.missingFile`, or `.inaccessibleFile` for a directory, a device or a refusal.
     public init(path: String) throws(InputError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Not to wait for the writer of a pipe, which is refused below.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw InputError.system(in: path, expected: "a readable file") }
         defer { close(descriptor) }
 

@@ -57,15 +57,13 @@ private func firstSaturated<Bits: FixedWidthInteger & UnsignedInteger>(
     return nil
 }
 
-extension TensorInfo {
-    /// The full index of the element at a row-major position.
-    public func index(ofElement position: Int) -> [Int] {
-        var index: [Int] = []
-        var rest = position
-        for length in shape.reversed() {
-            index.insert(rest % length, at: 0)
-            rest /= length
-        }
-        return index
+/// The full index, one number an axis, of the element at a row-major position.
+func fullIndex(ofElement position: Int, in shape: [Int]) -> [Int] {
+    var index: [Int] = []
+    var rest = position
+    for length in shape.reversed() {
+        index.insert(rest % length, at: 0)
+        rest /= length
     }
+    return index
 }

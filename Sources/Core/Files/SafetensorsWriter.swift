@@ -107,7 +107,16 @@ public struct SafetensorsWriter {
             var length = UInt64(header.utf8.count).littleEndian
             try withUnsafeBytes(of: &length) { try sink.write($0) }
             try sink.write(header)
-            for entry in ordered { try entry.produce(sink) }
+            for entry in ordered {
+                let start = sink.position
+                try entry.produce(sink)
+                guard sink.position - start == entry.byteCount else {
+                    throw InputError(
+                        .truncated, in: "\(path): \(entry.name)",
+                        expected: "\(entry.byteCount) bytes from its producer",
+                        found: "\(sink.position - start)")
+                }
+            }
         }
     }
 

@@ -55,11 +55,15 @@ extension TensorSource {
     ///
     /// - Throws: `InputError` (`.missing`), with the nearest name that exists.
     public func info(_ name: String) throws(InputError) -> TensorInfo {
-        if let info = find(name) { return info }
-        let nearest = nearestName(to: name, in: names)
-        throw InputError(
+        guard let info = find(name) else { throw missing(name) }
+        return info
+    }
+
+    /// The complaint that there is no tensor of this name.
+    func missing(_ name: String) -> InputError {
+        InputError(
             .missing, in: "\(place): \(name)", expected: "a tensor of this name", found: "none",
-            remedy: nearest.map { "Is it \($0)?" } ?? "")
+            remedy: nearestName(to: name, in: names).map { "Is it \($0)?" } ?? "")
     }
 
     /// The tensor in the format `Scalar`: exact where that is wider than the stored one, else rounded to nearest once.

@@ -67,14 +67,8 @@ public final class Checkpoint: TensorSource {
     public func find(_ name: String) -> TensorInfo? { fileOfTensor[name]?.find(name) }
 
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
-        guard let file = fileOfTensor[name] else { throw try noTensor(name) }
+        guard let file = fileOfTensor[name] else { throw missing(name) }
         return try file.withBytes(of: name, body)
-    }
-
-    /// The complaint that there is no tensor of this name, with the nearest one.
-    private func noTensor(_ name: String) throws(InputError) -> InputError {
-        _ = try info(name)
-        return InputError(.missing, in: "\(place): \(name)", expected: "a tensor of this name", found: "none")
     }
 }
 

@@ -80,7 +80,7 @@ extension WeightContract {
                 continue
             }
             let value = try source.element(of: info.name, at: offset)
-            violations.append(.notFinite(info.name, index: info.index(ofElement: offset), value: value))
+            violations.append(.notFinite(info.name, index: fullIndex(ofElement: offset, in: info.shape), value: value))
         }
         return violations
     }
