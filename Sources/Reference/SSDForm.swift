@@ -62,7 +62,7 @@ func requirePositive(_ number: Int, _ name: String) throws(InputError) {
 }
 
 /// y += D x, before the gate; D is one number a head or one a channel.
-private func addSkip<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>, to y: inout Tensor<Scalar>) {
+func addSkip<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>, to y: inout Tensor<Scalar>) {
     guard let d = inputs.d else { return }
     let (heads, headDim, xHeads) = (inputs.heads, inputs.headDim, inputs.x.shape[2])
     let perChannel = d.shape.count == 2
@@ -79,7 +79,7 @@ private func addSkip<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>, to y: ino
 }
 
 /// y ⊙= silu(z).
-private func applyGate<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>, to y: inout Tensor<Scalar>) {
+func applyGate<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>, to y: inout Tensor<Scalar>) {
     guard let z = inputs.z else { return }
     for i in y.elements.indices { y.elements[i] *= .silu(z.elements[i]) }
 }

@@ -13,6 +13,12 @@ struct SSDCase: Sendable, CustomTestStringConvertible {
     let dtLimit: ClosedRange<Double>
     let isStep: Bool
     let isTied: Bool
+    /// What the official kernels were run with.
+    let chunkSize: Int
+    /// `f32` or `bf16`.
+    let dtype: String
+    /// `f32` or `bf16`; of steps alone.
+    let stateDtype: String?
 
     var testDescription: String { name }
 
@@ -34,6 +40,9 @@ struct SSDCase: Sendable, CustomTestStringConvertible {
         dtLimit = (limits.first?.double ?? 0)...(limits.last?.double ?? .infinity)
         isStep = fields["kind"]?.string == "step"
         isTied = fields["tied"]?.bool ?? true
+        chunkSize = fields["chunk_size"]?.int ?? 1
+        dtype = fields["dtype"]?.string ?? ""
+        stateDtype = fields["state_dtype"]?.string
     }
 
     func file() throws -> SafetensorsFile { try SafetensorsFile(path: Fixtures.path("ssd/\(name).safetensors")) }
