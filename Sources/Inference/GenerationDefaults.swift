@@ -21,70 +21,46 @@ public struct GenerationDefaults: Sendable, Equatable {
         let path = "\(directory)/generation_config.json"
         let model = "\(directory)/config.json"
         if FileManager.default.fileExists(atPath: path) {
-            do {
-                try read(JSON(contentsOf: path))
-            } catch {
-                throw error.place.hasPrefix(path) ? error : error.within(path)
-            }
+            let file = try JSONFields(JSON(contentsOf: path), place: path)
+            sampling = try Self.sampling(file)
+            endTokens = try Self.endTokens(file)
         } else {
             warnings.append("\(directory) has no generation_config.json: decoding is greedy.")
         }
         if endTokens.isEmpty, FileManager.default.fileExists(atPath: model) {
-            do {
-                endTokens = try Self.tokens(JSON(contentsOf: model)["eos_token_id"] ?? .null, "eos_token_id")
-            } catch {
-                throw error.place.hasPrefix(model) ? error : error.within(model)
-            }
+            endTokens = try Self.endTokens(JSONFields(JSON(contentsOf: model), place: model))
         }
         if endTokens.isEmpty {
             warnings.append("\(directory) names no end token: a text ends only at its limit.")
         }
     }
 
-    private mutating func read(_ json: JSON) throws(InputError) {
-        guard let file = json.object else {
-            throw InputError(.json, in: "the file", expected: "an object", found: json.kindName)
-        }
-        func number(_ key: String) throws(InputError) -> Double? {
-            guard let value = file[key], value != .null else { return nil }
-            guard let number = value.double else {
-                throw InputError(.json, in: key, expected: "a number or null", found: value.kindName)
-            }
-            return number
-        }
-
+    private static func sampling(_ file: JSONFields) throws(InputError) -> SamplingParameters {
         var parameters = SamplingParameters()
-        if let temperature = try number("temperature") { parameters.temperature = temperature }
-        if let topP = try number("top_p") { parameters.topP = topP }
-        if let minP = try number("min_p") { parameters.minP = minP }
-        if let penalty = try number("repetition_penalty") { parameters.repetitionPenalty = penalty }
-        if let penalty = try number("presence_penalty") { parameters.presencePenalty = penalty }
-        if let penalty = try number("frequency_penalty") { parameters.frequencyPenalty = penalty }
-        if let topK = file["top_k"], topK != .null {
-            guard let value = topK.int else {
-                throw InputError(.json, in: "top_k", expected: "an integer or null", found: topK.kindName)
-            }
-            parameters.topK = max(0, value)  // -1 is how vLLM says "all"
+        if let value = try file.double("temperature") { parameters.temperature = value }
+        if let value = try file.int("top_k") { parameters.topK = max(0, value) }  // -1 is how vLLM says "all"
+        if let value = try file.double("top_p") { parameters.topP = value }
+        if let value = try file.double("min_p") { parameters.minP = value }
+        if let value = try file.double("repetition_penalty") { parameters.repetitionPenalty = value }
+        if let value = try file.double("presence_penalty") { parameters.presencePenalty = value }
+        if let value = try file.double("frequency_penalty") { parameters.frequencyPenalty = value }
+        if try file.bool("do_sample") != true { parameters.temperature = 0 }
+        do {
+            try parameters.validate()
+        } catch {
+            throw error.within(file.place)
         }
-        switch file["do_sample"] ?? .null {
-        case .bool(true): break
-        case .bool(false), .null: parameters.temperature = 0
-        case let other: throw InputError(.json, in: "do_sample", expected: "true or false", found: other.kindName)
-        }
-        try parameters.validate()
-        sampling = parameters
-        endTokens = try Self.tokens(file["eos_token_id"] ?? .null, "eos_token_id")
+        return parameters
     }
 
-    /// Token identifiers, written as a number, a list of numbers, or null.
-    private static func tokens(_ json: JSON, _ key: String) throws(InputError) -> [Int] {
-        if json == .null { return [] }
+    private static func endTokens(_ file: JSONFields) throws(InputError) -> [Int] {
         var tokens: [Int] = []
-        for value in json.array ?? [json] {
-            guard let token = value.int, token >= 0 else {
-                throw InputError(.json, in: key, expected: "a token, a list of tokens or null", found: value.kindName)
+        for token in try file.integers("eos_token_id") ?? [] where !tokens.contains(token) {
+            guard token >= 0 else {
+                throw InputError(
+                    .value, in: file.place(of: "eos_token_id"), expected: "a token, 0 or more", found: "\(token)")
             }
-            if !tokens.contains(token) { tokens.append(token) }
+            tokens.append(token)
         }
         return tokens
     }

@@ -34,8 +34,6 @@ struct AddedTokenMatcher {
     private var starts = [Bool](repeating: false, count: 256)
     private var tokens: [AddedToken] = []
 
-    var isEmpty: Bool { tokens.isEmpty }
-
     /// Adds a token that is written `form` in the text it is looked for in; of two with one form the first is found.
     mutating func insert(_ token: AddedToken, form: some Collection<UInt8>) {
         guard let first = form.first else { return }
@@ -56,12 +54,17 @@ struct AddedTokenMatcher {
         }
     }
 
-    /// Calls `text` for each range between tokens and `token` for each token, in order.
+    /// A stretch of the input: text between tokens, or a token.
+    enum Segment {
+        case text(Range<Int>)
+        case token(Int)
+    }
+
+    /// Cuts the input into text and tokens, in order.
     ///
     /// - Parameter allowSpecial: when false, special tokens are text like any other.
-    func split(
-        _ input: UnsafeBufferPointer<UInt8>, allowSpecial: Bool, text: (Range<Int>) -> Void, token: (Int) -> Void
-    ) {
+    func split(_ input: UnsafeBufferPointer<UInt8>, allowSpecial: Bool) -> [Segment] {
+        var segments: [Segment] = []
         var done = 0
         var position = 0
         while let (match, found) = nextMatch(in: input, from: position) {
@@ -75,11 +78,12 @@ struct AddedTokenMatcher {
             if found.stripsLeft { start = startOfSpace(input, before: start, notBefore: done) }
             if found.stripsRight { end = endOfSpace(input, from: end) }
             // A token that begins with white space can begin inside what the one before it swallowed.
-            if done < start { text(done..<start) }
-            token(found.id)
+            if done < start { segments.append(.text(done..<start)) }
+            segments.append(.token(found.id))
             done = max(done, end)
         }
-        if done < input.count { text(done..<input.count) }
+        if done < input.count { segments.append(.text(done..<input.count)) }
+        return segments
     }
 
     private func nextMatch(in input: UnsafeBufferPointer<UInt8>, from start: Int) -> (Range<Int>, AddedToken)? {

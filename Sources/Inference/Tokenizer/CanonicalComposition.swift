@@ -1,9 +1,12 @@
 //  Normalisation form C of UTF-8 text, as the reference tokenizer does it (Unicode 9.0).
 //
 //  Nearly all text is in the form already. A quick check (UAX #15, section 9) finds the scalars that may break it, and
-//  only the segment around such a scalar, from the last scalar that nothing can join or pass to the next one, is handed to
-//  Foundation. A long text therefore costs one look at each scalar, and scalars younger than Unicode 9.0, whose
-//  compositions Foundation may know and the reference does not, are never handed over.
+//  only the segment around such a scalar, from the last scalar that nothing can join or pass to the next one, is taken
+//  apart, ordered and composed. A long text therefore costs one look at each scalar.
+//
+//  Foundation is asked how one scalar decomposes and whether two compose, no more: its normalisation of whole strings
+//  (swift-corelibs-foundation 6.3) misses some orders and Hangul syllables, takes quadratic time for long runs of marks,
+//  and knows compositions younger than the reference.
 
 import Foundation
 
@@ -68,43 +71,72 @@ struct CanonicalComposition {
         return output
     }
 
-    /// The form C of one segment.
+    /// The form C of one segment: canonical decomposition, ordering, composition.
     private func composed(_ segment: UnsafeBufferPointer<UInt8>) -> String.UTF8View {
-        var scalars: [Unicode.Scalar] = []
-        for scalar in String(decoding: segment, as: UTF8.self).unicodeScalars {
-            // These three are starters whose decompositions are not, which swift-corelibs-foundation 6.3 does not reorder.
-            switch scalar.value {
-            case 0xf73: scalars += ["\u{f71}", "\u{f72}"]
-            case 0xf75: scalars += ["\u{f71}", "\u{f74}"]
-            case 0xf81: scalars += ["\u{f71}", "\u{f80}"]
-            default: scalars.append(scalar)
-            }
-        }
-        var text = String.UnicodeScalarView()
-        text.append(contentsOf: Self.canonicallyOrdered(scalars))
-        return String(text).precomposedStringWithCanonicalMapping.utf8
-    }
-
-    /// Sorts each run of combining marks by class, marks of one class staying in order; Foundation takes quadratic time.
-    private static func canonicallyOrdered(_ scalars: [Unicode.Scalar]) -> [Unicode.Scalar] {
-        var ordered: [Unicode.Scalar] = []
         var marks: [(key: Int, scalar: Unicode.Scalar)] = []
+        var ordered: [(scalar: Unicode.Scalar, combiningClass: UInt8)] = []
         func flush() {
             marks.sort { $0.key < $1.key }
-            ordered.append(contentsOf: marks.lazy.map(\.scalar))
+            for mark in marks { ordered.append((mark.scalar, UInt8(truncatingIfNeeded: mark.key >> 32))) }
             marks.removeAll(keepingCapacity: true)
         }
-        for (index, scalar) in scalars.enumerated() {
-            let combiningClass = Int(combiningClass(Int(scalar.value)))
-            if combiningClass == 0 {
-                flush()
-                ordered.append(scalar)
-            } else {
-                marks.append((combiningClass << 32 | index, scalar))
+        for scalar in String(decoding: segment, as: UTF8.self).unicodeScalars {
+            for part in Self.decomposition(scalar) {
+                let combiningClass = Self.combiningClass(Int(part.value))
+                if combiningClass == 0 {
+                    flush()
+                    ordered.append((part, 0))
+                } else {
+                    // Marks of one class keep their order.
+                    marks.append((Int(combiningClass) << 32 | marks.count, part))
+                }
             }
         }
         flush()
-        return ordered
+
+        var output: [Unicode.Scalar] = []
+        var starter: Int?
+        var lastClass: UInt8 = 0
+        for (scalar, combiningClass) in ordered {
+            // A mark reaches the starter unless one of its own class or higher stands between them.
+            if let starter, lastClass == 0 || lastClass < combiningClass,
+                let composite = composition(output[starter], scalar)
+            {
+                output[starter] = composite
+                continue
+            }
+            if combiningClass == 0 { starter = output.count }
+            lastClass = combiningClass
+            output.append(scalar)
+        }
+        var text = String.UnicodeScalarView()
+        text.append(contentsOf: output)
+        return String(text).utf8
+    }
+
+    /// The full canonical decomposition of one scalar.
+    private static func decomposition(_ scalar: Unicode.Scalar) -> [Unicode.Scalar] {
+        scalar.isASCII ? [scalar] : Array(String(Character(scalar)).decomposedStringWithCanonicalMapping.unicodeScalars)
+    }
+
+    /// The scalar that is canonically equivalent to these two, if there is one to compose them to.
+    private func composition(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
+        guard kind(Int(second.value)).contains(.composes) else { return nil }
+        // A Hangul syllable without a final consonant takes one: The Unicode Standard, section 3.12.
+        let syllable = Int(first.value) - 0xac00
+        let final = Int(second.value) - 0x11a7
+        if 0..<11172 ~= syllable, syllable % 28 == 0, 1..<28 ~= final {
+            return Unicode.Scalar(first.value + UInt32(final))
+        }
+        let parts = Self.decomposition(first) + [second]
+        var text = String.UnicodeScalarView()
+        text.append(contentsOf: parts)
+        let composed = String(text).precomposedStringWithCanonicalMapping.unicodeScalars
+        // Foundation composes scalars beyond U+FFFF as if they were those of the lower 16 bits.
+        guard composed.count == 1, let composite = composed.first, Self.decomposition(composite) == parts else {
+            return nil
+        }
+        return composite
     }
 
     @inline(__always)

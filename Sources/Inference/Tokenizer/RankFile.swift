@@ -128,13 +128,13 @@ struct RankFile {
         var rank = 0
         var rankDigits = 0
         index += 1
-        while index < line.endIndex, case let digit = line[index] &- UInt8(ascii: "0"), digit < 10 {
+        while index < line.endIndex, rankDigits < 9, case let digit = line[index] &- UInt8(ascii: "0"), digit < 10 {
             rank = rank * 10 + Int(digit)
             rankDigits += 1
             index += 1
         }
         if index < line.endIndex, line[index] == UInt8(ascii: "\r") { index += 1 }
-        return index == line.endIndex && 1...9 ~= rankDigits ? rank : nil
+        return index == line.endIndex && rankDigits > 0 ? rank : nil
     }
 
     private static func base64Digit(_ byte: UInt8) -> Int? {

@@ -171,59 +171,60 @@ public final class Tokenizer: Sendable {
     ///   not, they are text like any other. Added tokens that are not special, such as `<think>`, are found either way.
     /// - Complexity: O(n), and O(m log m) for a piece of m bytes without a place to cut.
     public func encode(_ text: String, allowSpecial: Bool = true) -> [Int] {
-        let workspace = workspaces.withLock { $0.popLast() } ?? Workspace()
-        defer { workspaces.withLock { $0.append(workspace) } }
-        withUTF8(text) { input in
-            rawMatcher.split(input, allowSpecial: allowSpecial) { range in
-                encodeText(UnsafeBufferPointer(rebasing: input[range]), allowSpecial, workspace)
-            } token: { id in
-                workspace.tokens.append(UInt32(id))
-            }
-        }
+        var workspace = workspaces.withLock { $0.popLast() } ?? Workspace()
+        withUTF8(text) { encode($0, allowSpecial, &workspace) }
         let ids = workspace.tokens.map { Int($0) }
         workspace.tokens.removeAll(keepingCapacity: true)
+        workspaces.withLock { $0.append(workspace) }
         return ids
     }
 
-    private func encodeText(_ input: UnsafeBufferPointer<UInt8>, _ allowSpecial: Bool, _ workspace: Workspace) {
+    private func encode(_ input: UnsafeBufferPointer<UInt8>, _ allowSpecial: Bool, _ workspace: inout Workspace) {
         let composition = CanonicalComposition(classes: classes)
-        if normalizes, let normalized = composition.normalized(input) {
-            normalized.withUnsafeBufferPointer { encodeNormalized($0, allowSpecial, workspace) }
-        } else {
-            encodeNormalized(input, allowSpecial, workspace)
+        for segment in rawMatcher.split(input, allowSpecial: allowSpecial) {
+            switch segment {
+            case .token(let id):
+                workspace.tokens.append(UInt32(id))
+            case .text(let range):
+                let text = UnsafeBufferPointer(rebasing: input[range])
+                if normalizes, let normalized = composition.normalized(text) {
+                    normalized.withUnsafeBufferPointer { encodeNormalized($0, allowSpecial, &workspace) }
+                } else {
+                    encodeNormalized(text, allowSpecial, &workspace)
+                }
+            }
         }
     }
 
-    private func encodeNormalized(_ input: UnsafeBufferPointer<UInt8>, _ allowSpecial: Bool, _ workspace: Workspace) {
-        if normalizedMatcher.isEmpty {
-            encodePieces(input, workspace)
-            return
-        }
-        normalizedMatcher.split(input, allowSpecial: allowSpecial) { range in
-            encodePieces(UnsafeBufferPointer(rebasing: input[range]), workspace)
-        } token: { id in
-            workspace.tokens.append(UInt32(id))
+    private func encodeNormalized(
+        _ input: UnsafeBufferPointer<UInt8>, _ allowSpecial: Bool, _ workspace: inout Workspace
+    ) {
+        for segment in normalizedMatcher.split(input, allowSpecial: allowSpecial) {
+            switch segment {
+            case .token(let id): workspace.tokens.append(UInt32(id))
+            case .text(let range): encodePieces(UnsafeBufferPointer(rebasing: input[range]), &workspace)
+            }
         }
     }
 
-    private func encodePieces(_ input: UnsafeBufferPointer<UInt8>, _ workspace: Workspace) {
+    private func encodePieces(_ input: UnsafeBufferPointer<UInt8>, _ workspace: inout Workspace) {
         classes.withUnsafeBufferPointer { classes in
             for range in QwenPretokenizer(input, classes: classes) {
                 let piece = UnsafeBufferPointer(rebasing: input[range])
                 if piece.count > WordCache.longestPiece {
-                    encodePiece(piece, workspace)
+                    encodePiece(piece, &workspace)
                     continue
                 }
                 let hash = hash(of: piece)
                 if workspace.cache.find(piece, hash: hash, into: &workspace.tokens) { continue }
                 let start = workspace.tokens.count
-                encodePiece(piece, workspace)
+                encodePiece(piece, &workspace)
                 workspace.cache.insert(piece, hash: hash, tokens: workspace.tokens[start...])
             }
         }
     }
 
-    private func encodePiece(_ piece: UnsafeBufferPointer<UInt8>, _ workspace: Workspace) {
+    private func encodePiece(_ piece: UnsafeBufferPointer<UInt8>, _ workspace: inout Workspace) {
         if ignoresMerges, case let id = vocabulary.id(of: piece), id != Vocabulary.none {
             workspace.tokens.append(id)
             return
@@ -232,10 +233,8 @@ public final class Tokenizer: Sendable {
     }
 }
 
-/// What one call of `encode` works with.
-///
-/// Unchecked: a workspace belongs to one call at a time, the list of the free ones is behind a lock.
-private final class Workspace: @unchecked Sendable {
+/// What one call of `encode` works with, and the words it remembers for the next.
+private struct Workspace: Sendable {
     var tokens: [UInt32] = []
     var encoding = BytePairEncoding()
     var cache = WordCache()

@@ -21,7 +21,7 @@ struct WordCache {
     private var count = 0
 
     /// Appends the tokens of `piece` to `output` when it is known.
-    mutating func find(_ piece: UnsafeBufferPointer<UInt8>, hash: Int, into output: inout [UInt32]) -> Bool {
+    func find(_ piece: UnsafeBufferPointer<UInt8>, hash: Int, into output: inout [UInt32]) -> Bool {
         if slots.isEmpty { return false }
         let place = place(of: piece, hash: hash)
         let slot = slots[place]
