@@ -29,6 +29,8 @@ public struct ChatTemplate: Sendable, Equatable {
     let style: Style
     /// What is used instead when there are tools; some checkpoints have two templates.
     var styleWithTools: Style
+    /// Doubts about the template of a checkpoint worth telling a person, a sentence each.
+    public internal(set) var warnings: [String] = []
 
     init(_ style: Style) {
         self.style = style
@@ -105,7 +107,7 @@ extension ChatTemplate {
         let file = "\(directory)/chat_template.jinja"
         if FileManager.default.fileExists(atPath: file) {
             let source = try MappedFile(path: file).withBytes { String(decoding: $0, as: UTF8.self) }
-            self.init(try Self.recognize(source, place: file))
+            try self.init(jinja: source, place: file)
             return
         }
         let configuration = "\(directory)/tokenizer_config.json"
@@ -117,7 +119,7 @@ extension ChatTemplate {
         }
         switch try JSON(contentsOf: configuration)["chat_template"] ?? .null {
         case .string(let source):
-            self.init(try Self.recognize(source, place: place))
+            try self.init(jinja: source, place: place)
         case .array(let templates):
             // A list of {"name", "template"}: "tool_use" is for conversations with tools, "default" for the others.
             func source(_ name: String) -> String? {
@@ -127,8 +129,12 @@ extension ChatTemplate {
                 throw InputError(
                     .missing, in: place, expected: "a template named default", found: "none", remedy: Self.remedy)
             }
-            self.init(try Self.recognize(main, place: place))
-            if let toolUse = source("tool_use") { styleWithTools = try Self.recognize(toolUse, place: place) }
+            try self.init(jinja: main, place: place)
+            if let toolUse = source("tool_use") {
+                let other = try ChatTemplate(jinja: toolUse, place: "\(place) (tool_use)")
+                styleWithTools = other.style
+                warnings += other.warnings
+            }
         case .null:
             throw InputError(.missing, in: place, expected: "a template", found: "none", remedy: Self.remedy)
         case let other:
@@ -137,17 +143,18 @@ extension ChatTemplate {
     }
 
     /// Recognises a template by its Jinja source.
+    ///
+    /// - Throws: `InputError` (`.unsupported`) when it is none of the known ones.
     public init(jinja source: String, place: String = "chat_template") throws(InputError) {
-        self.init(try Self.recognize(source, place: place))
-    }
-
-    private static func recognize(_ source: String, place: String) throws(InputError) -> Style {
-        let inventory = TemplateInventory(source)
-        guard let style = inventory.style else {
+        let recognition = TemplateRecognition(source)
+        guard let style = recognition.style else {
             throw InputError(
                 .unsupported, in: place, expected: "plain ChatML or a template of the Qwen3 family",
-                found: "another template (\(inventory.oddity))", remedy: remedy)
+                found: "another template: \(recognition.doubt ?? "")", remedy: Self.remedy)
         }
-        return style
+        self.init(style)
+        if let doubt = recognition.doubt {
+            warnings.append("\(place): \(doubt); conversations are rendered as Qwen3's.")
+        }
     }
 }
