@@ -45,14 +45,14 @@ struct TemplateCommand: ParsableCommand {
             } else {
                 try ChatTemplate(named: self.template ?? "qwen3")
             }
-        for warning in template.warnings { FileHandle.standardError.write(Data("warning: \(warning)\n".utf8)) }
+        for warning in template.warnings { Terminal.note("warning: \(warning)") }
         let input = FileHandle.standardInput.readDataToEndOfFile()
         let request = try ChatRequest(input.withUnsafeBytes { try JSON(parsing: $0, place: "stdin") }, place: "stdin")
         for name in request.unknownNames {
-            FileHandle.standardError.write(Data("warning: \(name.debugDescription) means nothing here\n".utf8))
+            Terminal.note("warning: \(name.debugDescription) means nothing here")
         }
         let prompt = try template.render(request)
         let output = json ? JSON.string(prompt).serialized() + "\n" : prompt
-        FileHandle.standardOutput.write(Data(output.utf8))
+        Terminal.stream(output)
     }
 }

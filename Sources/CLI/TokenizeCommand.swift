@@ -62,7 +62,7 @@ struct TokenizeCommand: ParsableCommand {
             } else {
                 try Tokenizer(directory: ModelLocation.find(model))
             }
-        for warning in tokenizer.warnings { FileHandle.standardError.write(Data("warning: \(warning)\n".utf8)) }
+        for warning in tokenizer.warnings { Terminal.note("warning: \(warning)") }
         if batch {
             let convert = TokenLines(
                 tokenizer: tokenizer, decodes: decode, allowSpecial: !plainSpecial, skipSpecial: skipSpecial)
@@ -107,7 +107,7 @@ struct TokenizeCommand: ParsableCommand {
             let piece = PrintableBytes(tokenizer.bytes(of: id)).description
             print(String(repeating: " ", count: width - number.count) + number + "  " + piece)
         }
-        FileHandle.standardError.write(Data("\(ids.count) tokens\n".utf8))
+        Terminal.note("\(ids.count) tokens")
     }
 }
 
