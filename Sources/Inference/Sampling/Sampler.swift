@@ -114,18 +114,21 @@ public struct Sampler: Sendable {
     }
 
     private mutating func draw(_ scores: [Float], best: Float) -> Int {
-        // Each filter keeps the beginning of the tokens in falling order, so they need not be in order for min-p alone.
-        let usesTopK = parameters.topK > 0 && parameters.topK < scores.count
+        // Each filter keeps the beginning of the tokens in falling order.
         var candidates: [Int]
-        if usesTopK || parameters.topP < 1 {
-            candidates = usesTopK ? largest(parameters.topK, of: scores) : plausible(scores, best)
-            candidates.removeLast(candidates.count - nucleusCount(candidates, scores, best, isWhole: usesTopK))
+        if parameters.topK > 0 && parameters.topK < scores.count {
+            candidates = largest(parameters.topK, of: scores)
+            if parameters.topP < 1 {
+                keepNucleus(&candidates, scores, best, total: candidates.reduce(0) { $0 + weight(scores[$1], best) })
+            }
+        } else if parameters.topP < 1 {
+            let total = scores.reduce(0) { $0 + weight($1, best) }
+            candidates = plausible(scores, best, total: total)
+            keepNucleus(&candidates, scores, best, total: total)
         } else {
             candidates = Array(scores.indices)
         }
-        if parameters.minP > 0 {
-            candidates.removeAll { weight(scores[$0], best) < parameters.minP }
-        }
+        if parameters.minP > 0 { candidates.removeAll { weight(scores[$0], best) < parameters.minP } }
 
         let weights = candidates.map { weight(scores[$0], best) }
         var rest = random.uniform() * weights.reduce(0, +)
@@ -167,26 +170,23 @@ public struct Sampler: Sendable {
 
     /// The tokens that can be among those that reach top-p, in falling order: all those less likely than (1 - p) / V
     /// together do not make up the 1 - p that may be left out.
-    private func plausible(_ scores: [Float], _ best: Float) -> [Int] {
-        let total = scores.reduce(0.0) { $0 + weight($1, best) }
+    private func plausible(_ scores: [Float], _ best: Float, total: Double) -> [Int] {
         let smallest = (1 - parameters.topP) * total / Double(scores.count)
+        // weight(score) >= smallest, without an exponential; a hair below lets a few more in.
+        let lowest = Double(best) + parameters.temperature * (log(smallest) - 1e-9)
         var keys: [UInt64] = []
-        for (token, score) in scores.enumerated() where weight(score, best) >= smallest {
-            keys.append(Self.key(score, token))
-        }
+        for (token, score) in scores.enumerated() where Double(score) >= lowest { keys.append(Self.key(score, token)) }
         return keys.sorted().map { Self.token($0) }
     }
 
-    /// How many of the candidates, in falling order, top-p leaves.
-    private func nucleusCount(_ candidates: [Int], _ scores: [Float], _ best: Float, isWhole: Bool) -> Int {
-        if parameters.topP >= 1 { return candidates.count }
-        let all = isWhole ? candidates : Array(scores.indices)
-        let total = all.reduce(0.0) { $0 + weight(scores[$1], best) }
+    /// Leaves the fewest of the candidates, which are in falling order, that make up top-p of `total`; at least one.
+    private func keepNucleus(_ candidates: inout [Int], _ scores: [Float], _ best: Float, total: Double) {
         var reached = 0.0
-        for (count, token) in candidates.enumerated() {
-            if reached >= parameters.topP * total && count > 0 { return count }
-            reached += weight(scores[token], best)
+        var count = 0
+        while count < candidates.count, count == 0 || reached < parameters.topP * total {
+            reached += weight(scores[candidates[count]], best)
+            count += 1
         }
-        return candidates.count
+        candidates.removeLast(candidates.count - count)
     }
 }

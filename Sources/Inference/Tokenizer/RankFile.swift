@@ -1,4 +1,4 @@
-//  Reads Qwen's own vocabulary, `qwen.tiktoken`: a line `base64-bytes rank` for each token, plain or gzip-compressed.
+//  Reads Qwen's own vocabulary, `qwen.tiktoken`: a line `base64-bytes rank` for each token.
 //
 //  A token's rank is its identifier, and two adjacent tokens merge when their bytes together are a token; the lowest rank
 //  goes first. Written as rules for pairs, a token has one for each way to cut it into two tokens. The file says nothing of
@@ -31,11 +31,12 @@ struct RankFile {
     private let path: String
     private let bytes: [UInt8]
 
-    /// - Throws: `InputError` when the file is missing, or compressed and broken.
-    init(path: String) throws(InputError) {
+    /// - Parameters:
+    ///   - bytes: the file, decompressed.
+    ///   - path: what it is called in complaints.
+    init(_ bytes: [UInt8], path: String) {
         self.path = path
-        let contents = try MappedFile(path: path).withBytes { Array($0) }
-        bytes = contents.starts(with: [0x1f, 0x8b]) ? try Gzip.decompress(contents, place: path) : contents
+        self.bytes = bytes
     }
 
     /// - Throws: `InputError` for a line that is no rank, ranks that are not 0, 1, 2, ..., or a file of another family.

@@ -48,20 +48,25 @@ public final class Tokenizer: Sendable {
         try self.init(file: "\(directory)/\(name)")
     }
 
-    /// Reads a `tokenizer.json`, or one of Qwen's rank files when the name ends in `.tiktoken` or `.gz`.
+    /// Reads a `tokenizer.json` or one of Qwen's rank files, either of them plain or gzip-compressed.
     ///
     /// - Throws: `InputError`: `.missingFile`, `.json`, `.malformed`, and `.unsupported` for a tokenizer of another kind.
     public convenience init(file path: String) throws {
-        if path.hasSuffix(".tiktoken") || path.hasSuffix(".gz") {
-            try self.init(RankFile(path: path).definition(), path: path)
-        } else {
-            let file = try TokenizerFile(path: path)
-            do {
-                try self.init(try file.definition(), path: path)
-            } catch let error as InputError {
-                throw error.place.hasPrefix(path) ? error : error.within(path)
-            }
+        var bytes = try MappedFile(path: path).withBytes { Array($0) }
+        if bytes.starts(with: [0x1f, 0x8b]) { bytes = try Gzip.decompress(bytes, place: path) }
+        let isObject = bytes.first { $0 != 0x20 && !(0x09...0x0d ~= $0) } == UInt8(ascii: "{")
+        guard isObject || path.hasSuffix(".json") else {
+            try self.init(RankFile(bytes, path: path).definition(), path: path)
+            return
         }
+        let json = try bytes.withUnsafeBytes { try JSON(parsing: $0, place: path) }
+        let definition: TokenizerDefinition
+        do {
+            definition = try TokenizerFile(json).definition()
+        } catch {
+            throw error.within(path)
+        }
+        try self.init(definition, path: path)
     }
 
     init(_ definition: TokenizerDefinition, path: String) throws {

@@ -28,9 +28,8 @@ struct TokenizerFile {
 
     private let root: JSON
 
-    /// - Throws: `InputError` when the file is missing or is not JSON.
-    init(path: String) throws(InputError) {
-        root = try JSON(contentsOf: path)
+    init(_ root: JSON) {
+        self.root = root
     }
 
     /// - Throws: `InputError`: `.unsupported` for a tokenizer of another kind, `.json` and `.value` for a broken file.
