@@ -27,18 +27,34 @@ import Testing
 
     @Test func theResultIsTheSameHoweverTheTextIsCut() {
         var random = RandomSource(seed: 8)
-        let letters = ["a", "b", "é", "e\u{301}", "\n", "😀"]
-        func word(_ range: ClosedRange<Int>) -> String {
-            (0..<random.integer(in: range)).map { _ in letters[random.integer(in: 0...letters.count - 1)] }.joined()
-        }
-        for _ in 0..<3000 {
-            let text = word(0...14)
-            let stops = (0..<random.integer(in: 0...3)).map { _ in word(1...4) }
+        // Few letters, so that beginnings repeat inside the strings; bytes in common, so that characters can be cut.
+        let alphabets = [["a", "b"], ["a", "b", "é", "e\u{301}", "\n", "😀"]]
+        for round in 0..<4000 {
+            let letters = alphabets[round % 2]
+            func word(_ range: ClosedRange<Int>) -> String {
+                (0..<random.integer(in: range)).map { _ in letters[random.integer(in: 0...letters.count - 1)] }.joined()
+            }
+            let text = word(0...40)
+            let stops = (0..<random.integer(in: 0...3)).map { _ in word(1...9) }
             let scalars = text.unicodeScalars.map { String($0) }
             let expected = slow(text, stops)
             for pieces in [[text], scalars] {
                 let found = run(pieces, stops)
                 #expect(isExactly(found.text, expected.text) && found.matched == expected.matched, "\(text), \(stops)")
+            }
+        }
+    }
+
+    /// Every string of up to seven letters a and b, behind every beginning of itself.
+    @Test func aStringIsFoundBehindItsOwnBeginnings() {
+        for length in 1...7 {
+            for bits in 0..<(1 << length) {
+                let stop = (0..<length).map { bits >> $0 & 1 == 0 ? "a" : "b" }.joined()
+                for count in 0..<length {
+                    let text = stop.prefix(count) + stop
+                    let found = run([String(text)], [stop])
+                    #expect(found == slow(String(text), [stop]), "\(stop) in \(text)")
+                }
             }
         }
     }
