@@ -30,7 +30,7 @@ public final class Tokenizer: Sendable {
     /// Scratch memory not in use at the moment; each call of `encode` takes one and gives it back.
     private let workspaces = Mutex<[Workspace]>([])
 
-    /// Reads the tokenizer of a checkpoint: `tokenizer.json`, or else the one `*.tiktoken` file in its directory.
+    /// Reads the tokenizer of a checkpoint: `tokenizer.json`, or else the first `*.tiktoken` file in its directory.
     ///
     /// - Throws: `InputError` when there is none, or it is of a kind this class does not do.
     public convenience init(directory: String) throws {
@@ -43,7 +43,8 @@ public final class Tokenizer: Sendable {
         let ranks = names.filter { $0.hasSuffix(".tiktoken") || $0.hasSuffix(".tiktoken.gz") }.sorted()
         guard let name = ranks.first else {
             throw InputError(
-                .missingFile, in: directory, expected: "tokenizer.json or a .tiktoken file", found: "neither")
+                .missingFile, in: directory, expected: "tokenizer.json or a .tiktoken file",
+                found: FileManager.default.fileExists(atPath: directory) ? "neither" : "no such directory")
         }
         try self.init(file: "\(directory)/\(name)")
     }
@@ -180,7 +181,8 @@ public final class Tokenizer: Sendable {
         withUTF8(text) { encode($0, allowSpecial, &workspace) }
         let ids = workspace.tokens.map { Int($0) }
         workspace.tokens.removeAll(keepingCapacity: true)
-        workspaces.withLock { $0.append(workspace) }
+        // What a very long text needed is not kept.
+        if ids.count < 1 << 20 { workspaces.withLock { $0.append(workspace) } }
         return ids
     }
 
