@@ -28,7 +28,9 @@ public struct SSDAgreement: Sendable {
     /// What the errors may be.
     public let limit: Double
 
-    public var passes: Bool { max(y.error, finalState.error) <= limit }
+    /// The larger of the two errors.
+    public var worst: Worst { y.error >= finalState.error ? y : finalState }
+    public var passes: Bool { worst.error <= limit }
 
     /// Forms worth comparing: chunks far below, around and far above the head dimension.
     public static let forms: [SSDForm] = [
@@ -79,7 +81,7 @@ extension SSDAgreement.Worst {
 }
 
 /// ||a - b|| / ||b|| of each head; the plain ||a|| where b is zero.
-private func errorsByHead<Scalar: RealNumber>(_ a: Tensor<Scalar>, _ b: Tensor<Double>, headAxis: Int) -> [Double] {
+func errorsByHead<Scalar: RealNumber>(_ a: Tensor<Scalar>, _ b: Tensor<Double>, headAxis: Int) -> [Double] {
     let heads = b.shape[headAxis]
     let width = b.shape[(headAxis + 1)...].reduce(1, *)
     var difference = [Double](repeating: 0, count: heads)

@@ -17,6 +17,20 @@ public enum SSDForm: Sendable, Hashable {
     /// Masked attention over the whole sequence: O(L² (P + N)) time.
     case quadratic
 
+    /// The form's name without its parameters, as on the command line.
+    public var name: String {
+        switch self {
+        case .recurrent: "recurrent"
+        case .chunked: "chunked"
+        case .quadratic: "quadratic"
+        }
+    }
+
+    /// Q of the chunked form.
+    public var chunkSize: Int? {
+        if case .chunked(let size) = self { size } else { nil }
+    }
+
     /// Runs the operator.
     ///
     /// All forms agree up to rounding, whatever the chunk size. With L = 0 the final state is the initial one.
