@@ -13,7 +13,8 @@ struct SSDCommand: ParsableCommand {
             Computes, in the form and the precision asked for,
               S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ
               y_t = (S_t C_t + D x_t) silu(z_t)
-            All forms give the same result up to rounding.
+            All forms give the same result up to rounding. The convolution form takes only
+            operands whose dt, B and C are the same at every token of a sequence.
 
             The file of operands holds, in any number format:
               x               [batch, length, heads of x, head dim]
@@ -39,6 +40,8 @@ struct SSDCommand: ParsableCommand {
         case recurrent
         case chunked
         case quadratic
+        case associative
+        case convolution
     }
 
     @Option(name: .customLong("in"), help: ArgumentHelp("The operands.", valueName: "case.safetensors"))
@@ -50,8 +53,11 @@ struct SSDCommand: ParsableCommand {
     @Option(help: "What to compute in. Operands are widened or rounded to it.")
     var precision: Precision = .f64
 
-    @Option(help: ArgumentHelp("Tokens in a chunk, for the chunked form.", valueName: "Q"))
-    var chunk = 256
+    @Option(
+        help: ArgumentHelp(
+            "Tokens in a chunk of the chunked form (default: 256) or a leaf of the associative one (default: 1).",
+            valueName: "Q"))
+    var chunk: Int?
 
     @Flag(name: .customLong("no-dt-softplus"), help: "Take dt + dt_bias for the step as it is.")
     var noSoftplus = false
@@ -83,8 +89,10 @@ struct SSDCommand: ParsableCommand {
         let form: SSDForm =
             switch self.form {
             case .recurrent: .recurrent
-            case .chunked: .chunked(size: chunk)
+            case .chunked: .chunked(size: chunk ?? 256)
             case .quadratic: .quadratic
+            case .associative: .associative(tree: .balanced, leaf: chunk ?? 1)
+            case .convolution: .convolution
             }
         let outputs = try form.evaluate(inputs, statesEvery: statesEvery)
         var file = SafetensorsWriter()

@@ -16,6 +16,10 @@ public enum SSDForm: Sendable, Hashable {
     case chunked(size: Int)
     /// Masked attention over the whole sequence: O(L² (P + N)) time.
     case quadratic
+    /// Segments of `leaf` tokens composed in a tree: O(L P N) time.
+    case associative(tree: ScanTree, leaf: Int)
+    /// A convolution, where dt, B and C do not change within a sequence: O(L² P) time, term by term.
+    case convolution
 
     /// The form's name without its parameters, as on the command line.
     public var name: String {
@@ -23,6 +27,8 @@ public enum SSDForm: Sendable, Hashable {
         case .recurrent: "recurrent"
         case .chunked: "chunked"
         case .quadratic: "quadratic"
+        case .associative: "associative"
+        case .convolution: "convolution"
         }
     }
 
@@ -33,40 +39,68 @@ public enum SSDForm: Sendable, Hashable {
 
     /// Runs the operator.
     ///
-    /// All forms agree up to rounding, whatever the chunk size. With L = 0 the final state is the initial one.
+    /// All forms agree up to rounding, whatever their parameters. With L = 0 the final state is the initial one.
     ///
     /// - Parameters:
     ///   - inputs: the operands.
     ///   - interval: when given, the states after every so many tokens of each row are returned too.
-    /// - Throws: `InputError` (`.value`) when the chunk size or the interval is not positive.
+    /// - Throws: `InputError` (`.value`) when the chunk size, the leaf or the interval is not positive, or when the operands of
+    ///   the convolution form change with time.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func evaluate<Scalar: RealNumber>(
         _ inputs: SSDInputs<Scalar>, statesEvery interval: Int? = nil
     ) throws(InputError) -> SSDOutputs<Scalar> {
-        if case .chunked(let size) = self { try requirePositive(size, "chunk size") }
-        if let interval { try requirePositive(interval, "interval of states") }
-
-        let steps = inputs.effectiveSteps()
-        var outputs = SSDOutputs(for: inputs, statesEvery: interval)
-        for run in inputs.runs {
-            for head in 0..<inputs.heads {
-                let sequence = HeadSequence(
-                    inputs, steps: steps, run: run, head: head, checkpoints: outputs.boundaries)
-                let result: HeadResult<Scalar>
-                switch self {
-                case .recurrent: result = sequence.recurrent()
-                case .chunked(let size): result = sequence.chunked(size: size)
-                case .quadratic: result = sequence.quadratic()
-                }
-                outputs.store(result, of: run, head: head, steps: steps, rate: inputs.a.elements[head])
+        switch self {
+        case .recurrent:
+            return try ssd(inputs, statesEvery: interval) { $0.recurrent() }
+        case .chunked(let size):
+            try requirePositive(size, "chunk size")
+            return try ssd(inputs, statesEvery: interval) { $0.chunked(size: size) }
+        case .quadratic:
+            return try ssd(inputs, statesEvery: interval) { $0.quadratic() }
+        case .associative(let tree, let leaf):
+            try requirePositive(leaf, "leaf")
+            return try ssd(inputs, statesEvery: interval) { $0.associative(tree: tree, leaf: leaf) }
+        case .convolution:
+            return try ssd(inputs, statesEvery: interval) { sequence throws(InputError) in
+                try sequence.convolution(convolveDirectly)
             }
         }
-        outputs.gatherFinalStates(of: inputs)
-        addSkip(of: inputs, to: &outputs.y)
-        applyGate(of: inputs, to: &outputs.y)
-        return outputs
     }
+
+    /// Runs the operator in the convolution form, with a convolution of the caller's.
+    ///
+    /// - Throws: as `evaluate`, and what `convolve` throws.
+    @specialized(where Scalar == Float)
+    @specialized(where Scalar == Double)
+    public static func convolution<Scalar: RealNumber>(
+        _ inputs: SSDInputs<Scalar>, statesEvery interval: Int? = nil, by convolve: CausalConvolving<Scalar>
+    ) throws(InputError) -> SSDOutputs<Scalar> {
+        try ssd(inputs, statesEvery: interval) { sequence throws(InputError) in
+            try sequence.convolution(convolve)
+        }
+    }
+}
+
+/// The operator around a form.
+private func ssd<Scalar: RealNumber>(
+    _ inputs: SSDInputs<Scalar>, statesEvery interval: Int?,
+    _ form: (HeadSequence<Scalar>) throws(InputError) -> HeadResult<Scalar>
+) throws(InputError) -> SSDOutputs<Scalar> {
+    if let interval { try requirePositive(interval, "interval of states") }
+    let steps = inputs.effectiveSteps()
+    var outputs = SSDOutputs(for: inputs, statesEvery: interval)
+    for run in inputs.runs {
+        for head in 0..<inputs.heads {
+            let sequence = HeadSequence(inputs, steps: steps, run: run, head: head, checkpoints: outputs.boundaries)
+            outputs.store(try form(sequence), of: run, head: head, steps: steps, rate: inputs.a.elements[head])
+        }
+    }
+    outputs.gatherFinalStates(of: inputs)
+    addSkip(of: inputs, to: &outputs.y)
+    applyGate(of: inputs, to: &outputs.y)
+    return outputs
 }
 
 func requirePositive(_ number: Int, _ name: String) throws(InputError) {

@@ -23,7 +23,7 @@ extension HeadSequence {
     }
 
     /// The recurrence over the tokens of `range`.
-    private func step(_ state: inout [Scalar], over range: Range<Int>, y: inout [Scalar]) {
+    func step(_ state: inout [Scalar], over range: Range<Int>, y: inout [Scalar]) {
         state.withUnsafeMutableBufferPointer { state in
             b.withUnsafeBufferPointer { b in
                 c.withUnsafeBufferPointer { c in

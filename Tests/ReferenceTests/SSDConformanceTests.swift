@@ -8,7 +8,8 @@ import Testing
 @Suite struct SSDConformanceTests {
     static let forms: [SSDForm] = [
         .recurrent, .chunked(size: 1), .chunked(size: 16), .chunked(size: 61), .chunked(size: 256),
-        .chunked(size: 1000), .quadratic,
+        .chunked(size: 1000), .quadratic, .associative(tree: .balanced, leaf: 1), .associative(tree: .left, leaf: 16),
+        .associative(tree: .right, leaf: 5), .associative(tree: .random(seed: 3), leaf: 2),
     ]
 
     @Test func thereAreCases() {

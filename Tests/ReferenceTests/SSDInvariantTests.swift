@@ -8,7 +8,9 @@ import Testing
 @Suite struct SSDInvariantTests {
     static let forms: [SSDForm] = [
         .recurrent, .chunked(size: 1), .chunked(size: 2), .chunked(size: 7), .chunked(size: 64), .chunked(size: 200),
-        .quadratic,
+        .quadratic, .associative(tree: .left, leaf: 1), .associative(tree: .right, leaf: 3),
+        .associative(tree: .balanced, leaf: 1), .associative(tree: .balanced, leaf: 8),
+        .associative(tree: .random(seed: 7), leaf: 2), .associative(tree: .balanced, leaf: .max),
     ]
 
     static let shapes: [SSDShape] = [
