@@ -12,8 +12,8 @@ struct Duality: AsyncParsableCommand {
         commandName: "duality",
         abstract: "Verify state space duality kernels, run hybrid Attention + Mamba-2 models, and see why both work.",
         subcommands: [
-            GenerateCommand.self, ChatCommand.self, InspectCommand.self, TokenizeCommand.self, TemplateCommand.self,
-            PerplexityCommand.self, LogitsCommand.self, SSDCommand.self,
+            GenerateCommand.self, ChatCommand.self, InspectCommand.self, PerplexityCommand.self, LogitsCommand.self,
+            TokenizeCommand.self, TemplateCommand.self, SSDCommand.self, CheckCommand.self,
         ]
     )
 

@@ -36,11 +36,20 @@ extension HeadSequence {
     /// - Parameters:
     ///   - g: ∂ℒ/∂(S_t C_t), `[L, P]`.
     ///   - finalState: Ĝ, `[P, N]`.
-    func gradients(in form: SSDForm, y g: [Scalar], finalState: [Scalar]) -> HeadGradients<Scalar> {
+    /// - Throws: `InputError` (`.unsupported`) for the convolution form.
+    func gradients(
+        in form: SSDForm, y g: [Scalar], finalState: [Scalar]
+    ) throws(InputError) -> HeadGradients<Scalar> {
         switch form {
-        case .recurrent: recurrentGradients(y: g, finalState: finalState)
-        case .chunked(let size): chunkedGradients(size: size, y: g, finalState: finalState)
-        case .quadratic: chunkedGradients(size: .max, y: g, finalState: finalState)
+        case .recurrent: return recurrentGradients(y: g, finalState: finalState)
+        case .chunked(let size): return chunkedGradients(size: size, y: g, finalState: finalState)
+        case .quadratic: return chunkedGradients(size: .max, y: g, finalState: finalState)
+        // The leaves, one after another: a tree leaning to the left.
+        case .associative(_, let leaf): return chunkedGradients(size: leaf, y: g, finalState: finalState)
+        case .convolution:
+            throw InputError(
+                .unsupported, in: "gradients", expected: "the recurrent, chunked, quadratic or associative form",
+                found: form.name)
         }
     }
 }

@@ -89,19 +89,21 @@ extension SSDForm {
     ///
     /// The gradients are those of the function that `evaluate` computes, clamps and thresholds included, and agree between
     /// the forms up to rounding. The recurrent form takes O(L P N) time and O(√L P N) memory a head, the chunked one
-    /// O(L (Q (P + N) + P N)) and O((L / Q) P N); the quadratic form is a single chunk. A gate costs one more forward pass.
+    /// O(L (Q (P + N) + P N)) and O((L / Q) P N); the quadratic form is a single chunk, the
+    /// associative one has its leaves for chunks. A gate costs one more forward pass.
     ///
     /// - Parameters:
     ///   - inputs: the operands of the forward pass.
     ///   - upstream: ∂ℒ/∂y and ∂ℒ/∂S_L; an absent one counts as zero.
     /// - Throws: `InputError`: `.shape` naming `dout`, `dfinal_states` or `dvarlen_states` when it has another shape than the
-    ///   output it belongs to, `.value` when the chunk size is not positive.
+    ///   output it belongs to, `.value` when the chunk size or leaf is not positive, `.unsupported` for the convolution form.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func gradients<Scalar: RealNumber>(
         of inputs: SSDInputs<Scalar>, upstream: SSDUpstream<Scalar>
     ) throws(InputError) -> SSDGradients<Scalar> {
         if case .chunked(let size) = self { try requirePositive(size, "chunk size") }
+        if case .associative(_, let leaf) = self { try requirePositive(leaf, "leaf") }
         try upstream.check(inputs)
         var gradients = SSDGradients(zeroLike: inputs)
         var outputGradient =
@@ -124,7 +126,7 @@ extension SSDForm {
         for run in inputs.runs {
             for head in 0..<inputs.heads {
                 let place = run.sequence * inputs.heads + head
-                let result = HeadSequence(inputs, steps: steps, run: run, head: head, checkpoints: []).gradients(
+                let result = try HeadSequence(inputs, steps: steps, run: run, head: head, checkpoints: []).gradients(
                     in: self,
                     y: columns(
                         of: outputGradient, row: run.row, tokens: run.tokens, head: head, width: inputs.headDim),
