@@ -47,7 +47,9 @@ extension KernelArithmetic {
         switch form {
         case .recurrent: nil
         case .chunked(let size): max(size, 1)
-        case .quadratic: .max / 2
+        // A kernel that scans a tree is taken as chunks of its leaves, a convolution as one chunk.
+        case .associative(_, let leaf): max(leaf, 1)
+        case .quadratic, .convolution: .max / 2
         }
     }
 

@@ -43,7 +43,7 @@ extension KernelArithmetic {
             switch form {
             case .recurrent: "recurrent"
             case .chunked(let size): "chunked:\(size)"
-            case .quadratic: "quadratic"
+            case .quadratic, .associative, .convolution: form.name
             }
         return [
             ("form", form), ("inputs", inputs.name), ("parameters", parameters.name), ("steps", steps.name),
