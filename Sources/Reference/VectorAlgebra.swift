@@ -1,40 +1,51 @@
 //  The handful of vector operations every layer is written in.
 //
-//  Plain loops over contiguous rows. Sums run in eight interleaved partial sums that are then added as a balanced tree:
-//  a fixed order, so that a result does not depend on the optimizer; an error chain an eighth as long as that of one
-//  running sum; and eight additions that do not wait for each other.
+//  Plain loops over contiguous rows. Sums run in sixteen interleaved partial sums that are then added as a balanced tree:
+//  a fixed order, so that a result does not depend on the optimizer; an error chain a sixteenth as long as that of
+//  one running sum; and additions that do not wait for each other.
 
 import DualityCore
 
 /// sum over i of `a[i] b[i]`, i in 0 ..< count.
 @inline(__always)
 func dot<Scalar: RealNumber>(_ a: UnsafePointer<Scalar>, _ b: UnsafePointer<Scalar>, _ count: Int) -> Scalar {
-    var s0 = Scalar.zero
-    var s1 = Scalar.zero
-    var s2 = Scalar.zero
-    var s3 = Scalar.zero
-    var s4 = Scalar.zero
-    var s5 = Scalar.zero
-    var s6 = Scalar.zero
-    var s7 = Scalar.zero
+    var (even, odd) = (PartialSums<Scalar>(), PartialSums<Scalar>())
     var i = 0
-    while i + 8 <= count {
-        s0 += a[i] * b[i]
-        s1 += a[i + 1] * b[i + 1]
-        s2 += a[i + 2] * b[i + 2]
-        s3 += a[i + 3] * b[i + 3]
-        s4 += a[i + 4] * b[i + 4]
-        s5 += a[i + 5] * b[i + 5]
-        s6 += a[i + 6] * b[i + 6]
-        s7 += a[i + 7] * b[i + 7]
-        i += 8
+    while i + 16 <= count {
+        even.addProducts(a + i, b + i)
+        odd.addProducts(a + i + 8, b + i + 8)
+        i += 16
     }
     var tail = Scalar.zero
     while i < count {
         tail += a[i] * b[i]
         i += 1
     }
-    return (((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))) + tail
+    return (even.total + odd.total) + tail
+}
+
+/// Eight running sums, which the compiler keeps in vector registers.
+private struct PartialSums<Scalar: RealNumber> {
+    private var s0 = Scalar.zero, s1 = Scalar.zero, s2 = Scalar.zero, s3 = Scalar.zero
+    private var s4 = Scalar.zero, s5 = Scalar.zero, s6 = Scalar.zero, s7 = Scalar.zero
+
+    @inline(__always)
+    init() {}
+
+    @inline(__always)
+    mutating func addProducts(_ a: UnsafePointer<Scalar>, _ b: UnsafePointer<Scalar>) {
+        s0 += a[0] * b[0]
+        s1 += a[1] * b[1]
+        s2 += a[2] * b[2]
+        s3 += a[3] * b[3]
+        s4 += a[4] * b[4]
+        s5 += a[5] * b[5]
+        s6 += a[6] * b[6]
+        s7 += a[7] * b[7]
+    }
+
+    @inline(__always)
+    var total: Scalar { ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7)) }
 }
 
 /// `y[i] += factor x[i]`, i in 0 ..< count.
