@@ -99,11 +99,13 @@ extension HeadSequence {
             for p in 0..<headDim { decayed[i * headDim + p] *= decay }
             sum += logDecay[s]
         }
-        let decay = Scalar.exp(sum)
-        var state = state.map { decay * $0 }
+        // Summed apart, so that a state much larger than what the chunk adds is rounded once a chunk and not once a token.
+        var next = [Scalar](repeating: .zero, count: state.count)
         addProduct(
             decayed, .rows(width: headDim).transposed, b, .rows(from: range.lowerBound, width: stateDim),
-            to: &state, .rows(width: stateDim), rows: headDim, depth: range.count, columns: stateDim)
-        return state
+            to: &next, .rows(width: stateDim), rows: headDim, depth: range.count, columns: stateDim)
+        let decay = Scalar.exp(sum)
+        for i in next.indices { next[i] += decay * state[i] }
+        return next
     }
 }

@@ -27,6 +27,9 @@ public struct CompensatedSum: Sendable, Hashable {
     /// The sum so far, rounded once.
     public var value: Double { sum.isFinite ? sum + dropped : sum }
 
+    /// What that rounding drops.
+    var rest: Double { sum.isFinite ? DoubleDouble(sumOf: sum, dropped).low : 0 }
+
     @inline(__always)
     public mutating func add(_ term: Double) {
         let exact = DoubleDouble(sumOf: sum, term)

@@ -89,6 +89,36 @@ import Testing
         #expect(error < 1e-14 && error > 1e-18, "Double: \(error)")
     }
 
+    /// What the compensated oracle returns is the exact answer rounded, and nothing else.
+    @Test(arguments: UInt64(50)..<58) func theCompensatedOracleRoundsOnce(seed: UInt64) throws {
+        let example = try ErrorBoundCase(seed: seed, widest: 8)
+        let exact = try SSDForm.recurrent.evaluate(example.inputs.converted(to: DoubleDouble.self))
+        func ulps(_ found: Tensor<Double>, _ exact: Tensor<DoubleDouble>) -> Double {
+            var worst = 0.0
+            for (a, b) in zip(found.elements, exact.elements) {
+                worst = max(worst, (DoubleDouble(a) - b).magnitude.double / max(b.double.ulp, 1e-300))
+            }
+            return worst
+        }
+        let compensated = try example.inputs.oracle(summation: .compensated)
+        let plain = try example.inputs.oracle(summation: .plain)
+        let errors = [ulps(compensated.y, exact.y), ulps(compensated.sequenceStates, exact.sequenceStates)]
+        #expect(errors.allSatisfy { $0 <= 0.5001 }, "\(errors) ulp on \(example)")
+        #expect(ulps(plain.y, exact.y) > 0.5001, "plain sums: \(ulps(plain.y, exact.y)) ulp on \(example)")
+    }
+
+    @Test func aCompensatedSumKeepsWhatCancels() {
+        #expect([1, 1e100, 1, -1e100].compensatedSum() == 2)
+        var sum = CompensatedSum()
+        for _ in 0..<10 { sum.add(productOf: 0.1, 0.1) }
+        sum.add(-0.1)
+        // 0.1 is not a tenth: ten of its squares exceed it by this much.
+        let tenth = DoubleDouble(0.1)
+        let expected = (10 * tenth * tenth - tenth).double
+        #expect((sum.value - expected).magnitude < 1e-32, "\(sum.value), expected \(expected)")
+        #expect([Double.infinity, 1].compensatedSum() == .infinity)
+    }
+
     /// max |a - b| / max |b|, with the difference taken in the wide format.
     private func relativeDifference(_ a: Tensor<DoubleDouble>, _ b: Tensor<DoubleDouble>) -> Double {
         let largest = b.elements.map(\.magnitude).max() ?? 0

@@ -39,7 +39,8 @@ struct ErrorBoundCase: Sendable, CustomStringConvertible {
         func numbers(_ name: String, _ shape: [Int], kinds: [String] = kinds, scale: Double = 1) -> Tensor<Double> {
             let kind = random.element(of: kinds)
             drawn.append("\(name) \(kind)")
-            let constant = random.normal()
+            let width = shape[shape.count - 1]
+            let constant = (0..<width).map { _ in random.normal() }  // the same for every token
             var tensor = Tensor(repeating: 0.0, shape: shape)
             for i in tensor.elements.indices {
                 let value: Double
@@ -47,7 +48,7 @@ struct ErrorBoundCase: Sendable, CustomStringConvertible {
                 case "positive": value = random.uniform()
                 case "silu": value = .silu(random.normal())
                 case "sparse": value = random.uniform() < 0.7 ? 0 : random.normal()
-                case "constant": value = constant
+                case "constant": value = constant[i % width]
                 case "tiny": value = random.normal() * 1e-38
                 case "large": value = random.normal() * 1e4
                 default: value = random.normal()

@@ -110,6 +110,33 @@ import Testing
         #expect(error < 1e-5 * size, "after 400 tokens: \(error) beside \(size)")
     }
 
+    /// Every number of the sum counted by its size: what cancels shows as a condition number.
+    @Test func magnitudesSeeWhatCancels() throws {
+        let inputs = try SSDInputs<Double>(
+            x: Tensor(shape: [1, 2, 1, 1], elements: [1, -1]), dt: Tensor(shape: [1, 2, 1], elements: [1, 1]),
+            a: Tensor([0]), b: Tensor(shape: [1, 2, 1, 1], elements: [3, 2]),
+            c: Tensor(shape: [1, 2, 1, 1], elements: [1, -1]), d: Tensor([0.5]), dtSoftplus: false)
+        let magnitudes = try inputs.magnitudes()
+        #expect(magnitudes.y.elements == [3.5, 5.5])  // y = 3 + 0.5 and -(3 - 2) - 0.5
+        #expect(magnitudes.finalState.elements == [5])
+        // The bound never exceeds what all terms together can lose.
+        let shape = try SSDShape(batch: 1, length: 64).inputs()
+        let bound = try KernelArithmetic(.f32, form: .chunked(size: 16)).errorBound(for: shape)
+        let ratio = zip(bound.y.elements, try shape.magnitudes().y.elements).map { $0 / $1 }.max() ?? 0
+        #expect(ratio < 1e-5 && ratio > 1e-7, "bound / magnitudes: \(ratio)")
+    }
+
+    @Test func theFloorIsTheAnswerRounded() throws {
+        let inputs = try SSDShape(batch: 1, length: 200).inputs()
+        let exact = try SSDForm.recurrent.evaluate(inputs)
+        let floor = KernelArithmetic.mambaChunkScan(.bf16).roundingFloor(of: exact)
+        // The mean square of a rounding over log-uniform numbers: u sqrt(1 / (8 ln 2)), u = 2^-8.
+        #expect(floor.relativeY > 0.0014 && floor.relativeY < 0.0019, "bfloat16: \(floor.relativeY)")
+        #expect(floor.relativeFinalState < 6e-8 && floor.relativeFinalState > 1e-9)
+        let y = floor.sizes.y.elements[17]
+        #expect(y == (Double(Float(BFloat16(exact.y.elements[17]))) - exact.y.elements[17]).magnitude)
+    }
+
     @Test func noTokensNoError() throws {
         let inputs = try SSDShape(length: 0).inputs()
         for form in [SSDForm.recurrent, .chunked(size: 16), .quadratic] {
