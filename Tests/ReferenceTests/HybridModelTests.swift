@@ -38,6 +38,18 @@ private struct Case {
         return 3 * (try #require(relative, "agreement.json has no \(figure)"))
     }
 
+    /// The same for a tensor of a float32 cache after `tokens` tokens.
+    ///
+    /// The log decay is a sum over the tokens, of dt that leave the same projection as the convolution's inputs: its distance is theirs
+    /// divided by √T, and nearer only by luck. In `m2_rope` the official run was that lucky (3.7e-8 where 2.0e-7 is expected), which
+    /// another order of summation is not.
+    func cacheLimit(_ figure: String, tokens: Int) throws -> Double {
+        let limit = try floatLimit(figure)
+        guard figure.hasSuffix("log_aprods") else { return limit }
+        let terms = try floatLimit(figure.replacingOccurrences(of: "log_aprods", with: "conv_state"))
+        return max(limit, terms / Double(tokens).squareRoot())
+    }
+
     func ids(_ name: String) throws -> [Int] { try expected.integers(name).elements }
 }
 
@@ -84,7 +96,7 @@ private final class Recorder<Scalar: RealNumber> {
             try fixture.floatLimit($0 == "hidden.final_norm" ? "logits" : $0)
         }
         // Both runs are float32 here, each at its own distance from the truth.
-        try compare(cache, fixture, "cache") { 2 * (try fixture.floatLimit($0)) }
+        try compare(cache, fixture, "cache") { 2 * (try fixture.cacheLimit($0, tokens: cache.tokenCount)) }
     }
 
     @Test(arguments: models) func theLongInputAgrees(name: String) throws {
@@ -310,7 +322,8 @@ private final class Recorder<Scalar: RealNumber> {
         if fixture.expected.names.contains(where: { $0.hasPrefix("cache_end.") }) {
             try compare(cache, fixture, "cache_end") { name in
                 let official = name.replacingOccurrences(of: "cache_end", with: "cache")
-                return Scalar.self == Double.self ? 3e-7 : try fixture.floatLimit(official)
+                return Scalar.self == Double.self
+                    ? 3e-7 : try fixture.cacheLimit(official, tokens: cache.tokenCount)
             }
         }
     }
