@@ -8,9 +8,11 @@
 SWIFT ?= swift
 # Tests are built with testability on; a folder of their own spares both builds from undoing each other's work.
 TEST_BUILD := .build-test
+# The parts that need system libraries are off by default; the tests cover them all.
+TRAITS := Analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build lint format clean toolchain
+.PHONY: help demo test build lint format clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -26,6 +28,13 @@ toolchain:
 	@command -v $(SWIFT) >/dev/null 2>&1 || { \
 		echo "Swift 6.1 or newer is needed and not found: see https://www.swift.org/install, then run make again."; exit 1; }
 
+# What the trait Analysis links: FFTW in both precisions, and OpenBLAS for LAPACK.
+libraries:
+	@$(call need,pkg-config,pkg-config)
+	@pkg-config --exists fftw3 fftw3f openblas || { echo "installing FFTW and OpenBLAS"; \
+		apt-get install -y -qq libfftw3-dev libopenblas-dev >/dev/null 2>&1 \
+		|| { apt-get update -qq && apt-get install -y -qq libfftw3-dev libopenblas-dev >/dev/null; }; }
+
 build: toolchain
 	@echo "building (release)"
 	@$(SWIFT) build -c release --product duality
@@ -37,8 +46,8 @@ demo: build
 	@echo
 	@echo 'Try next:  .build/release/duality chat      (or: .build/release/duality --help)'
 
-test: toolchain lint
-	$(SWIFT) test -c release --scratch-path $(TEST_BUILD)
+test: toolchain libraries lint
+	$(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD)
 
 lint: toolchain
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests

@@ -9,7 +9,11 @@ let package = Package(
         .library(name: "DualityReference", targets: ["DualityReference"]),
         .library(name: "DualityInference", targets: ["DualityInference"]),
         .library(name: "DualityVerify", targets: ["DualityVerify"]),
+        .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
         .executable(name: "duality", targets: ["duality"]),
+    ],
+    traits: [
+        .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS.")
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -23,6 +27,20 @@ let package = Package(
         .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
         .target(
             name: "DualityInference", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Inference"),
+        .target(
+            name: "DualityAnalysis",
+            dependencies: [
+                "DualityCore", "DualityReference",
+                .target(name: "CFFTW", condition: .when(traits: ["Analysis"])),
+                .target(name: "CLAPACK", condition: .when(traits: ["Analysis"])),
+            ],
+            path: "Sources/Analysis"),
+        .systemLibrary(
+            name: "CFFTW", path: "Sources/CFFTW", pkgConfig: "fftw3",
+            providers: [.apt(["libfftw3-dev"]), .brew(["fftw"])]),
+        .systemLibrary(
+            name: "CLAPACK", path: "Sources/CLAPACK", pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
         .target(name: "DualityVerify", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Verify"),
         .executableTarget(
             name: "duality",
@@ -39,6 +57,8 @@ let package = Package(
             dependencies: ["DualityCore", "DualityReference", "DualityInference", "TestSupport"]),
         .testTarget(
             name: "VerifyTests", dependencies: ["DualityCore", "DualityReference", "DualityVerify", "TestSupport"]),
+        .testTarget(
+            name: "AnalysisTests", dependencies: ["DualityCore", "DualityReference", "DualityAnalysis", "TestSupport"]),
         .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "duality"]),
     ]
 )
