@@ -10,6 +10,7 @@ let package = Package(
         .library(name: "DualityInference", targets: ["DualityInference"]),
         .library(name: "DualityVerify", targets: ["DualityVerify"]),
         .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
+        .library(name: "DualityKernels", targets: ["DualityKernels"]),
         .executable(name: "duality", targets: ["duality"]),
     ],
     traits: [
@@ -24,6 +25,7 @@ let package = Package(
             name: "DualityCore",
             dependencies: [.product(name: "RealModule", package: "swift-numerics")],
             path: "Sources/Core"),
+        .target(name: "DualityKernels", path: "Sources/Kernels"),
         .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
         .target(
             name: "DualityInference", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Inference"),
