@@ -2,7 +2,5 @@
 
 #include "Tables.h"
 
-const dk_kernels *dk_scalar_kernels(void) { return 0; }
 const dk_kernels *dk_avx2_kernels(void) { return 0; }
-const dk_kernels *dk_avx512_kernels(void) { return 0; }
 const dk_kernels *dk_neon_kernels(void) { return 0; }

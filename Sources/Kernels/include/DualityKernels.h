@@ -94,8 +94,8 @@ typedef enum {
 /// Sizes of the scan. SSM head h reads head h / (H / xHeads) of x, and so for B and C.
 typedef struct {
     int64_t heads, xHeads, bHeads, cHeads;
-    int64_t headDim;   ///< P
-    int64_t stateDim;  ///< N
+    int64_t headDim;   ///< P, at most 512
+    int64_t stateDim;  ///< N, at most 512
 } dk_ssd_shape;
 
 /// What the scan remembers of a sequence: the state that entered the current chunk, and the tokens of that chunk.
@@ -138,7 +138,7 @@ typedef enum { DK_KV_F32 = 0, DK_KV_BF16 = 1, DK_KV_INT8 = 2 } dk_kv_format;
 /// Sizes of attention. Query head h reads key/value head h / (heads / kvHeads).
 typedef struct {
     int64_t heads, kvHeads;
-    int64_t headDim;  ///< D
+    int64_t headDim;  ///< D, at most 1024
     dk_kv_format format;
     float scale;     ///< scores are scale (q · k)
     int64_t window;  ///< a token sees itself and window - 1 before it; 0 for all
@@ -250,7 +250,8 @@ typedef struct {
     void (*ssd_retain)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill,
                        const dk_ssd_operands *operands);
     /// The state after the last token, [P][N], of one head.
-    void (*ssd_state)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, int64_t head, float *state);
+    void (*ssd_state)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, int64_t head, float *state,
+                      void *workspace);
 
     // Attention. `position` is the number of tokens before the T new ones.
 

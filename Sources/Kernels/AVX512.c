@@ -1,0 +1,211 @@
+//  AVX-512 with VNNI: Ice Lake, Sapphire Rapids, Zen 4 and later. Uses BF16 where the machine has it.
+//
+//  int8: `vpdpbusd` adds four products of an unsigned and a signed byte to 32 bits, without saturation.
+//  bf16: weights are widened to float32, or `vdpbf16ps` adds two products of bfloat16 numbers to a float32.
+
+#include "Tables.h"
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+
+#define TILE 12
+#define VECTORS 2
+#define FOR_EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
+#define PROBE_SUMS 20
+
+#pragma clang attribute push(                                                                              \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"))),     \
+    apply_to = function)
+
+#define SCALE_BY_POWER(v, n, integer) (lanes) _mm512_scalef_ps((__m512)(v), (__m512)(n))
+
+#include "Lanes.h"
+
+#include "Tiles.h"
+
+#include "VectorFunctions.h"
+
+#define HAS_BF16_DOT
+#include "FloatProducts.h"
+
+#include "BF16Dot.h"
+
+#include "Int8Packing.h"
+
+// MARK: - int8
+
+INLINE __m512i four_activations(const int8_t *a) {
+    int32_t four;
+    memcpy(&four, a, 4);
+    return _mm512_set1_epi32(four);
+}
+
+INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {
+    __m512i s[R][2];
+    UNROLL for (int r = 0; r < R; r++) {
+        s[r][0] = _mm512_loadu_si512(sums + r * 32);
+        s[r][1] = _mm512_loadu_si512(sums + r * 32 + 16);
+    }
+    for (int64_t i = 0; i < steps; i++) {
+        __m512i low = _mm512_loadu_si512(w + i * 128), high = _mm512_loadu_si512(w + i * 128 + 64);
+        UNROLL for (int r = 0; r < R; r++) {
+            __m512i x = four_activations(a + (i * R + r) * 4);
+            s[r][0] = _mm512_dpbusd_epi32(s[r][0], low, x);
+            s[r][1] = _mm512_dpbusd_epi32(s[r][1], high, x);
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++) {
+        _mm512_storeu_si512(sums + r * 32, s[r][0]);
+        _mm512_storeu_si512(sums + r * 32 + 16, s[r][1]);
+    }
+}
+
+/// For weights from memory: fetches ahead, and few rows sum in several parts to hide the latency.
+INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {
+    __m512i s[PARTS][R][2];
+    UNROLL for (int p = 0; p < PARTS; p++) {
+        UNROLL for (int r = 0; r < R; r++) s[p][r][0] = s[p][r][1] = _mm512_setzero_si512();
+    }
+    for (int64_t i = 0; i < steps; i += PARTS) {
+        UNROLL for (int p = 0; p < PARTS; p++) {
+            const uint8_t *v = w + (i + p) * 128;
+            _mm_prefetch((const char *)v + 4096, _MM_HINT_T0);
+            _mm_prefetch((const char *)v + 4160, _MM_HINT_T0);
+            __m512i low = _mm512_loadu_si512(v), high = _mm512_loadu_si512(v + 64);
+            UNROLL for (int r = 0; r < R; r++) {
+                __m512i x = four_activations(a + ((i + p) * R + r) * 4);
+                s[p][r][0] = _mm512_dpbusd_epi32(s[p][r][0], low, x);
+                s[p][r][1] = _mm512_dpbusd_epi32(s[p][r][1], high, x);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int half = 0; half < 2; half++) {
+            __m512i sum = _mm512_loadu_si512(sums + r * 32 + 16 * half);
+            UNROLL for (int p = 0; p < PARTS; p++) sum = _mm512_add_epi32(sum, s[p][r][half]);
+            _mm512_storeu_si512(sums + r * 32 + 16 * half, sum);
+        }
+    }
+}
+
+#define DEFINE_INT8_TILE(R)                                                                        \
+    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {   \
+        multiply_int8(R, steps, a, w, sums);                                                       \
+    }                                                                                              \
+    static void int8_stream_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) { \
+        stream_int8(R, R <= 2 ? 4 : R <= 4 ? 2 : 1, steps, a, w, sums);                            \
+    }
+FOR_EACH_TILE(DEFINE_INT8_TILE)
+
+/// Scaled groups for one half of a panel: integer and float sums of all rows in registers together.
+INLINE void multiply_groups(const int R, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
+                            const float *tokenScales, const int32_t *corrections, const float *rowScales, float *sums) {
+    __m512 total[R];
+    UNROLL for (int r = 0; r < R; r++) total[r] = _mm512_loadu_ps(sums + r * 32);
+    for (int64_t g = 0; g < groups; g++) {
+        __m512i s[R];
+        UNROLL for (int r = 0; r < R; r++) s[r] = _mm512_set1_epi32(corrections[g * R + r]);
+        for (int64_t i = 0; i < steps; i++, a += R * 4, w += 128) {
+            __m512i v = _mm512_loadu_si512(w);
+            UNROLL for (int r = 0; r < R; r++) s[r] = _mm512_dpbusd_epi32(s[r], v, four_activations(a + r * 4));
+        }
+        __m512 rowScale = _mm512_loadu_ps(rowScales + g * 32);
+        UNROLL for (int r = 0; r < R; r++) {
+            __m512 scale = _mm512_mul_ps(rowScale, _mm512_set1_ps(tokenScales[g * R + r]));
+            total[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[r]), scale, total[r]);
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++) _mm512_storeu_ps(sums + r * 32, total[r]);
+}
+
+INLINE void multiply_group_tile(const int R, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
+                                const float *tokenScales, const int32_t *corrections, const float *rowScales,
+                                float *sums) {
+    // Half a panel at a time, over as many groups as leave the other half in L1; ahead of them the next are fetched.
+    int64_t block = 256 / steps < 1 ? 1 : 256 / steps;
+    for (int64_t g = 0; g < groups; g += block) {
+        int64_t count = groups - g < block ? groups - g : block, at = g * steps;
+        if (R <= 4) {
+            for (int64_t line = 0; line < count * steps * 2; line++)
+                _mm_prefetch((const char *)w + at * 128 + 32768 + line * 64, _MM_HINT_T1);
+        }
+        for (int half = 0; half < 2; half++)
+            multiply_groups(R, count, steps, a + at * 4 * R, w + at * 128 + half * 64, tokenScales + g * R,
+                            corrections + g * R, rowScales + g * 32 + half * 16, sums + half * 16);
+    }
+}
+
+#define DEFINE_INT8_GROUP_TILE(R)                                                                                     \
+    static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,                 \
+                                    const float *tokenScales, const int32_t *corrections, const float *rowScales,     \
+                                    float *sums) {                                                                    \
+        multiply_group_tile(R, groups, steps, a, w, tokenScales, corrections, rowScales, sums);                       \
+    }
+FOR_EACH_TILE(DEFINE_INT8_GROUP_TILE)
+
+#include "Int8Tiles.h"
+
+#include "Int8Products.h"
+
+#include "Scan.h"
+
+#include "AttentionKernel.h"
+
+// MARK: - Limits
+
+#define HAS_INT8_PROBE
+static double probe_int8(int64_t iterations) {
+    __m512i sums[PROBE_SUMS], x = _mm512_set1_epi8(1), y = _mm512_set1_epi8(1);
+    OPAQUE_VECTOR(x);
+    OPAQUE_VECTOR(y);
+    UNROLL for (int i = 0; i < PROBE_SUMS; i++) sums[i] = _mm512_setzero_si512();
+    for (int64_t n = 0; n < iterations; n++) {
+        UNROLL for (int i = 0; i < PROBE_SUMS; i++) sums[i] = _mm512_dpbusd_epi32(sums[i], x, y);
+    }
+    __m512i total = sums[0];
+    UNROLL for (int i = 1; i < PROBE_SUMS; i++) total = _mm512_add_epi32(total, sums[i]);
+    OPAQUE_VECTOR(total);
+    return (double)iterations * PROBE_SUMS * 64 * 2;
+}
+
+static double probe_bf16_dot(int64_t iterations) {
+    __m512 sums[PROBE_SUMS];
+    __m512bh x = (__m512bh)_mm512_set1_epi16(0x3f00), y = (__m512bh)_mm512_set1_epi16(0x3e00);
+    OPAQUE_VECTOR(x);
+    OPAQUE_VECTOR(y);
+    UNROLL for (int i = 0; i < PROBE_SUMS; i++) sums[i] = _mm512_setzero_ps();
+    for (int64_t n = 0; n < iterations; n++) {
+        UNROLL for (int i = 0; i < PROBE_SUMS; i++) sums[i] = _mm512_dpbf16_ps(sums[i], x, y);
+    }
+    __m512 total = sums[0];
+    UNROLL for (int i = 1; i < PROBE_SUMS; i++) total = _mm512_add_ps(total, sums[i]);
+    OPAQUE_VECTOR(total);
+    return (double)iterations * PROBE_SUMS * 32 * 2;
+}
+
+static double probe_bf16(int64_t iterations) { return __builtin_cpu_supports("avx512bf16") ? probe_bf16_dot(iterations) : 0; }
+
+#include "Probes.h"
+
+#include "Table.h"
+
+#pragma clang attribute pop
+
+const dk_kernels *dk_avx512_kernels(void) {
+    static const dk_kernels without = KERNEL_TABLE(DK_AVX512, "avx512", "int8 by vpdpbusd, bf16 widened to float32", false);
+    static const dk_kernels with =
+        KERNEL_TABLE(DK_AVX512, "avx512", "int8 by vpdpbusd, bf16 widened to float32 or by vdpbf16ps", true);
+    __builtin_cpu_init();
+    bool runs = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+    if (!runs) return 0;
+    return __builtin_cpu_supports("avx512bf16") ? &with : &without;
+}
+
+#else
+
+const dk_kernels *dk_avx512_kernels(void) { return 0; }
+
+#endif

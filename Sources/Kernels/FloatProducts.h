@@ -1,0 +1,247 @@
+//  Weight matrices in float32 and bfloat16 times float32 activations.
+//
+//      y[t][m] = sum over blocks of 256 columns, in order, of ( sum over k of the block of w[m][k] x[t][k] )
+//
+//  Blocking, for more tokens than one tile holds. A block of a panel (256 x 32 weights, 32 KiB, widened if they are
+//  bfloat16) stays in L1 while tile after tile of activations passes it; the block's activations (256 columns of at most
+//  512 tokens, 512 KiB) stay in L2 for eight panels, and so do the panels' sums. Weights are read from memory once for
+//  512 tokens. For few tokens each panel is read straight through, at the speed of memory.
+//
+//  Activations are packed [tile][K][rows of the tile], K rounded up to even.
+
+enum {
+    K_BLOCK = 256,      ///< columns that are summed by themselves
+    PANEL_GROUP = 8,    ///< panels that share a block of activations
+    TOKEN_BLOCK = 504,  ///< tokens that are multiplied together
+};
+
+INLINE int64_t even(int64_t k) { return (k + 1) / 2 * 2; }
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void f32_activations(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first, int64_t count,
+                            void *packed) {
+    int64_t tiles = tile_count(tokens), width = even(columns);
+    int64_t tile = 0;
+    for (int64_t t = first; t < first + count; t++) {
+        while (tile_begin(tokens, tiles, tile + 1) <= t) tile++;
+        int64_t begin = tile_begin(tokens, tiles, tile), rows = tile_begin(tokens, tiles, tile + 1) - begin;
+        float *out = (float *)packed + begin * width + (t - begin);
+        const float *row = x + t * ldx;
+        for (int64_t k = 0; k < columns; k++) out[k * rows] = row[k];
+        if (width > columns) out[columns * rows] = 0;
+    }
+}
+
+static void f32_pack(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t first, int64_t count,
+                     float *weights) {
+    (void)rows;
+    for (int64_t panel = 0; panel < dk_panels(count); panel++) {
+        float *out = weights + (first / DK_PANEL_ROWS + panel) * columns * DK_PANEL_ROWS;
+        for (int64_t m = 0; m < DK_PANEL_ROWS; m++) {
+            int64_t row = panel * DK_PANEL_ROWS + m;
+            for (int64_t k = 0; k < columns; k++) out[k * DK_PANEL_ROWS + m] = row < count ? source[row * lds + k] : 0;
+        }
+    }
+}
+
+static void f32_row(const dk_f32_matrix *matrix, int64_t row, float *out) {
+    const float *panel = matrix->weights + row / DK_PANEL_ROWS * matrix->columns * DK_PANEL_ROWS;
+    for (int64_t k = 0; k < matrix->columns; k++) out[k] = panel[k * DK_PANEL_ROWS + row % DK_PANEL_ROWS];
+}
+
+static void bf16_pack(const uint16_t *source, int64_t lds, int64_t rows, int64_t columns, int64_t first, int64_t count,
+                      uint16_t *weights) {
+    (void)rows;
+    int64_t width = even(columns);
+    for (int64_t panel = 0; panel < dk_panels(count); panel++) {
+        uint16_t *out = weights + (first / DK_PANEL_ROWS + panel) * width * DK_PANEL_ROWS;
+        for (int64_t m = 0; m < DK_PANEL_ROWS; m++) {
+            int64_t row = panel * DK_PANEL_ROWS + m;
+            for (int64_t k = 0; k < width; k++)
+                out[k / 2 * 64 + m * 2 + k % 2] = row < count && k < columns ? source[row * lds + k] : 0;
+        }
+    }
+}
+
+static void bf16_row(const dk_bf16_matrix *matrix, int64_t row, float *out) {
+    const uint16_t *panel = matrix->weights + row / DK_PANEL_ROWS * even(matrix->columns) * DK_PANEL_ROWS;
+    for (int64_t k = 0; k < matrix->columns; k++) {
+        uint32_t bits = (uint32_t)panel[k / 2 * 64 + row % DK_PANEL_ROWS * 2 + k % 2] << 16;
+        memcpy(out + k, &bits, 4);
+    }
+}
+
+// MARK: - Panels
+
+/// What is multiplied: a panel of either format.
+typedef struct {
+    const float *f32;
+    const uint16_t *bf16;  ///< null if the weights are float32
+    int64_t columns;
+} float_panel;
+
+/// Pairs of bfloat16 in 32 bits, to float32: the even column is the lower half, the odd one the upper.
+INLINE lanes even_columns(bit_lanes pairs) { return from_bits(pairs << 16); }
+INLINE lanes odd_columns(bit_lanes pairs) { return from_bits(pairs & 0xffff0000u); }
+
+INLINE bit_lanes load_pairs(const uint16_t *p) {
+    bit_lanes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/// Widens columns first ..< first + count of a bfloat16 panel to float32, [count][32]; count may be odd at the end.
+static void widen(const uint16_t *panel, int64_t first, int64_t count, float *out) {
+    for (int64_t k = 0; k < count; k += 2) {
+        for (int half = 0; half < 2; half++) {
+            bit_lanes pairs = load_pairs(panel + (first + k) * DK_PANEL_ROWS + half * 32);
+            store16(out + k * DK_PANEL_ROWS + half * 16, even_columns(pairs));
+            store16(out + (k + 1) * DK_PANEL_ROWS + half * 16, odd_columns(pairs));
+        }
+    }
+}
+
+/// All vectors of a panel for one packed tile of `rows` tokens; c has 32 columns.
+INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float *weights, float *c, int64_t ldc,
+                           tile_start start) {
+    for (int64_t j = 0; j < DK_PANEL_ROWS / 16; j += VECTORS)
+        packedTiles[rows](k, a, (tile_operand){weights + 16 * j, DK_PANEL_ROWS, 16}, c + 16 * j, ldc, start);
+}
+
+/// Adds the sums of a block of columns to c [R][32], for V of a panel's two vectors from vector j on. Weights come straight
+/// from memory: they are fetched ahead, and bfloat16 is widened in registers.
+INLINE void stream_tile(const int R, const int V, const bool narrow, int64_t j, int64_t k, const float *a,
+                        const float *f32, const uint16_t *bf16, float *c) {
+    lanes sums[R][V];
+    UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int v = 0; v < V; v++) sums[r][v] = 0.0f;
+    }
+    if (narrow) {
+        for (int64_t i = 0; i < k; i += 2) {
+            const uint16_t *pairs = bf16 + i * 32 + j * 32;
+            __builtin_prefetch((const char *)(bf16 + i * 32) + 4096);
+            __builtin_prefetch((const char *)(bf16 + i * 32) + 4160);
+            bit_lanes w[V];
+            UNROLL for (int v = 0; v < V; v++) w[v] = load_pairs(pairs + 32 * v);
+            UNROLL for (int r = 0; r < R; r++) {
+                lanes x = a[i * R + r];
+                UNROLL for (int v = 0; v < V; v++) sums[r][v] = fma16(x, even_columns(w[v]), sums[r][v]);
+            }
+            if (i + 1 == k) break;
+            UNROLL for (int r = 0; r < R; r++) {
+                lanes x = a[(i + 1) * R + r];
+                UNROLL for (int v = 0; v < V; v++) sums[r][v] = fma16(x, odd_columns(w[v]), sums[r][v]);
+            }
+        }
+    } else {
+        for (int64_t i = 0; i < k; i++) {
+            __builtin_prefetch((const char *)(f32 + i * 32) + 4096);
+            __builtin_prefetch((const char *)(f32 + i * 32) + 4160);
+            lanes w[V];
+            UNROLL for (int v = 0; v < V; v++) w[v] = load16(f32 + i * 32 + (j + v) * 16);
+            UNROLL for (int r = 0; r < R; r++) {
+                lanes x = a[i * R + r];
+                UNROLL for (int v = 0; v < V; v++) sums[r][v] = fma16(x, w[v], sums[r][v]);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int v = 0; v < V; v++) {
+            float *out = c + r * 32 + (j + v) * 16;
+            store16(out, load16(out) + sums[r][v]);
+        }
+    }
+}
+
+#define DEFINE_STREAM(R)                                                                                        \
+    static void stream_f32_##R(int64_t k, const float *a, const void *w, float *c) {                            \
+        for (int64_t j = 0; j < 2; j += VECTORS) stream_tile(R, VECTORS, false, j, k, a, (const float *)w, 0, c); \
+    }                                                                                                           \
+    static void stream_bf16_##R(int64_t k, const float *a, const void *w, float *c) {                           \
+        for (int64_t j = 0; j < 2; j += VECTORS) stream_tile(R, VECTORS, true, j, k, a, 0, (const uint16_t *)w, c); \
+    }
+FOR_EACH_TILE(DEFINE_STREAM)
+
+typedef void stream_function(int64_t k, const float *a, const void *weights, float *c);
+#define STREAM_F32_ENTRY(R) [R] = stream_f32_##R,
+#define STREAM_BF16_ENTRY(R) [R] = stream_bf16_##R,
+static stream_function *const streamF32[TILE + 1] = {FOR_EACH_TILE(STREAM_F32_ENTRY)};
+static stream_function *const streamBF16[TILE + 1] = {FOR_EACH_TILE(STREAM_BF16_ENTRY)};
+
+/// Copies sums [tokens][32] into y, only the rows that the matrix has.
+static void store_panel(const float *sums, int64_t tokens, int64_t panel, int64_t rows, float *y, int64_t ldy) {
+    int64_t count = least(DK_PANEL_ROWS, rows - panel * DK_PANEL_ROWS);
+    for (int64_t t = 0; t < tokens; t++) {
+        float *out = y + t * ldy + panel * DK_PANEL_ROWS;
+        if (count == DK_PANEL_ROWS) {
+            store16(out, load16(sums + t * 32));
+            store16(out + 16, load16(sums + t * 32 + 16));
+        } else {
+            for (int64_t m = 0; m < count; m++) out[m] = sums[t * 32 + m];
+        }
+    }
+}
+
+static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, int64_t columns, const float *activations,
+                         int64_t tokens, int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    int64_t tiles = tile_count(tokens), width = even(columns);
+    int64_t panelSize = (bf16 ? width : columns) * DK_PANEL_ROWS;
+    float *sums = workspace;
+    if (tiles == 1) {
+        for (int64_t p = panelBegin; p < panelEnd; p++) {
+            memset(sums, 0, (size_t)tokens * 32 * 4);
+            for (int64_t k = 0; k < columns; k += K_BLOCK) {
+                int64_t count = least(K_BLOCK, columns - k);
+                const float *a = activations + k * tokens;
+                if (bf16) streamBF16[tokens](count, a, bf16 + p * panelSize + k * DK_PANEL_ROWS, sums);
+                else streamF32[tokens](count, a, f32 + p * panelSize + k * DK_PANEL_ROWS, sums);
+            }
+            store_panel(sums, tokens, p, rows, y, ldy);
+        }
+        return;
+    }
+    float *wide = sums + PANEL_GROUP * (TOKEN_BLOCK + TILE) * 32;
+    for (int64_t tile0 = 0, tile1; tile0 < tiles; tile0 = tile1) {
+        int64_t begin = tile_begin(tokens, tiles, tile0);
+        for (tile1 = tile0 + 1; tile1 < tiles && tile_begin(tokens, tiles, tile1 + 1) - begin <= TOKEN_BLOCK;) tile1++;
+        int64_t count = tile_begin(tokens, tiles, tile1) - begin;
+        for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANEL_GROUP) {
+            int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
+            memset(sums, 0, (size_t)(p1 - p0) * (size_t)count * 32 * 4);
+            for (int64_t k = 0; k < columns; k += K_BLOCK) {
+                int64_t depth = least(K_BLOCK, columns - k);
+                for (int64_t p = p0; p < p1; p++) {
+                    const float *weights = wide;
+                    if (bf16) widen(bf16 + p * panelSize, k, depth, wide);
+                    else weights = f32 + p * panelSize + k * DK_PANEL_ROWS;
+                    for (int64_t tile = tile0; tile < tile1; tile++) {
+                        int64_t t = tile_begin(tokens, tiles, tile), n = tile_begin(tokens, tiles, tile + 1) - t;
+                        multiply_panel(n, depth, activations + t * width + k * n, weights,
+                                       sums + ((p - p0) * count + t - begin) * 32, 32, ADD_TO_C);
+                    }
+                }
+            }
+            for (int64_t p = p0; p < p1; p++)
+                store_panel(sums + (p - p0) * count * 32, count, p, rows, y + begin * ldy, ldy);
+        }
+    }
+}
+
+static void f32_matmul(const dk_f32_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                       int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    float_matmul(w->weights, 0, w->rows, w->columns, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+#ifndef HAS_BF16_DOT
+static void bf16_activations(dk_bf16_path path, const float *x, int64_t ldx, int64_t tokens, int64_t columns,
+                             int64_t first, int64_t count, void *packed) {
+    (void)path;  // the table says that there is only one
+    f32_activations(x, ldx, tokens, columns, first, count, packed);
+}
+
+static void bf16_matmul(dk_bf16_path path, const dk_bf16_matrix *w, const void *activations, int64_t tokens,
+                        int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    (void)path;
+    float_matmul(0, w->weights, w->rows, w->columns, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+#endif

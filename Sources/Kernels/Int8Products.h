@@ -1,0 +1,87 @@
+//  Weight matrices in int8 times activations in int8: the order of the work. Formula and layout stand in Int8Packing.h.
+//
+//  Blocking as in FloatProducts.h, with 1024 columns to a block. The instruction set's file has the tiles: `int8Tiles[R]`
+//  adds 4 x steps columns to sums [R][32], `int8Streams[R]` does so for weights that come from memory, `int8GroupTiles[R]`
+//  adds scaled groups to float sums [R][32].
+
+/// Sums of one scale a row to y: float(sum) (scale_w scale_x).
+static void scale_panel(const int32_t *sums, int64_t tokens, const float *tokenScales, const float *rowScales,
+                        int64_t panel, int64_t rows, float *y, int64_t ldy) {
+    int64_t count = least(DK_PANEL_ROWS, rows - panel * DK_PANEL_ROWS);
+    for (int64_t t = 0; t < tokens; t++) {
+        for (int64_t half = 0; half < 2 && half * 16 < count; half++) {
+            int_lanes whole;
+            memcpy(&whole, sums + t * 32 + half * 16, sizeof whole);
+            lanes scaled = __builtin_convertvector(whole, lanes) * (load16(rowScales + half * 16) * tokenScales[t]);
+            store_lanes(y + t * ldy + panel * DK_PANEL_ROWS + half * 16, scaled, least(16, count - half * 16));
+        }
+    }
+}
+
+static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                        int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    int8_layout layout = layout_of(w->columns, w->group);
+    int8_parts parts = parts_of((void *)(uintptr_t)activations, tokens, layout);
+    int64_t tiles = tile_count(tokens), panelSize = layout.columns * DK_PANEL_ROWS;
+    bool grouped = layout.groups > 1;
+    float *floats = workspace;
+    int32_t *sums = workspace;
+
+    if (tiles == 1) {
+        for (int64_t p = panelBegin; p < panelEnd; p++) {
+            const uint8_t *weights = w->weights + p * panelSize;
+            const float *scales = w->scales + p * layout.groups * DK_PANEL_ROWS;
+            if (grouped) {
+                memset(floats, 0, (size_t)tokens * 32 * 4);
+                int8GroupTiles[tokens](layout.groups, layout.group / 4, parts.values, weights, parts.scales,
+                                       parts.corrections, scales, floats);
+                store_panel(floats, tokens, p, w->rows, y, ldy);
+            } else {
+                start_sums(sums, parts.corrections, tokens);
+                int8Streams[tokens](layout.columns / 4, parts.values, weights, sums);
+                scale_panel(sums, tokens, parts.scales, scales, p, w->rows, y, ldy);
+            }
+        }
+        return;
+    }
+
+    int64_t depth = grouped ? (INT8_BLOCK + layout.group - 1) / layout.group * layout.group : INT8_BLOCK;
+    for (int64_t tile0 = 0, tile1; tile0 < tiles; tile0 = tile1) {
+        int64_t begin = tile_begin(tokens, tiles, tile0);
+        for (tile1 = tile0 + 1; tile1 < tiles && tile_begin(tokens, tiles, tile1 + 1) - begin <= TOKEN_BLOCK;) tile1++;
+        int64_t count = tile_begin(tokens, tiles, tile1) - begin;
+        for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANEL_GROUP) {
+            int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
+            for (int64_t p = p0; p < p1; p++) {
+                if (grouped) memset(floats + (p - p0) * count * 32, 0, (size_t)count * 32 * 4);
+                else start_sums(sums + (p - p0) * count * 32, parts.corrections + begin, count);
+            }
+            for (int64_t k = 0; k < layout.columns; k += depth) {
+                int64_t width = least(depth, layout.columns - k);
+                for (int64_t p = p0; p < p1; p++) {
+                    const uint8_t *weights = w->weights + p * panelSize + k * DK_PANEL_ROWS;
+                    for (int64_t tile = tile0; tile < tile1; tile++) {
+                        int64_t t = tile_begin(tokens, tiles, tile), n = tile_begin(tokens, tiles, tile + 1) - t;
+                        const int8_t *values = parts.values + t * layout.columns + k * n;
+                        int64_t place = ((p - p0) * count + t - begin) * 32;
+                        if (grouped) {
+                            int64_t g = k / layout.group, at = t * layout.groups + g * n;
+                            int8GroupTiles[n](width / layout.group, layout.group / 4, values, weights, parts.scales + at,
+                                              parts.corrections + at,
+                                              w->scales + (p * layout.groups + g) * DK_PANEL_ROWS, floats + place);
+                        } else {
+                            int8Tiles[n](width / 4, values, weights, sums + place);
+                        }
+                    }
+                }
+            }
+            for (int64_t p = p0; p < p1; p++) {
+                int64_t place = (p - p0) * count * 32;
+                if (grouped) store_panel(floats + place, count, p, w->rows, y + begin * ldy, ldy);
+                else
+                    scale_panel(sums + place, count, parts.scales + begin, w->scales + p * DK_PANEL_ROWS, p, w->rows,
+                                y + begin * ldy, ldy);
+            }
+        }
+    }
+}
