@@ -8,10 +8,8 @@ struct InspectReport {
     let configuration: HybridConfiguration
     /// Nil when the directory holds no weights.
     private let checkpoint: Checkpoint?
-    /// Nil when the model has layers that are not built yet.
-    private let inventory: ModelInventory?
+    private let inventory: ModelInventory
     private let violations: [WeightContract.Violation]
-    private let unsupported: InputError?
 
     /// Lengths at which the caches are shown.
     private static let lengths = [("1K", 1 << 10), ("32K", 1 << 15), ("128K", 1 << 17)]
@@ -21,18 +19,12 @@ struct InspectReport {
         configuration = try HybridConfiguration(directory: directory)
         let checkpoint = try Checkpoint.holdsWeights(directory) ? Checkpoint(directory: directory) : nil
         self.checkpoint = checkpoint
-        let contract: WeightContract?
-        do {
-            contract = try WeightContract(configuration)
-            unsupported = nil
-        } catch {
-            contract = nil
-            unsupported = error
-        }
-        inventory = contract.map { ModelInventory($0, source: checkpoint) }
-        if let contract, let checkpoint {
-            let structure = try contract.violations(of: checkpoint)
-            violations = structure + (readsWeights ? try contract.nonFiniteWeights(of: checkpoint) : [])
+        let contract = try WeightContract(configuration)
+        let source = checkpoint.map { contract.adapted($0) }
+        inventory = ModelInventory(contract, source: source)
+        if let source {
+            let structure = try contract.violations(of: source)
+            violations = structure + (readsWeights ? try contract.nonFiniteWeights(of: source) : [])
         } else {
             violations = []
         }
@@ -42,7 +34,6 @@ struct InspectReport {
 
     /// Why the model cannot be used; nil when it can, or when there are no weights to use.
     var error: InputError? {
-        if let unsupported { return unsupported.within(directory) }
         guard let first = violations.first else { return nil }
         return InputError(
             first.kind, in: directory, expected: "the weights of its configuration",
@@ -60,10 +51,8 @@ struct InspectReport {
         }
         section("Configuration", configurationTable)
         section("Layers", LayerStrip(configuration.layers).lines())
-        if let inventory {
-            section("Weights", weightTable(inventory))
-            section("Caches of one sequence", cacheTable)
-        }
+        section("Weights", weightTable(inventory))
+        section("Caches of one sequence", cacheTable)
         if !warnings.isEmpty { section("Warnings", warnings.map { "  - \($0)" }) }
         section("Contract", contractLines)
         return lines.dropLast().joined(separator: "\n")
@@ -73,27 +62,27 @@ struct InspectReport {
         let model = configuration
         var table = TextTable([.left, .left])
         table.add("vocabulary", model.vocabularySize.grouped)
-        table.add("context", "\(model.maxPositions.grouped) tokens")
+        let isPlain = model.plainMamba2 != nil
+        table.add("context", isPlain ? "unlimited; there are no positions" : "\(model.maxPositions.grouped) tokens")
         table.add("hidden size", model.hiddenSize.grouped)
-        table.add("MLP width", model.intermediateSize.grouped)
-        table.add("heads", "\(model.headCount) query, \(model.keyValueHeadCount) key/value, of \(model.headDim)")
-        if model.layers.contains(.attention) {
-            table.add("attention", model.attentionBias ? "with biases" : "no biases")
+        if !isPlain {
+            table.add("MLP width", model.intermediateSize.grouped)
+            table.add("heads", "\(model.headCount) query, \(model.keyValueHeadCount) key/value, of \(model.headDim)")
         }
-        if model.layers.contains(.mamba2) {
-            let options = model.mamba2
-            table.add("SSM state", "\(model.headCount) heads of \(model.headDim) x \(model.headDim)")
-            table.add(
-                "Mamba-2",
-                [
-                    "B/C norm \(options.normalizesBC ? "on" : "off")",
-                    "RoPE on B/C \(options.rotatesBC ? "on" : "off")",
-                    "\(options.convolutionTaps) taps\(options.convolutionBias ? " with bias" : "")",
-                    "chunks of \(options.chunkSize)",
-                ].joined(separator: ", "))
+        for (name, text) in InspectLayerOptions(model).rows { table.add(name, text) }
+        if isPlain {
+            table.add("RMSNorm epsilon", "\(model.normEpsilon)")
+            return finished(table)
         }
         table.add("RoPE", model.rope.title)
         table.add("RMSNorm epsilon", "\(model.normEpsilon)")
+        return finished(table)
+    }
+
+    /// The table with what every model has.
+    private func finished(_ table: TextTable) -> [String] {
+        let model = configuration
+        var table = table
         table.add("output head", model.tiedEmbeddings ? "tied to the embedding" : "of its own")
         table.add("number format", model.dtype ?? "not given")
         let tokens = [
@@ -138,7 +127,7 @@ struct InspectReport {
         table.add(["tokens"] + Self.lengths.map(\.0))
         row("keys and values, bf16") { 2 * $0.keysAndValues }
         row("keys and values, f32") { 4 * $0.keysAndValues }
-        row("SSM state, f32") { 4 * $0.state }
+        row("state, f32") { 4 * $0.state }
         row("convolution window, f32") { 4 * $0.convolutionWindow }
         table.addRule()
         row("total, bf16 keys and values") { $0.bytes(keyValueBits: 16) }
@@ -147,9 +136,8 @@ struct InspectReport {
     }
 
     private var contractLines: [String] {
-        if let unsupported { return ["  \(unsupported)"] }
         if checkpoint == nil { return ["  The weights are absent; there is nothing to check."] }
-        if violations.isEmpty { return ["  All \((inventory?.tensors ?? 0).grouped) tensors are as required."] }
+        if violations.isEmpty { return ["  All \(inventory.tensors.grouped) tensors are as required."] }
         return violations.map { "  - \($0)" }
     }
 
@@ -161,12 +149,12 @@ struct InspectReport {
             "weights": checkpoint == nil ? "absent" : "present",
             "configuration": configurationJSON,
             "layers": .array(configuration.layers.map { .string($0.rawValue) }),
-            "parameters": inventory.map { JSON($0.parameters) } ?? .null,
-            "bytes": inventory.map { JSON($0.bytes) } ?? .null,
+            "parameters": JSON(inventory.parameters),
+            "bytes": JSON(inventory.bytes),
             "components": componentsJSON,
-            "caches": inventory == nil ? .null : .array(Self.lengths.map { cacheJSON(tokens: $0.1) }),
+            "caches": .array(Self.lengths.map { cacheJSON(tokens: $0.1) }),
             "warnings": .array(warnings.map { .string($0) }),
-            "unsupported": unsupported.map { .string($0.description) } ?? .null,
+            "unsupported": .null,
             "violations": .array(
                 violations.map {
                     ["kind": .string($0.kind.rawValue), "tensor": .string($0.tensor), "message": .string("\($0)")]
@@ -188,6 +176,7 @@ struct InspectReport {
                 "bc_norm": .bool(model.mamba2.normalizesBC), "bc_rope": .bool(model.mamba2.rotatesBC),
                 "convolution_taps": JSON(model.mamba2.convolutionTaps), "chunk_size": JSON(model.mamba2.chunkSize),
             ],
+            "layer_options": InspectLayerOptions(model).json,
             "begin_token": model.beginToken.map { JSON($0) } ?? .null,
             "end_tokens": .array(model.endTokens.map { JSON($0) }),
             "pad_token": model.padToken.map { JSON($0) } ?? .null,
@@ -196,7 +185,7 @@ struct InspectReport {
 
     private var componentsJSON: JSON {
         var components = JSON.Object()
-        for part in inventory?.parts ?? [] {
+        for part in inventory.parts {
             components[part.component.rawValue] = [
                 "tensors": JSON(part.tensors), "parameters": JSON(part.parameters), "bytes": JSON(part.bytes),
             ]
@@ -219,7 +208,11 @@ extension WeightContract.Component {
         switch self {
         case .embedding: "embedding"
         case .attention: "attention"
+        case .slidingWindowAttention: "sliding-window attention"
         case .mamba2: "Mamba-2"
+        case .gatedDeltaNet: "Gated DeltaNet"
+        case .gatedKalmaNet: "Gated KalmaNet"
+        case .bmojo: "B'MOJO-F"
         case .feedForward: "MLP"
         case .norms: "norms"
         case .head: "output head"

@@ -96,6 +96,13 @@ public struct Tensor<Element> {
             elements: Array(elements[rows.lowerBound * width..<rows.upperBound * width]))
     }
 
+    /// Removes rows of a matrix.
+    public mutating func removeRows(_ rows: Range<Int>) {
+        precondition(shape.count == 2 && rows.upperBound <= shape[0], "rows of a matrix")
+        elements.removeSubrange(rows.lowerBound * shape[1]..<rows.upperBound * shape[1])
+        shape[0] -= rows.count
+    }
+
     @inlinable
     public func map<Other>(_ transform: (Element) throws -> Other) rethrows -> Tensor<Other> {
         Tensor<Other>(uncheckedShape: shape, elements: try elements.map(transform))

@@ -4,6 +4,8 @@
 //      o_h[t] = sum over s <= t of  softmax_s( q_h[t] · k_g[s] / sqrt(D) )  v_g[s],     g = h div (H / Hkv)
 //      y = W_o concat_h(o_h)
 //
+//  With a sliding window of W tokens the sum is over t - W < s <= t, and a cache of the last W - 1 tokens is all it takes.
+//
 //  | symbol | shape        | meaning                               |
 //  |--------|--------------|---------------------------------------|
 //  | u, y   | [L, Dm]      | the residual stream, normalised       |
@@ -25,13 +27,15 @@ public struct Attention<Scalar: RealNumber>: Sendable {
     /// Norm of each key head.
     public let keyNorm: RMSNorm<Scalar>?
     public let headDim: Int
+    /// W, the tokens that one sees, itself among them; nil for all.
+    public let window: Int?
 
     public var headCount: Int { query.outputSize / headDim }
     public var keyValueHeadCount: Int { key.outputSize / headDim }
 
     public init(
         query: Linear<Scalar>, key: Linear<Scalar>, value: Linear<Scalar>, output: Linear<Scalar>,
-        queryNorm: RMSNorm<Scalar>?, keyNorm: RMSNorm<Scalar>?, headDim: Int
+        queryNorm: RMSNorm<Scalar>?, keyNorm: RMSNorm<Scalar>?, headDim: Int, window: Int? = nil
     ) {
         self.query = query
         self.key = key
@@ -40,6 +44,7 @@ public struct Attention<Scalar: RealNumber>: Sendable {
         self.queryNorm = queryNorm
         self.keyNorm = keyNorm
         self.headDim = headDim
+        self.window = window
     }
 
     /// Extends the sequence by the tokens of `u`.
@@ -47,7 +52,7 @@ public struct Attention<Scalar: RealNumber>: Sendable {
     /// - Parameters:
     ///   - u: `[L, Dm]`, L >= 0.
     ///   - rotation: the rotary table of their positions.
-    ///   - cache: keys and values of the tokens before; the new ones are appended.
+    ///   - cache: keys and values of the tokens before; the new ones are appended, and those that no later token sees go.
     /// - Returns: `[L, Dm]`.
     /// - Complexity: O(L T H D) for T tokens in the cache afterwards.
     @specialized(where Scalar == Float)
@@ -55,57 +60,29 @@ public struct Attention<Scalar: RealNumber>: Sendable {
     public func extend(
         _ u: Tensor<Scalar>, rotation: RotaryTable<Scalar>, cache: inout KeyValueCache<Scalar>
     ) -> Tensor<Scalar> {
+        let (q, k, v) = projected(u, rotation: rotation)
+        cache.append(keys: k, values: v)
+        let past = cache.count - u.shape[0]
+        let attended = attend(
+            [AttendedSet(queries: q, cache: cache) { window(ofEntry: past + $0) }], headDim: headDim)
+        cache.trim()
+        return output(attended)
+    }
+
+    /// Queries, keys and values, `[L, H D]` and `[L, Hkv D]`, normalised and rotated.
+    func projected(
+        _ u: Tensor<Scalar>, rotation: RotaryTable<Scalar>
+    ) -> (q: Tensor<Scalar>, k: Tensor<Scalar>, v: Tensor<Scalar>) {
         var (q, k, v) = (query(u), key(u), value(u))
         if let queryNorm { q = queryNorm(q) }
         if let keyNorm { k = keyNorm(k) }
         rotation.rotate(&q)
         rotation.rotate(&k)
-        cache.append(keys: k, values: v)
-        return output(attend(q, to: cache))
+        return (q, k, v)
     }
 
-    /// The softmax-weighted values, `[L, H D]`, for the last L tokens of the cache.
-    func attend(_ q: Tensor<Scalar>, to cache: KeyValueCache<Scalar>) -> Tensor<Scalar> {
-        let (length, width) = (q.shape[0], q.shape[1])
-        let past = cache.count - length
-        let group = headCount / keyValueHeadCount
-        let scale = 1 / Scalar.sqrt(Scalar(headDim))
-        var out = Tensor<Scalar>(repeating: 0, shape: [length, width])
-        var weights = Tensor<Scalar>(repeating: 0, shape: [cache.count])
-        for head in 0..<headCount {
-            withRows(cache.keys[head / group], cache.values[head / group]) { keys, values in
-                withRows(of: q) { q in
-                    withRows(of: &out) { out in
-                        withRows(of: &weights) { weights in
-                            for t in 0..<length {
-                                let visible = past + t + 1
-                                let offset = t * width + head * headDim
-                                for s in 0..<visible {
-                                    weights[s] = scale * dot(q + offset, keys + s * headDim, headDim)
-                                }
-                                softmax(weights, visible)
-                                for s in 0..<visible {
-                                    addScaled(weights[s], values + s * headDim, to: out + offset, headDim)
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        return out
-    }
-
-    /// `w_s = e^(w_s - max w) / sum`, in place.
-    private func softmax(_ w: UnsafeMutablePointer<Scalar>, _ count: Int) {
-        var largest = w[0]
-        for s in 1..<max(count, 1) { largest = max(largest, w[s]) }
-        var sum = Scalar.zero
-        for s in 0..<count {
-            w[s] = Scalar.exp(w[s] - largest)
-            sum += w[s]
-        }
-        let scale = 1 / sum
-        for s in 0..<count { w[s] *= scale }
+    /// The entries of the cache that the token at `entry` sees.
+    private func window(ofEntry entry: Int) -> Range<Int> {
+        max(0, entry + 1 - (window ?? entry + 1))..<entry + 1
     }
 }

@@ -3,23 +3,29 @@
 //      h = h + mixer( rms(h; inputNorm) )
 //      h = h + mlp( rms(h; feedForwardNorm) )
 //
+//  Layers of plain Mamba-2 models have the mixer alone, without an MLP.
+//
 //  Source: Qwen3DecoderLayer, Qwen3HybridDecoderLayerBase of the official model.
 
 import DualityCore
 
 /// What mixes tokens in a decoder layer.
 public enum Mixer<Scalar: RealNumber>: Sendable {
+    /// Attention to everything before, or within a sliding window.
     case attention(Attention<Scalar>)
     case mamba2(Mamba2Mixer<Scalar>)
+    case gatedDeltaNet(GatedDeltaNet<Scalar>)
+    case gatedKalmaNet(GatedKalmaNet<Scalar>)
+    case bmojo(BMojo<Scalar>)
 }
 
 /// A mixer and an MLP, pre-normalised, with residuals.
 public struct DecoderLayer<Scalar: RealNumber>: Sendable {
     public let inputNorm: RMSNorm<Scalar>
     public var mixer: Mixer<Scalar>
-    /// `post_attention_layernorm` in checkpoints.
-    public let feedForwardNorm: RMSNorm<Scalar>
-    public let feedForward: FeedForward<Scalar>
+    /// `post_attention_layernorm` in checkpoints; nil in a layer without an MLP.
+    public let feedForwardNorm: RMSNorm<Scalar>?
+    public let feedForward: FeedForward<Scalar>?
 
     /// Extends the sequence by the tokens of `h`.
     ///
@@ -34,16 +40,31 @@ public struct DecoderLayer<Scalar: RealNumber>: Sendable {
     ) throws {
         let u = inputNorm(h)
         observe?(.mixerInput(u))
-        switch mixer {
-        case .attention(let attention):
-            h.add(attention.extend(u, rotation: rotation, cache: &cache.keyValues!))
-        case .mamba2(let mamba2):
-            h.add(
-                try mamba2.extend(u, rotation: rotation, cache: &cache.scan!) { inputs in
-                    observe?(.scanInputs(inputs))
-                })
+        h.add(try mixer.extend(u, rotation: rotation, cache: &cache) { observe?(.scanInputs($0)) })
+        if let feedForward, let feedForwardNorm { h.add(feedForward(feedForwardNorm(h))) }
+    }
+}
+
+extension Mixer {
+    /// Extends the sequence by the tokens of `u`.
+    ///
+    /// - Parameters:
+    ///   - u: `[L, Dm]`, normalised.
+    ///   - rotation: the rotary table of the tokens' positions.
+    ///   - cache: the layer's memory of the tokens before, of this mixer's kind; advanced.
+    ///   - observe: is shown what SSD is applied to, where it is.
+    /// - Returns: `[L, Dm]`.
+    func extend(
+        _ u: Tensor<Scalar>, rotation: RotaryTable<Scalar>, cache: inout LayerCache<Scalar>,
+        observe: ((SSDInputs<Scalar>) -> Void)? = nil
+    ) throws -> Tensor<Scalar> {
+        switch self {
+        case .attention(let attention): attention.extend(u, rotation: rotation, cache: &cache.keyValues!)
+        case .mamba2(let mixer): try mixer.extend(u, rotation: rotation, cache: &cache.scan!, observe: observe)
+        case .gatedDeltaNet(let mixer): mixer.extend(u, cache: &cache.deltaNet!)
+        case .gatedKalmaNet(let mixer): mixer.extend(u, cache: &cache.kalmaNet!)
+        case .bmojo(let mixer): try mixer.extend(u, rotation: rotation, cache: &cache, observe: observe)
         }
-        h.add(feedForward(feedForwardNorm(h)))
     }
 }
 

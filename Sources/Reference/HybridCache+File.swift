@@ -1,11 +1,13 @@
 //  A cache on disk: one safetensors file, exact in the cache's own number format.
 //
-//  | tensor                   | shape       |        | metadata          |                                |
-//  |--------------------------|-------------|--------|-------------------|--------------------------------|
-//  | layers.i.keys, .values   | [Hkv, T, D] |        | format            | duality-cache-1                |
-//  | layers.i.conv_window     | [W-1, C]    |        | token_count       | T                              |
-//  | layers.i.ssm_state       | [H, P, N]   |        |                   |                                |
-//  | layers.i.log_decay       | [H], F64    |        |                   |                                |
+//  | tensor                                  | shape       |        | metadata          |                                |
+//  |-----------------------------------------|-------------|--------|-------------------|--------------------------------|
+//  | layers.i.keys, .values                  | [Hkv, T, D] |        | format            | duality-cache-1                |
+//  | layers.i.fading_keys, .fading_values    | [Hkv, T, D] |        | token_count       | the next token's position      |
+//  | layers.i.log_decay                      | [H], F64    |        |                   |                                |
+//  | layers.i.conv_window, .ssm_state, …     | fixed       |        |                   |                                |
+//
+//  The tensors of fixed size are listed in LayerCache+Tensors.swift.
 
 import DualityCore
 
@@ -19,17 +21,7 @@ extension HybridCache {
         var file = SafetensorsWriter()
         file.metadata["format"] = Self.format
         file.metadata["token_count"] = String(tokenCount)
-        for (i, layer) in layers.enumerated() {
-            if let keyValues = layer.keyValues {
-                try file.add("layers.\(i).keys", keyValues.stacked(keyValues.keys))
-                try file.add("layers.\(i).values", keyValues.stacked(keyValues.values))
-            }
-            if let scan = layer.scan {
-                try file.add("layers.\(i).conv_window", scan.window)
-                try file.add("layers.\(i).ssm_state", scan.state)
-                try file.add("layers.\(i).log_decay", Tensor(scan.logDecay))
-            }
-        }
+        try add(to: &file)
         try file.write(to: path)
     }
 
@@ -44,23 +36,49 @@ extension HybridCache {
                 .malformed, in: path, expected: "a cache (format \(Self.format))",
                 found: file.metadata["format"] ?? "no format in its metadata")
         }
-        self.init(configuration)
-        tokenCount = count
-        for i in layers.indices {
-            if var keyValues = layers[i].keyValues {
-                let shape = [keyValues.keys.count, count, keyValues.headDim]
-                keyValues.keys = try keyValues.unstacked(file.tensor("layers.\(i).keys"), shape, path)
-                keyValues.values = try keyValues.unstacked(file.tensor("layers.\(i).values"), shape, path)
-                layers[i].keyValues = keyValues
+        try self.init(file, configuration: configuration, tokenCount: count)
+    }
+
+    /// Adds all tensors to a file, `prefix` before their names.
+    func add(to file: inout SafetensorsWriter, prefix: String = "") throws {
+        for (i, layer) in layers.enumerated() {
+            let place = "\(prefix)layers.\(i)."
+            if let cache = layer.keyValues {
+                try file.add("\(place)keys", cache.stacked(cache.keys))
+                try file.add("\(place)values", cache.stacked(cache.values))
             }
-            if let scan = layers[i].scan {
-                let window: Tensor<Scalar> = try file.tensor("layers.\(i).conv_window")
-                let state: Tensor<Scalar> = try file.tensor("layers.\(i).ssm_state")
-                let logDecay: Tensor<Double> = try file.tensor("layers.\(i).log_decay")
-                try window.requireShape(scan.window.shape, "\(path): layers.\(i).conv_window")
-                try state.requireShape(scan.state.shape, "\(path): layers.\(i).ssm_state")
-                try logDecay.requireShape([scan.logDecay.count], "\(path): layers.\(i).log_decay")
-                layers[i].scan = ScanCache(window: window, state: state, logDecay: logDecay.elements)
+            if let cache = layer.fadingKeyValues {
+                try file.add("\(place)fading_keys", cache.stacked(cache.keys))
+                try file.add("\(place)fading_values", cache.stacked(cache.values))
+            }
+            for item in layer.fixedTensors { try file.add(place + item.name, item.tensor) }
+            if let decays = layer.scan?.logDecay ?? layer.kalmaNet?.logDecay {
+                try file.add("\(place)log_decay", Tensor(decays))
+            }
+        }
+    }
+
+    /// Reads the tensors that `add(to:prefix:)` added.
+    init(
+        _ file: SafetensorsFile, prefix: String = "", configuration: HybridConfiguration, tokenCount: Int
+    ) throws {
+        self.init(configuration)
+        self.tokenCount = tokenCount
+        for i in layers.indices {
+            let place = "\(prefix)layers.\(i)."
+            try layers[i].keyValues?.read(file, "\(place)keys", "\(place)values")
+            try layers[i].fadingKeyValues?.read(file, "\(place)fading_keys", "\(place)fading_values")
+            if file.contains("\(place)delta_transition") { layers[i].trackTransitions() }
+            layers[i].fixedTensors = try layers[i].fixedTensors.map { item in
+                let tensor: Tensor<Scalar> = try file.tensor(place + item.name)
+                try tensor.requireShape(item.tensor.shape, "\(file.place): \(place)\(item.name)")
+                return NamedTensor(name: item.name, tensor: tensor)
+            }
+            if let fresh = layers[i].scan?.logDecay ?? layers[i].kalmaNet?.logDecay {
+                let decays: Tensor<Double> = try file.tensor("\(place)log_decay")
+                try decays.requireShape([fresh.count], "\(file.place): \(place)log_decay")
+                layers[i].scan?.logDecay = decays.elements
+                layers[i].kalmaNet?.logDecay = decays.elements
             }
         }
     }
@@ -72,12 +90,18 @@ extension KeyValueCache {
         try Tensor(shape: [heads.count, count, headDim], elements: heads.flatMap(\.elements))
     }
 
-    fileprivate func unstacked(_ whole: Tensor<Scalar>, _ shape: [Int], _ path: String) throws -> [Tensor<Scalar>] {
-        try whole.requireShape(shape, "\(path): keys and values")
-        let size = shape[1] * shape[2]
-        return try (0..<shape[0]).map { head in
+    fileprivate mutating func read(_ file: SafetensorsFile, _ keyName: String, _ valueName: String) throws {
+        let count = try file.info(keyName).shape.dropFirst().first ?? 0
+        keys = try unstacked(file.tensor(keyName), count, "\(file.place): \(keyName)")
+        values = try unstacked(file.tensor(valueName), count, "\(file.place): \(valueName)")
+    }
+
+    private func unstacked(_ whole: Tensor<Scalar>, _ count: Int, _ place: String) throws -> [Tensor<Scalar>] {
+        try whole.requireShape([keys.count, count, headDim], place)
+        let size = count * headDim
+        return try (0..<keys.count).map { head in
             try Tensor(
-                shape: [shape[1], shape[2]], elements: Array(whole.elements[head * size..<(head + 1) * size]))
+                shape: [count, headDim], elements: Array(whole.elements[head * size..<(head + 1) * size]))
         }
     }
 }

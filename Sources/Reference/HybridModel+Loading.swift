@@ -16,19 +16,23 @@ extension HybridModel {
         _ source: any TensorSource, configuration: HybridConfiguration, allowsNonFinite: Bool = false,
         progress: ((Int, Int) -> Void)? = nil
     ) throws {
-        try WeightContract(configuration).check(source)
-        let weights = Weights<Scalar>(source: source, prefix: "model.", allowsNonFinite: allowsNonFinite)
+        let contract = try WeightContract(configuration)
+        let source = contract.adapted(source)
+        try contract.check(source)
+        let all = Weights<Scalar>(source: source, prefix: "", allowsNonFinite: allowsNonFinite)
+        let isPlain = configuration.plainMamba2 != nil
+        let weights = all.under(isPlain ? "backbone." : "model.")
 
-        let embedding = try weights.tensor("embed_tokens.weight")
+        let embedding = try all.tensor(contract.embeddingName)
         var layers: [DecoderLayer<Scalar>] = []
         for (i, kind) in configuration.layers.enumerated() {
             layers.append(try weights.under("layers.\(i).").layer(kind, configuration))
             progress?(i + 1, configuration.layers.count)
         }
-        let head =
-            configuration.tiedEmbeddings ? embedding : try weights.with(prefix: "").tensor("lm_head.weight")
+        let head = configuration.tiedEmbeddings ? embedding : try all.tensor("lm_head.weight")
         try self.init(
             configuration: configuration, embedding: embedding, layers: layers,
-            norm: weights.norm("norm.weight", configuration.normEpsilon), head: Linear(weight: head))
+            norm: weights.norm(isPlain ? "norm_f.weight" : "norm.weight", configuration.normEpsilon),
+            head: Linear(weight: head))
     }
 }

@@ -11,7 +11,7 @@
 
 import DualityCore
 
-/// A hybrid Attention + Mamba-2 language model in one number format.
+/// A language model of the family in one number format: hybrids of attention and state space layers, or plain Mamba-2.
 public struct HybridModel<Scalar: RealNumber>: Sendable {
     public let configuration: HybridConfiguration
     /// `[V, Dm]`.
@@ -44,17 +44,68 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
         self.layers = layers
         self.norm = norm
         self.head = head
+        // Where nothing is rotated the head width may be odd; the table is then never read.
+        let width = configuration.rotates ? configuration.headDim : configuration.headDim + configuration.headDim % 2
         self.rope = try RotaryEmbedding(
-            headDim: configuration.headDim, parameters: configuration.rope, maxPositions: configuration.maxPositions)
-        self.contextLimit = configuration.contextLength
+            headDim: width, parameters: configuration.rope, maxPositions: configuration.maxPositions)
+        self.contextLimit = configuration.plainMamba2 == nil ? configuration.contextLength : nil
     }
 
     /// How the Mamba-2 layers evaluate SSD. Every form gives the same logits up to rounding.
     public mutating func useForm(_ form: SSDForm) {
+        changeMixers(mamba2: { $0.form = form })
+    }
+
+    /// How the Gated DeltaNet and Gated KalmaNet layers evaluate their recurrence. Every form gives the same logits up to rounding.
+    ///
+    /// - Throws: `InputError` (`.value`) for a chunk size below 1.
+    public mutating func useRecurrenceForm(_ form: RecurrenceForm) throws(InputError) {
+        if let size = form.chunkSize { try requirePositive(size, "chunk size") }
+        changeMixers(gatedDeltaNet: { $0.form = form }, gatedKalmaNet: { $0.form = form })
+    }
+
+    /// How the Gated KalmaNet layers solve their ridge regression: fewer iterations are faster, the direct solution is exact.
+    ///
+    /// - Throws: `InputError` (`.value`) for fewer than 0 iterations.
+    public mutating func useSolver(_ solver: RidgeSolver) throws(InputError) {
+        if case .chebyshev(let iterations) = solver, iterations < 0 {
+            throw InputError(.value, in: "num_iter", expected: "at least 0", found: "\(iterations)")
+        }
+        changeMixers(gatedKalmaNet: { $0.solver = solver })
+    }
+
+    /// Changes every mixer of some kinds, also those inside B'MOJO-F layers.
+    private mutating func changeMixers(
+        mamba2: (inout Mamba2Mixer<Scalar>) -> Void = { _ in },
+        gatedDeltaNet: (inout GatedDeltaNet<Scalar>) -> Void = { _ in },
+        gatedKalmaNet: (inout GatedKalmaNet<Scalar>) -> Void = { _ in }
+    ) {
         for i in layers.indices {
-            guard case .mamba2(var mixer) = layers[i].mixer else { continue }
-            mixer.form = form
-            layers[i].mixer = .mamba2(mixer)
+            switch layers[i].mixer {
+            case .attention: break
+            case .mamba2(var mixer):
+                mamba2(&mixer)
+                layers[i].mixer = .mamba2(mixer)
+            case .gatedDeltaNet(var mixer):
+                gatedDeltaNet(&mixer)
+                layers[i].mixer = .gatedDeltaNet(mixer)
+            case .gatedKalmaNet(var mixer):
+                gatedKalmaNet(&mixer)
+                layers[i].mixer = .gatedKalmaNet(mixer)
+            case .bmojo(var outer):
+                switch outer.mixer {
+                case .mamba2(var mixer):
+                    mamba2(&mixer)
+                    outer.mixer = .mamba2(mixer)
+                case .gatedDeltaNet(var mixer):
+                    gatedDeltaNet(&mixer)
+                    outer.mixer = .gatedDeltaNet(mixer)
+                case .gatedKalmaNet(var mixer):
+                    gatedKalmaNet(&mixer)
+                    outer.mixer = .gatedKalmaNet(mixer)
+                }
+                layers[i].mixer = .bmojo(outer)
+            }
         }
     }
 

@@ -27,29 +27,41 @@ struct Weights<Scalar: RealNumber> {
     }
 
     func layer(_ kind: LayerKind, _ configuration: HybridConfiguration) throws -> DecoderLayer<Scalar> {
-        let mixer: Mixer<Scalar> =
-            switch kind {
-            case .attention: .attention(try under("self_attn.").attention(configuration))
-            case .mamba2: .mamba2(try under("mamba.").mamba2(configuration))
-            default:
-                throw InputError(
-                    .unsupported, in: "\(source.place): \(prefix)", expected: "layers * and M2", found: kind.rawValue)
-            }
+        if configuration.plainMamba2 != nil {
+            return DecoderLayer(
+                inputNorm: try norm("norm.weight", configuration.normEpsilon),
+                mixer: .mamba2(try under("mixer.").mamba2(configuration)), feedForwardNorm: nil, feedForward: nil)
+        }
         return DecoderLayer(
             inputNorm: try norm("input_layernorm.weight", configuration.normEpsilon),
-            mixer: mixer,
+            mixer: try under("\(kind.attribute).").mixer(kind, configuration),
             feedForwardNorm: try norm("post_attention_layernorm.weight", configuration.normEpsilon),
             feedForward: FeedForward(
                 gate: try linear("mlp.gate_proj"), up: try linear("mlp.up_proj"), down: try linear("mlp.down_proj")))
     }
 
-    func attention(_ configuration: HybridConfiguration) throws -> Attention<Scalar> {
+    private func mixer(_ kind: LayerKind, _ configuration: HybridConfiguration) throws -> Mixer<Scalar> {
+        switch kind {
+        case .attention: .attention(try attention(configuration))
+        case .slidingWindowAttention: .attention(try attention(configuration, window: configuration.slidingWindow))
+        case .mamba2: .mamba2(try mamba2(configuration))
+        case .gatedDeltaNet: .gatedDeltaNet(try gatedDeltaNet(configuration))
+        case .gatedKalmaNet: .gatedKalmaNet(try gatedKalmaNet(configuration))
+        case .bmojo: .bmojo(try bmojo(configuration))
+        }
+    }
+
+    /// - Parameter suffix: behind the names of q, k, v and their norms, for the second set of an untied B'MOJO-F layer.
+    func attention(
+        _ configuration: HybridConfiguration, window: Int? = nil, suffix: String = ""
+    ) throws -> Attention<Scalar> {
         let bias = configuration.attentionBias
         return Attention(
-            query: try linear("q_proj", bias: bias), key: try linear("k_proj", bias: bias),
-            value: try linear("v_proj", bias: bias), output: try linear("o_proj", bias: bias),
-            queryNorm: try norm("q_norm.weight", configuration.normEpsilon),
-            keyNorm: try norm("k_norm.weight", configuration.normEpsilon), headDim: configuration.headDim)
+            query: try linear("q_proj\(suffix)", bias: bias), key: try linear("k_proj\(suffix)", bias: bias),
+            value: try linear("v_proj\(suffix)", bias: bias), output: try linear("o_proj", bias: bias),
+            queryNorm: try norm("q_norm\(suffix).weight", configuration.normEpsilon),
+            keyNorm: try norm("k_norm\(suffix).weight", configuration.normEpsilon), headDim: configuration.headDim,
+            window: window)
     }
 
     func mamba2(_ configuration: HybridConfiguration) throws -> Mamba2Mixer<Scalar> {
@@ -65,9 +77,11 @@ struct Weights<Scalar: RealNumber> {
             dtBias: try tensor("dt_bias"),
             d: try tensor("D"),
             gatedNorm: try GatedGroupNorm(
-                weight: tensor("norm.weight"), groupSize: configuration.headDim, epsilon: options.gatedNormEpsilon),
+                weight: tensor("norm.weight"),
+                groupSize: configuration.plainMamba2?.gatedNormGroup ?? configuration.headDim,
+                epsilon: options.gatedNormEpsilon),
             outputProjection: try linear("out_proj", bias: options.projectionBias),
-            headCount: configuration.headCount, keyValueHeadCount: configuration.keyValueHeadCount,
-            headDim: configuration.headDim, form: .chunked(size: 64))
+            shape: configuration.mamba2Shape,
+            stepLimit: configuration.plainMamba2?.stepLimit ?? 0...Double.infinity, form: .chunked(size: 64))
     }
 }

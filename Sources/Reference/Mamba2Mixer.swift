@@ -1,4 +1,4 @@
-//  The Mamba-2 mixer of the hybrid models.
+//  The Mamba-2 mixer of the hybrid models, and of plain ones.
 //
 //      1  z | x | B | C | dt = W_in u                      widths  H P | Hkv P | Hkv N | H N | H
 //      2  B, C = rms(B), rms(C)                            each head; if the model normalises B and C
@@ -6,6 +6,9 @@
 //      4  x | B | C = silu( conv(x | B | C) )              depthwise, causal, over x, B and C together
 //      5  y = SSD(x, dt, A = -e^A_log, B, C, D, dt_bias)   x and B have the key/value heads, C and dt have all
 //      6  out = W_out gatednorm(y, z)                      each head is a group; the gate comes before the norm
+//
+//  In plain Mamba-2 models x has all H heads, B and C have G groups each and N of their own, nothing is normalised or rotated in
+//  steps 2 and 3, the step is clamped to a range, and the norm's group is wider (Mamba2Shape tells the widths).
 //
 //  Against attention: x plays the part of v, B of k, C of q; the state replaces the cache of keys and values.
 //
@@ -34,14 +37,55 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
     public let d: Tensor<Scalar>
     public let gatedNorm: GatedGroupNorm<Scalar>
     public let outputProjection: Linear<Scalar>
-    /// Heads of z, C, dt and y.
-    public let headCount: Int
-    /// Heads of x and B.
-    public let keyValueHeadCount: Int
-    /// P = N.
-    public let headDim: Int
+    public let shape: Mamba2Shape
+    /// What the step is clamped to after its softplus.
+    public let stepLimit: ClosedRange<Double>
     /// How SSD is evaluated; every form gives the same answer up to rounding.
     public var form: SSDForm
+
+    /// Heads of z, dt and y.
+    public var headCount: Int { shape.heads }
+    /// Heads of x and B in a hybrid model.
+    public var keyValueHeadCount: Int { shape.xHeads }
+    /// P.
+    public var headDim: Int { shape.headDim }
+
+    init(
+        inputProjection: Linear<Scalar>, bNorm: RMSNorm<Scalar>?, cNorm: RMSNorm<Scalar>?, rotatesBC: Bool,
+        convolution: CausalConvolution<Scalar>, a: Tensor<Scalar>, dtBias: Tensor<Scalar>, d: Tensor<Scalar>,
+        gatedNorm: GatedGroupNorm<Scalar>, outputProjection: Linear<Scalar>, shape: Mamba2Shape,
+        stepLimit: ClosedRange<Double> = 0...Double.infinity, form: SSDForm
+    ) {
+        self.inputProjection = inputProjection
+        self.bNorm = bNorm
+        self.cNorm = cNorm
+        self.rotatesBC = rotatesBC
+        self.convolution = convolution
+        self.a = a
+        self.dtBias = dtBias
+        self.d = d
+        self.gatedNorm = gatedNorm
+        self.outputProjection = outputProjection
+        self.shape = shape
+        self.stepLimit = stepLimit
+        self.form = form
+    }
+
+    /// A mixer of a hybrid model: P = N, x and B with the key/value heads, C with all.
+    init(
+        inputProjection: Linear<Scalar>, bNorm: RMSNorm<Scalar>?, cNorm: RMSNorm<Scalar>?, rotatesBC: Bool,
+        convolution: CausalConvolution<Scalar>, a: Tensor<Scalar>, dtBias: Tensor<Scalar>, d: Tensor<Scalar>,
+        gatedNorm: GatedGroupNorm<Scalar>, outputProjection: Linear<Scalar>, headCount: Int, keyValueHeadCount: Int,
+        headDim: Int, form: SSDForm
+    ) {
+        self.init(
+            inputProjection: inputProjection, bNorm: bNorm, cNorm: cNorm, rotatesBC: rotatesBC,
+            convolution: convolution, a: a, dtBias: dtBias, d: d, gatedNorm: gatedNorm,
+            outputProjection: outputProjection,
+            shape: Mamba2Shape(
+                heads: headCount, headDim: headDim, stateDim: headDim, xHeads: keyValueHeadCount,
+                bHeads: keyValueHeadCount, cHeads: headCount), form: form)
+    }
 
     /// A from the `A_log` of a checkpoint, exponentiated in `Scalar` (float32 or wider).
     public static func decayRates(logarithms: Tensor<Scalar>) -> Tensor<Scalar> {
@@ -76,14 +120,17 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
         _ u: Tensor<Scalar>, rotation: RotaryTable<Scalar>, cache: inout ScanCache<Scalar>
     ) throws -> (z: Tensor<Scalar>, inputs: SSDInputs<Scalar>) {
         let length = u.shape[0]
-        let (inner, shared) = (headCount * headDim, keyValueHeadCount * headDim)
-
         let projected = inputProjection(u)
-        let z = projected.columns(0..<inner)
-        let x = projected.columns(inner..<inner + shared)
-        var b = projected.columns(inner + shared..<inner + 2 * shared)
-        var c = projected.columns(inner + 2 * shared..<2 * inner + 2 * shared)
-        let dt = projected.columns(2 * inner + 2 * shared..<2 * inner + 2 * shared + headCount)
+        var first = 0
+        func next(_ width: Int) -> Tensor<Scalar> {
+            defer { first += width }
+            return projected.columns(first..<first + width)
+        }
+        let z = next(shape.innerSize)
+        let x = next(shape.xSize)
+        var b = next(shape.bSize)
+        var c = next(shape.cSize)
+        let dt = next(shape.heads)
 
         if let bNorm { b = bNorm(b) }
         if let cNorm { c = cNorm(c) }
@@ -94,15 +141,17 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
         var convolved = convolution.extend(joined([x, b, c]), window: &cache.window)
         for i in convolved.elements.indices { convolved.elements[i] = Scalar.silu(convolved.elements[i]) }
 
+        let (xEnd, bEnd) = (shape.xSize, shape.xSize + shape.bSize)
         let inputs = try SSDInputs(
-            x: convolved.columns(0..<shared).reshaped([1, length, keyValueHeadCount, headDim]),
-            dt: dt.reshaped([1, length, headCount]),
+            x: convolved.columns(0..<xEnd).reshaped([1, length, shape.xHeads, shape.headDim]),
+            dt: dt.reshaped([1, length, shape.heads]),
             a: a,
-            b: convolved.columns(shared..<2 * shared).reshaped([1, length, keyValueHeadCount, headDim]),
-            c: convolved.columns(2 * shared..<2 * shared + inner).reshaped([1, length, headCount, headDim]),
+            b: convolved.columns(xEnd..<bEnd).reshaped([1, length, shape.bHeads, shape.stateDim]),
+            c: convolved.columns(bEnd..<shape.channels).reshaped([1, length, shape.cHeads, shape.stateDim]),
             d: d,
             dtBias: dtBias,
-            initialState: cache.state.reshaped([1, headCount, headDim, headDim]),
+            initialState: cache.state.reshaped([1, shape.heads, shape.headDim, shape.stateDim]),
+            dtLimit: stepLimit,
             // Weights are checked when they are loaded; a NaN that was let through there shows in the logits.
             allowsNonFinite: true)
         return (z, inputs)

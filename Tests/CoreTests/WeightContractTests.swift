@@ -45,7 +45,7 @@ private struct MemorySource: TensorSource {
         try WeightContract(ConfigurationTests.configuration(changes))
     }
 
-    @Test(arguments: ["qwen3_dense", "m2", "m2_rope", "m2_tied", "m2_tied_noqknorm_f32"])
+    @Test(arguments: ["qwen3_dense", "m2", "m2_rope", "m2_tied", "m2_tied_noqknorm_f32", "gdn", "gka", "swa"])
     func officialCheckpointsKeepTheContract(name: String) throws {
         let checkpoint = try Checkpoint(directory: Fixtures.path("models/\(name)"))
         let contract = try WeightContract(checkpoint.configuration)
@@ -134,11 +134,31 @@ private struct MemorySource: TensorSource {
         #expect(try contract.violations(of: source) == [.untiedHead])
     }
 
-    @Test(arguments: ["gdn", "gka", "swa"]) func layersThatAreNotBuiltAreNamed(name: String) throws {
-        let configuration = try HybridConfiguration(directory: Fixtures.path("models/\(name)"))
-        let error = #expect(throws: InputError.self) { try WeightContract(configuration) }
-        #expect(error?.kind == .unsupported)
-        #expect(error?.description.contains("model.layers.1") == true)
+    /// The released siblings of the 8B model, 18 layers of attention and 18 of another kind.
+    @Test(arguments: [("GDN", 8_497_885_056), ("GKA", 8_500_245_504), ("BMF", 9_255_224_832), ("SWA", 8_190_735_360)])
+    func theSiblingsHaveTheirParameters(symbol: String, count: Int) throws {
+        let pattern = Array(repeating: "*-\(symbol)", count: 18).joined(separator: "-")
+        let contract = try Self.contract([
+            "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32,
+            "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936,
+            "hybrid_override_pattern": .string(pattern), "bmojo_config": ["ssm_mixer": "gka"],
+            "swa_config": ["window_size": 2048],
+        ])
+        #expect(contract.requirements.reduce(0) { $0 + $1.count } == count)
+    }
+
+    @Test func aSlidingWindowLayerMayBeCalledAttention() throws {
+        let contract = try Self.contract([
+            "hybrid_override_pattern": "*-SWA-SWA-*-M2", "swa_config": ["window_size": 8],
+        ])
+        var source = MemorySource(contract)
+        for name in source.names where name.contains(".swa.") {
+            source.rename(name, to: name.replacingOccurrences(of: ".swa.", with: ".self_attn."))
+        }
+        #expect(try !contract.violations(of: source).isEmpty)
+        let adapted = contract.adapted(source)
+        #expect(adapted.find("model.layers.1.swa.q_proj.weight")?.shape == [128, 128])
+        #expect(try contract.violations(of: adapted) == [])
     }
 
     @Test(arguments: [

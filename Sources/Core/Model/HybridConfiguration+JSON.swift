@@ -1,6 +1,7 @@
 //  config.json to a checked configuration: keys, defaults and precedence of the official configuration class.
 //
-//  Two families are read: "hybrid_qwen3", and dense "qwen3", which is a hybrid of `*` layers alone. What the official code
+//  Three families are read: "hybrid_qwen3"; dense "qwen3", which is a hybrid of `*` layers alone; and plain Mamba-2 models, in
+//  HybridConfiguration+PlainMamba2.swift. What the official code
 //  derives from the heads (every width of the Mamba-2 layers) is derived here too; numbers stored beside them are compared and
 //  a difference is told as a warning, because some servers read those instead.
 //
@@ -23,6 +24,10 @@ extension HybridConfiguration {
     ///   needed, `.unknown` for a word that means nothing, `.unsupported` for one that means something this package does not do.
     public init(json: JSON, place: String = "config.json") throws(InputError) {
         let fields = try JSONFields(json, place: place)
+        if try Self.isPlainMamba2(fields) {
+            try self.init(plainMamba2: fields)
+            return
+        }
         var warnings: [String] = []
         try Self.checkFamily(fields)
 
@@ -59,6 +64,7 @@ extension HybridConfiguration {
             endTokens: try Self.tokens(fields, "eos_token_id", vocabularySize, &warnings),
             padToken: try Self.tokens(fields, "pad_token_id", vocabularySize, &warnings).first)
         try readMamba2(fields, warnings: &warnings)
+        try readFamily(fields, warnings: &warnings)
         try checkRotation(fields)
         try Self.checkUnused(fields, warnings: &warnings)
         self.warnings = warnings
@@ -75,7 +81,7 @@ extension HybridConfiguration {
         else {
             throw InputError(
                 family == nil ? .missing : .unsupported, in: fields.place(of: "model_type"),
-                expected: "\"hybrid_qwen3\" or \"qwen3\"", found: family.map { "\"\($0)\"" } ?? "nothing")
+                expected: "\"hybrid_qwen3\", \"qwen3\" or \"mamba2\"", found: family.map { "\"\($0)\"" } ?? "nothing")
         }
         if let activation = try fields.string("hidden_act"), activation != "silu" && activation != "swish" {
             throw InputError(
@@ -84,14 +90,14 @@ extension HybridConfiguration {
     }
 
     /// `dtype`, or `torch_dtype` as it used to be called, without a leading "torch.".
-    private static func dtype(_ fields: JSONFields) throws(InputError) -> String? {
+    static func dtype(_ fields: JSONFields) throws(InputError) -> String? {
         let (current, old) = (try fields.string("dtype"), try fields.string("torch_dtype"))
         guard let name = current ?? old else { return nil }
         return name.hasPrefix("torch.") ? String(name.dropFirst(6)) : name
     }
 
     /// Token ids under a key; those outside the vocabulary are left out with a warning.
-    private static func tokens(
+    static func tokens(
         _ fields: JSONFields, _ key: String, _ vocabularySize: Int, _ warnings: inout [String]
     ) throws(InputError) -> [Int] {
         let ids = try fields.integers(key) ?? []
@@ -143,11 +149,15 @@ extension HybridConfiguration {
         }
     }
 
-    /// RoPE pairs channel i with channel i + P/2.
-    private func checkRotation(_ fields: JSONFields) throws(InputError) {
-        let rotates = layers.contains {
+    /// Whether any layer rotates by position.
+    public var rotates: Bool {
+        layers.contains {
             $0 == .mamba2 ? mamba2.rotatesBC : $0 != .gatedDeltaNet && $0 != .gatedKalmaNet
         }
+    }
+
+    /// RoPE pairs channel i with channel i + P/2.
+    private func checkRotation(_ fields: JSONFields) throws(InputError) {
         guard rotates else { return }
         var expected: String?
         if headDim % 2 != 0 { expected = "an even number, for RoPE" }
@@ -174,7 +184,7 @@ extension HybridConfiguration {
 
     private static let knownKeys = [
         "architectures", "attention_bias", "attention_dropout", "bmojo_config", "bos_token_id", "dtype", "eos_token_id",
-        "gdn_config", "gka_config", "head_dim", "hidden_act", "hidden_size", "hybrid_override_pattern",
+        "gdn_config", "gka_config", "gka_overrides", "head_dim", "hidden_act", "hidden_size", "hybrid_override_pattern",
         "initializer_range",
         "intermediate_size", "layer_types", "mamba2_config", "max_position_embeddings", "max_window_layers",
         "model_type",

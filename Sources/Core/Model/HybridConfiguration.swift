@@ -48,6 +48,13 @@ public struct HybridConfiguration: Sendable, Equatable {
     public var attentionBias: Bool
     public var rope: RopeParameters
     public var mamba2: Mamba2Parameters
+    public var gatedDeltaNet = GatedDeltaNetParameters()
+    public var gatedKalmaNet = GatedKalmaNetParameters()
+    public var bmojo = BMojoParameters()
+    /// W of sliding-window attention: a token sees itself and the W - 1 tokens before it. Nil in models without such layers.
+    public var slidingWindow: Int?
+    /// Set in plain Mamba-2 language models, whose layers are a mixer behind one norm and nothing else.
+    public var plainMamba2: PlainMamba2Parameters?
     /// `dtype` of the checkpoint as written in config.json ("bfloat16").
     public var dtype: String?
     public var beginToken: Int?

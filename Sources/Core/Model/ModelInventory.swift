@@ -1,10 +1,15 @@
 //  What a model costs: numbers and bytes of its weights by component, and of its caches by length.
 //
-//  One sequence of n tokens keeps, with La attention and Lm Mamba-2 layers:
+//  One sequence of n tokens keeps, in every layer of a kind:
 //
-//      keys and values        La * 2 * Hkv * P * n
-//      SSM state              Lm * H * P * P           whatever n is
-//      convolution window     Lm * (H + 2 Hkv) * P * (W - 1)
+//  |            | keys and values             | state, whatever n is | convolution window       |
+//  |------------|-----------------------------|----------------------|--------------------------|
+//  | *          | 2 Hkv P n                   |                      |                          |
+//  | SWA        | 2 Hkv P min(n, W - 1)       |                      |                          |
+//  | M2         |                             | H P N                | (Hx P + (Hb + Hc) N) (W - 1) |
+//  | GDN        |                             | H P P                | (H + 2 Hkv) P (W - 1)    |
+//  | GKA        |                             | 2 H P P              | (H + 2 Hkv) P (W - 1)    |
+//  | BMF        | 2 Hkv P (min(n, W - 1) + min(n, 2 W - 1)) | its mixer's | its mixer's         |
 
 /// The weights of a model, counted by component.
 public struct ModelInventory: Sendable, Equatable {
@@ -54,14 +59,45 @@ extension HybridConfiguration {
         }
     }
 
-    /// The caches of one sequence of `tokens` tokens, for models of attention and Mamba-2 layers.
+    /// The caches of one sequence of `tokens` tokens.
     public func cacheSize(tokens: Int) -> CacheSize {
-        let attention = layers.count { $0 == .attention }
-        let mamba = layers.count { $0 == .mamba2 }
+        let sizes = layers.map { cacheSize(of: $0, tokens: tokens) }
         return CacheSize(
-            keysAndValues: attention * 2 * keyValueSize * tokens,
-            state: mamba * innerSize * headDim,
-            convolutionWindow: mamba * (innerSize + 2 * keyValueSize) * (mamba2.convolutionTaps - 1))
+            keysAndValues: sizes.reduce(0) { $0 + $1.keysAndValues }, state: sizes.reduce(0) { $0 + $1.state },
+            convolutionWindow: sizes.reduce(0) { $0 + $1.convolutionWindow })
+    }
+
+    /// The cache of one layer.
+    public func cacheSize(of kind: LayerKind, tokens: Int) -> CacheSize {
+        let (perToken, square) = (2 * keyValueSize, innerSize * headDim)
+        func window(_ taps: Int, _ channels: Int) -> Int { channels * (taps - 1) }
+        switch kind {
+        case .attention:
+            return CacheSize(keysAndValues: perToken * tokens, state: 0, convolutionWindow: 0)
+        case .slidingWindowAttention:
+            let kept = min(tokens, (slidingWindow ?? tokens + 1) - 1)
+            return CacheSize(keysAndValues: perToken * kept, state: 0, convolutionWindow: 0)
+        case .mamba2:
+            let shape = mamba2Shape
+            return CacheSize(
+                keysAndValues: 0, state: shape.innerSize * shape.stateDim,
+                convolutionWindow: window(mamba2.convolutionTaps, shape.channels))
+        case .gatedDeltaNet:
+            let channels = gatedDeltaNet.usesConvolution ? innerSize + 2 * keyValueSize : 0
+            return CacheSize(
+                keysAndValues: 0, state: square,
+                convolutionWindow: window(gatedDeltaNet.convolutionTaps, channels))
+        case .gatedKalmaNet:
+            let channels = innerSize + (gatedKalmaNet.convolvesValues ? 2 : 1) * keyValueSize
+            return CacheSize(
+                keysAndValues: 0, state: 2 * square,
+                convolutionWindow: window(gatedKalmaNet.convolutionTaps, channels))
+        case .bmojo:
+            let mixer = cacheSize(of: bmojo.mixer, tokens: tokens)
+            let kept = min(tokens, bmojo.window - 1) + min(tokens, 2 * bmojo.window - 1)
+            return CacheSize(
+                keysAndValues: perToken * kept, state: mixer.state, convolutionWindow: mixer.convolutionWindow)
+        }
     }
 
     /// The format `dtype` names; bfloat16 where it names none of the contract's.

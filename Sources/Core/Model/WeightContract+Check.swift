@@ -51,7 +51,7 @@ extension WeightContract {
 
         if configuration.tiedEmbeddings, let position = unused.firstIndex(of: "lm_head.weight") {
             unused.remove(at: position)
-            if try !hasSameBytes("lm_head.weight", "model.embed_tokens.weight", in: source) {
+            if try !hasSameBytes("lm_head.weight", embeddingName, in: source) {
                 violations.append(.untiedHead)
             }
         }

@@ -18,6 +18,9 @@
 //  | model.norm.weight                                  | [Dm]                                    |
 //  | lm_head.weight, unless tied                        | [V, Dm]                                 |
 //
+//  SWA layers have the tensors of attention under `.swa`; those of the other kinds are in WeightContract+Family.swift,
+//  with those of plain Mamba-2 models.
+//
 //  Source: awslabs/hybrid-model-factory, modeling_hybrid_qwen3.py, layers/mamba/mamba2.py.
 
 /// The tensors a model is made of.
@@ -26,7 +29,11 @@ public struct WeightContract: Sendable {
     public enum Component: String, Sendable, CaseIterable, Codable {
         case embedding
         case attention
+        case slidingWindowAttention
         case mamba2
+        case gatedDeltaNet
+        case gatedKalmaNet
+        case bmojo
         case feedForward
         case norms
         case head
@@ -46,25 +53,35 @@ public struct WeightContract: Sendable {
     /// The number formats a weight may have. The 8-bit formats are not among them: they mean nothing without their scales.
     public static let dtypes: [DType] = [.bf16, .f16, .f32, .f64]
 
+    /// What the embedding is called.
+    public var embeddingName: String {
+        configuration.plainMamba2 == nil ? "model.embed_tokens.weight" : "backbone.embeddings.weight"
+    }
+
     /// All required tensors, from the embedding to the head.
     public private(set) var requirements: [Requirement] = []
     public let configuration: HybridConfiguration
 
-    /// - Throws: `InputError` (`.unsupported`) for a layer of a kind that is not built yet, named.
+    /// - Throws: nothing at present; every kind of layer that a configuration can name is known.
     public init(_ configuration: HybridConfiguration) throws(InputError) {
         self.configuration = configuration
+        if let plain = configuration.plainMamba2 {
+            requirePlainMamba2(plain)
+            return
+        }
         let (width, vocabulary) = (configuration.hiddenSize, configuration.vocabularySize)
-        require("model.embed_tokens.weight", [vocabulary, width], .embedding)
+        require(embeddingName, [vocabulary, width], .embedding)
         for (i, kind) in configuration.layers.enumerated() {
             let layer = "model.layers.\(i)."
             require("\(layer)input_layernorm.weight", [width], .norms, i)
+            let mixer = "\(layer)\(kind.attribute)."
             switch kind {
-            case .attention: requireAttention("\(layer)\(kind.attribute).", i)
-            case .mamba2: requireMamba2("\(layer)\(kind.attribute).", i)
-            case .gatedDeltaNet, .gatedKalmaNet, .bmojo, .slidingWindowAttention:
-                throw InputError(
-                    .unsupported, in: "model.layers.\(i)", expected: "a layer * or M2",
-                    found: kind.rawValue, remedy: "Layers of this kind are not built yet.")
+            case .attention: requireAttention(mixer, i, .attention)
+            case .slidingWindowAttention: requireAttention(mixer, i, .slidingWindowAttention)
+            case .mamba2: requireMamba2(mixer, i, .mamba2)
+            case .gatedDeltaNet: requireGatedDeltaNet(mixer, i, .gatedDeltaNet)
+            case .gatedKalmaNet: requireGatedKalmaNet(mixer, i, .gatedKalmaNet)
+            case .bmojo: requireBMojo(mixer, i)
             }
             require("\(layer)post_attention_layernorm.weight", [width], .norms, i)
             requireLinear("\(layer)mlp.gate_proj", [configuration.intermediateSize, width], .feedForward, i)
@@ -75,42 +92,40 @@ public struct WeightContract: Sendable {
         if !configuration.tiedEmbeddings { require("lm_head.weight", [vocabulary, width], .head) }
     }
 
-    private mutating func requireAttention(_ prefix: String, _ layer: Int) {
+    mutating func requireAttention(_ prefix: String, _ layer: Int, _ component: Component) {
         let (width, inner) = (configuration.hiddenSize, configuration.innerSize)
         let (keyValue, bias) = (configuration.keyValueSize, configuration.attentionBias)
-        requireLinear("\(prefix)q_proj", [inner, width], .attention, layer, bias: bias)
-        requireLinear("\(prefix)k_proj", [keyValue, width], .attention, layer, bias: bias)
-        requireLinear("\(prefix)v_proj", [keyValue, width], .attention, layer, bias: bias)
-        requireLinear("\(prefix)o_proj", [width, inner], .attention, layer, bias: bias)
-        require("\(prefix)q_norm.weight", [configuration.headDim], .attention, layer)
-        require("\(prefix)k_norm.weight", [configuration.headDim], .attention, layer)
+        requireLinear("\(prefix)q_proj", [inner, width], component, layer, bias: bias)
+        requireLinear("\(prefix)k_proj", [keyValue, width], component, layer, bias: bias)
+        requireLinear("\(prefix)v_proj", [keyValue, width], component, layer, bias: bias)
+        requireLinear("\(prefix)o_proj", [width, inner], component, layer, bias: bias)
+        require("\(prefix)q_norm.weight", [configuration.headDim], component, layer)
+        require("\(prefix)k_norm.weight", [configuration.headDim], component, layer)
     }
 
-    private mutating func requireMamba2(_ prefix: String, _ layer: Int) {
-        let (width, inner, heads) = (configuration.hiddenSize, configuration.innerSize, configuration.headCount)
-        let convolved = inner + 2 * configuration.keyValueSize
-        let options = configuration.mamba2
+    mutating func requireMamba2(_ prefix: String, _ layer: Int, _ component: Component) {
+        let (width, shape, options) = (configuration.hiddenSize, configuration.mamba2Shape, configuration.mamba2)
         requireLinear(
-            "\(prefix)in_proj", [inner + convolved + heads, width], .mamba2, layer, bias: options.projectionBias)
-        require("\(prefix)conv1d.weight", [convolved, 1, options.convolutionTaps], .mamba2, layer)
-        if options.convolutionBias { require("\(prefix)conv1d.bias", [convolved], .mamba2, layer) }
-        for name in ["A_log", "D", "dt_bias"] { require(prefix + name, [heads], .mamba2, layer) }
+            "\(prefix)in_proj", [shape.projectedSize, width], component, layer, bias: options.projectionBias)
+        require("\(prefix)conv1d.weight", [shape.channels, 1, options.convolutionTaps], component, layer)
+        if options.convolutionBias { require("\(prefix)conv1d.bias", [shape.channels], component, layer) }
+        for name in ["A_log", "D", "dt_bias"] { require(prefix + name, [shape.heads], component, layer) }
         if options.normalizesBC {
-            require("\(prefix)B_norm.weight", [configuration.headDim], .mamba2, layer)
-            require("\(prefix)C_norm.weight", [configuration.headDim], .mamba2, layer)
+            require("\(prefix)B_norm.weight", [configuration.headDim], component, layer)
+            require("\(prefix)C_norm.weight", [configuration.headDim], component, layer)
         }
-        require("\(prefix)norm.weight", [inner], .mamba2, layer)
-        requireLinear("\(prefix)out_proj", [width, inner], .mamba2, layer, bias: options.projectionBias)
+        require("\(prefix)norm.weight", [shape.innerSize], component, layer)
+        requireLinear("\(prefix)out_proj", [width, shape.innerSize], component, layer, bias: options.projectionBias)
     }
 
-    private mutating func requireLinear(
+    mutating func requireLinear(
         _ name: String, _ shape: [Int], _ component: Component, _ layer: Int, bias: Bool = false
     ) {
         require("\(name).weight", shape, component, layer)
         if bias { require("\(name).bias", [shape[0]], component, layer) }
     }
 
-    private mutating func require(_ name: String, _ shape: [Int], _ component: Component, _ layer: Int? = nil) {
+    mutating func require(_ name: String, _ shape: [Int], _ component: Component, _ layer: Int? = nil) {
         requirements.append(Requirement(name: name, shape: shape, component: component, layer: layer))
     }
 }
