@@ -16,7 +16,8 @@ private let alpha = try! Tensor<Double>(shape: [2, 1], elements: [0.7, 0.4])
 
 private let forms: [RecurrenceForm] = [.recurrent, .chunked(size: 1), .chunked(size: 2), .chunked(size: 64)]
 
-private func random(_ shape: [Int], _ source: inout RandomSource, _ map: (Double) -> Double = { $0 }) -> Tensor<Double> {
+private func random(_ shape: [Int], _ source: inout RandomSource, _ map: (Double) -> Double = { $0 }) -> Tensor<Double>
+{
     Tensor(repeating: 0.0, shape: shape).map { _ in map(source.normal()) }
 }
 
@@ -47,8 +48,10 @@ private func random(_ shape: [Int], _ source: inout RandomSource, _ map: (Double
     }
 
     @Test func theOutputNormComesBeforeTheGate() throws {
-        let norm = try GatedGroupNorm<Double>(weight: Tensor([1, 2]), groupSize: 2, epsilon: 1e-5, normBeforeGate: true)
-        let y = norm(try Tensor(shape: [1, 2], elements: [1, -2]), gate: try Tensor(shape: [1, 2], elements: [0.5, 1]))
+        let norm = try GatedGroupNorm<Double>(
+            weight: Tensor([1, 2]), groupSize: 2, epsilon: 1e-5, normBeforeGate: true)
+        let y = norm(
+            try Tensor(shape: [1, 2], elements: [1, -2]), gate: try Tensor(shape: [1, 2], elements: [0.5, 1]))
         // The mixers' own output, with projections that are the identity and a gate that is (0.5, 1).
         let identity = try Linear<Double>(weight: Tensor(shape: [2, 2], elements: [1, 0, 0, 1]))
         let output = GatedHeadOutput(
