@@ -1,18 +1,20 @@
 # Duality: two commands do everything on a fresh machine.
 #
-#   make demo     build; show the forms of SSD agreeing on real tensors; let the embedded model speak
-#   make test     run every test (and the format check)
+#   make demo        build; show the forms of SSD agreeing on real tensors; let the embedded model speak
+#   make test        run every test (and the format check)
+#   make notebooks   run the scripts that explain SSD; weave them into site/, figures and all
 #
 #   make format   format the sources            make clean   remove what was built
 
 SWIFT ?= swift
 # Tests are built with testability on; a folder of their own spares both builds from undoing each other's work.
 TEST_BUILD := .build-test
+NOTEBOOK_BUILD := .build-notebooks
 # The parts that need system libraries are off by default; the tests cover them all.
 TRAITS := Analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build lint format clean toolchain libraries
+.PHONY: help demo test notebooks build lint format clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -49,11 +51,17 @@ demo: build
 test: toolchain libraries lint
 	$(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD)
 
+notebooks: toolchain libraries
+	@$(call need,gnuplot,gnuplot-nox)
+	@$(call need,pandoc,pandoc)
+	$(SWIFT) build -c release --traits $(TRAITS) --scratch-path $(NOTEBOOK_BUILD)
+	$(NOTEBOOK_BUILD)/release/weave Notebooks-as-scripts $(NOTEBOOK_BUILD)/release site
+
 lint: toolchain
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Notebooks-as-scripts
 
 format: toolchain
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Notebooks-as-scripts
 
 clean:
-	rm -rf .build $(TEST_BUILD) site
+	rm -rf .build $(TEST_BUILD) $(NOTEBOOK_BUILD) site

@@ -1,6 +1,11 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
+// Scripts to be read, one executable each.
+let notebooks = [
+    "01-a-recurrence-is-a-matrix"
+]
+
 let package = Package(
     name: "Duality",
     platforms: [.macOS(.v15)],
@@ -12,7 +17,7 @@ let package = Package(
         .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
         .library(name: "DualityKernels", targets: ["DualityKernels"]),
         .executable(name: "duality", targets: ["duality"]),
-    ],
+    ] + notebooks.map { .executable(name: $0, targets: [$0]) },
     traits: [
         .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS.")
     ],
@@ -51,6 +56,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
+        .target(
+            name: "DualityNotebook", dependencies: ["DualityCore", "DualityReference", "DualityInference"],
+            path: "Sources/Notebook"),
+        .executableTarget(
+            name: "weave", dependencies: ["DualityCore", "DualityNotebook"], path: "Notebooks-as-scripts/weave"),
         .target(name: "TestSupport", dependencies: ["DualityCore"], path: "Tests/Support"),
         .testTarget(name: "CoreTests", dependencies: ["DualityCore", "TestSupport"]),
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
@@ -62,5 +72,18 @@ let package = Package(
         .testTarget(
             name: "AnalysisTests", dependencies: ["DualityCore", "DualityReference", "DualityAnalysis", "TestSupport"]),
         .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "duality"]),
+        .testTarget(
+            name: "NotebookTests",
+            dependencies: ["DualityCore", "DualityNotebook", "TestSupport", "weave"]
+                + notebooks.map { .target(name: $0) }),
     ]
+        + notebooks.map {
+            .executableTarget(
+                name: $0,
+                dependencies: [
+                    "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityAnalysis",
+                    "DualityNotebook",
+                ],
+                path: "Notebooks-as-scripts/\($0)")
+        }
 )
