@@ -1,7 +1,7 @@
 # Duality: two commands do everything on a fresh machine.
 #
 #   make demo        build; show the forms of SSD agreeing on real tensors; let the embedded model speak
-#   make test        run every test (and the format check)
+#   make test        run every test, of Swift and of Python (and the format check)
 #   make notebooks   run the scripts that explain SSD; weave them into site/, figures and all
 #
 #   make format   format the sources            make clean   remove what was built
@@ -14,7 +14,7 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebooks build lint format clean toolchain libraries
+.PHONY: help demo test test-python notebooks build lint format clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -50,6 +50,26 @@ demo: build
 
 test: toolchain libraries lint
 	$(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD)
+	@$(MAKE) --no-print-directory test-python
+
+# The Python package, with the library that the Swift tests have built: after them there is nothing to compile.
+VENV := .build-venv
+LIBRARY := $(TEST_BUILD)/release/libduality_ssd.$(if $(filter Darwin,$(shell uname)),dylib,so)
+
+test-python: toolchain libraries $(VENV)/ready
+	@$(SWIFT) test list -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) >/dev/null
+	@cd python && DUALITY_LIBRARY="$(CURDIR)/$(LIBRARY)" PYTHONPATH=src \
+		"$(CURDIR)/$(VENV)/bin/python" -m pytest -q -rs
+
+$(VENV)/ready: Makefile
+	@$(call need,python3,python3)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "installing python3-venv"; \
+		apt-get install -y -qq python3-venv >/dev/null 2>&1 \
+		|| { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }; }
+	@echo "installing numpy, ml_dtypes and pytest into $(VENV)"
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check numpy ml_dtypes pytest 'setuptools>=70.1'
+	@touch $@
 
 notebooks: toolchain libraries
 	@$(call need,gnuplot,gnuplot-nox)
@@ -64,4 +84,4 @@ format: toolchain
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Notebooks-as-scripts
 
 clean:
-	rm -rf .build $(TEST_BUILD) $(NOTEBOOK_BUILD) site
+	rm -rf .build $(TEST_BUILD) $(NOTEBOOK_BUILD) .build-python $(VENV) site

@@ -16,6 +16,7 @@ let package = Package(
         .library(name: "DualityVerify", targets: ["DualityVerify"]),
         .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
         .library(name: "DualityKernels", targets: ["DualityKernels"]),
+        .library(name: "duality_ssd", type: .dynamic, targets: ["DualityCInterface"]),
         .executable(name: "duality", targets: ["duality"]),
     ] + notebooks.map { .executable(name: $0, targets: [$0]) },
     traits: [
@@ -49,6 +50,11 @@ let package = Package(
             name: "CLAPACK", path: "Sources/CLAPACK", pkgConfig: "openblas",
             providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
         .target(name: "DualityVerify", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Verify"),
+        .systemLibrary(name: "CDualitySSD", path: "Sources/CInterface/include"),
+        .target(
+            name: "DualityCInterface",
+            dependencies: ["CDualitySSD", "DualityCore", "DualityReference", "DualityVerify"],
+            path: "Sources/CInterface", exclude: ["include"]),
         .executableTarget(
             name: "duality",
             dependencies: [
