@@ -41,13 +41,16 @@ INLINE __m512i four_activations(const int8_t *a) {
     return _mm512_set1_epi32(four);
 }
 
-INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {
-    __m512i s[R][2];
+INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums,
+                          const uint8_t *ahead, int64_t stride) {
+    __m512i s[TILE][2];
     UNROLL for (int r = 0; r < R; r++) {
         s[r][0] = _mm512_loadu_si512(sums + r * 32);
         s[r][1] = _mm512_loadu_si512(sums + r * 32 + 16);
     }
     for (int64_t i = 0; i < steps; i++) {
+        _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+        ahead += stride;
         __m512i low = _mm512_loadu_si512(w + i * 128), high = _mm512_loadu_si512(w + i * 128 + 64);
         UNROLL for (int r = 0; r < R; r++) {
             __m512i x = four_activations(a + (i * R + r) * 4);
@@ -63,15 +66,20 @@ INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uin
 
 /// For weights from memory: fetches ahead, and few rows sum in several parts to hide the latency.
 INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {
-    __m512i s[PARTS][R][2];
+    __m512i s[4][TILE][2];
     UNROLL for (int p = 0; p < PARTS; p++) {
         UNROLL for (int r = 0; r < R; r++) s[p][r][0] = s[p][r][1] = _mm512_setzero_si512();
     }
     for (int64_t i = 0; i < steps; i += PARTS) {
         UNROLL for (int p = 0; p < PARTS; p++) {
             const uint8_t *v = w + (i + p) * 128;
-            _mm_prefetch((const char *)v + 4096, _MM_HINT_T0);
-            _mm_prefetch((const char *)v + 4160, _MM_HINT_T0);
+            if (R <= 2) {
+                _mm_prefetch((const char *)v + 4096, _MM_HINT_T0);
+                _mm_prefetch((const char *)v + 4160, _MM_HINT_T0);
+            } else {  // L1 is full of activations
+                _mm_prefetch((const char *)v + 8192, _MM_HINT_T1);
+                _mm_prefetch((const char *)v + 8256, _MM_HINT_T1);
+            }
             __m512i low = _mm512_loadu_si512(v), high = _mm512_loadu_si512(v + 64);
             UNROLL for (int r = 0; r < R; r++) {
                 __m512i x = four_activations(a + ((i + p) * R + r) * 4);
@@ -90,57 +98,77 @@ INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_
 }
 
 #define DEFINE_INT8_TILE(R)                                                                        \
-    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {   \
-        multiply_int8(R, steps, a, w, sums);                                                       \
+    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums,     \
+                              const uint8_t *ahead, int64_t stride) {                              \
+        multiply_int8(R, steps, a, w, sums, ahead, stride);                                        \
     }                                                                                              \
     static void int8_stream_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) { \
         stream_int8(R, R <= 2 ? 4 : R <= 4 ? 2 : 1, steps, a, w, sums);                            \
     }
 FOR_EACH_TILE(DEFINE_INT8_TILE)
 
-/// Scaled groups for one half of a panel: integer and float sums of all rows in registers together.
-INLINE void multiply_groups(const int R, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
-                            const float *tokenScales, const int32_t *corrections, const float *rowScales, float *sums) {
-    __m512 total[R];
-    UNROLL for (int r = 0; r < R; r++) total[r] = _mm512_loadu_ps(sums + r * 32);
+/// Scaled groups for V halves of a panel: integer and float sums of all rows in registers together.
+INLINE void multiply_groups(const int R, const int V, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
+                            const float *tokenScales, const int32_t *corrections, const float *rowScales, float *sums,
+                            const uint8_t *ahead, int64_t stride) {
+    __m512 total[TILE][2];
+    UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int v = 0; v < V; v++) total[r][v] = _mm512_loadu_ps(sums + r * 32 + v * 16);
+    }
     for (int64_t g = 0; g < groups; g++) {
-        __m512i s[R];
-        UNROLL for (int r = 0; r < R; r++) s[r] = _mm512_set1_epi32(corrections[g * R + r]);
-        for (int64_t i = 0; i < steps; i++, a += R * 4, w += 128) {
-            __m512i v = _mm512_loadu_si512(w);
-            UNROLL for (int r = 0; r < R; r++) s[r] = _mm512_dpbusd_epi32(s[r], v, four_activations(a + r * 4));
-        }
-        __m512 rowScale = _mm512_loadu_ps(rowScales + g * 32);
+        __m512i s[TILE][2];
         UNROLL for (int r = 0; r < R; r++) {
-            __m512 scale = _mm512_mul_ps(rowScale, _mm512_set1_ps(tokenScales[g * R + r]));
-            total[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[r]), scale, total[r]);
+            UNROLL for (int v = 0; v < V; v++) s[r][v] = _mm512_set1_epi32(corrections[g * R + r]);
+        }
+        for (int64_t i = 0; i < steps; i++, a += R * 4, w += 128) {
+            __m512i column[2];
+            UNROLL for (int v = 0; v < V; v++) {
+                _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+                ahead += stride;
+                column[v] = _mm512_loadu_si512(w + v * 64);
+            }
+            UNROLL for (int r = 0; r < R; r++) {
+                __m512i x = four_activations(a + r * 4);
+                UNROLL for (int v = 0; v < V; v++) s[r][v] = _mm512_dpbusd_epi32(s[r][v], column[v], x);
+            }
+        }
+        UNROLL for (int v = 0; v < V; v++) {
+            __m512 rowScale = _mm512_loadu_ps(rowScales + g * 32 + v * 16);
+            UNROLL for (int r = 0; r < R; r++) {
+                __m512 scale = _mm512_mul_ps(rowScale, _mm512_set1_ps(tokenScales[g * R + r]));
+                total[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[r][v]), scale, total[r][v]);
+            }
         }
     }
-    UNROLL for (int r = 0; r < R; r++) _mm512_storeu_ps(sums + r * 32, total[r]);
+    UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int v = 0; v < V; v++) _mm512_storeu_ps(sums + r * 32 + v * 16, total[r][v]);
+    }
 }
 
 INLINE void multiply_group_tile(const int R, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
                                 const float *tokenScales, const int32_t *corrections, const float *rowScales,
-                                float *sums) {
-    // Half a panel at a time, over as many groups as leave the other half in L1; ahead of them the next are fetched.
-    int64_t block = 256 / steps < 1 ? 1 : 256 / steps;
+                                float *sums, const uint8_t *ahead, int64_t stride) {
+    if (R <= 6) {
+        multiply_groups(R, 2, groups, steps, a, w, tokenScales, corrections, rowScales, sums, ahead, stride / 2);
+        return;
+    }
+    // Half a panel at a time, over as many groups as leave the other half in L1.
+    int64_t block = 128 / steps < 1 ? 1 : 128 / steps;
     for (int64_t g = 0; g < groups; g += block) {
         int64_t count = groups - g < block ? groups - g : block, at = g * steps;
-        if (R <= 4) {
-            for (int64_t line = 0; line < count * steps * 2; line++)
-                _mm_prefetch((const char *)w + at * 128 + 32768 + line * 64, _MM_HINT_T1);
+        for (int half = 0; half < 2; half++) {
+            multiply_groups(R, 1, count, steps, a + at * 4 * R, w + at * 128 + half * 64, tokenScales + g * R,
+                            corrections + g * R, rowScales + g * 32 + half * 16, sums + half * 16, ahead, stride / 2);
+            ahead += count * steps * (stride / 2);
         }
-        for (int half = 0; half < 2; half++)
-            multiply_groups(R, count, steps, a + at * 4 * R, w + at * 128 + half * 64, tokenScales + g * R,
-                            corrections + g * R, rowScales + g * 32 + half * 16, sums + half * 16);
     }
 }
 
 #define DEFINE_INT8_GROUP_TILE(R)                                                                                     \
     static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,                 \
                                     const float *tokenScales, const int32_t *corrections, const float *rowScales,     \
-                                    float *sums) {                                                                    \
-        multiply_group_tile(R, groups, steps, a, w, tokenScales, corrections, rowScales, sums);                       \
+                                    float *sums, const uint8_t *ahead, int64_t stride) {                              \
+        multiply_group_tile(R, groups, steps, a, w, tokenScales, corrections, rowScales, sums, ahead, stride);        \
     }
 FOR_EACH_TILE(DEFINE_INT8_GROUP_TILE)
 

@@ -4,7 +4,7 @@
 //  Activations are packed [tile][ceil(K/2)][rows of the tile][2].
 
 INLINE void multiply_bf16(const int R, int64_t pairs, const uint16_t *a, const uint16_t *w, float *c) {
-    __m512 s[R][2];
+    __m512 s[TILE][2];
     UNROLL for (int r = 0; r < R; r++) s[r][0] = s[r][1] = _mm512_setzero_ps();
     for (int64_t i = 0; i < pairs; i++) {
         if (R <= 8) {
@@ -62,10 +62,10 @@ static void bf16_activations(dk_bf16_path path, const float *x, int64_t ldx, int
 static void bf16_dot_matmul(const dk_bf16_matrix *w, const uint16_t *activations, int64_t tokens, int64_t panelBegin,
                             int64_t panelEnd, float *y, int64_t ldy, float *sums) {
     int64_t tiles = tile_count(tokens), width = even(w->columns);
-    for (int64_t tile0 = 0, tile1; tile0 < tiles; tile0 = tile1) {
-        int64_t begin = tile_begin(tokens, tiles, tile0);
-        for (tile1 = tile0 + 1; tile1 < tiles && tile_begin(tokens, tiles, tile1 + 1) - begin <= TOKEN_BLOCK;) tile1++;
-        int64_t count = tile_begin(tokens, tiles, tile1) - begin;
+    int64_t blocks = (tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t tile0 = block * tiles / blocks, tile1 = (block + 1) * tiles / blocks;
+        int64_t begin = tile_begin(tokens, tiles, tile0), count = tile_begin(tokens, tiles, tile1) - begin;
         for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANEL_GROUP) {
             int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
             memset(sums, 0, (size_t)(p1 - p0) * (size_t)count * 32 * 4);

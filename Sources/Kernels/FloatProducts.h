@@ -12,7 +12,7 @@
 enum {
     K_BLOCK = 256,      ///< columns that are summed by themselves
     PANEL_GROUP = 8,    ///< panels that share a block of activations
-    TOKEN_BLOCK = 504,  ///< tokens that are multiplied together
+    BLOCK_TILES = 516 / TILE,  ///< tiles that are multiplied together
 };
 
 INLINE int64_t even(int64_t k) { return (k + 1) / 2 * 2; }
@@ -71,6 +71,11 @@ static void bf16_row(const dk_bf16_matrix *matrix, int64_t row, float *out) {
     }
 }
 
+/// Asks for `lines` cache lines to be brought into L2. Where there is no memory nothing happens.
+INLINE void fetch(const void *memory, int64_t lines) {
+    for (int64_t i = 0; i < lines; i++) __builtin_prefetch((const char *)memory + i * 64, 0, 2);
+}
+
 // MARK: - Panels
 
 /// What is multiplied: a panel of either format.
@@ -112,7 +117,7 @@ INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float 
 /// from memory: they are fetched ahead, and bfloat16 is widened in registers.
 INLINE void stream_tile(const int R, const int V, const bool narrow, int64_t j, int64_t k, const float *a,
                         const float *f32, const uint16_t *bf16, float *c) {
-    lanes sums[R][V];
+    lanes sums[TILE][2];
     UNROLL for (int r = 0; r < R; r++) {
         UNROLL for (int v = 0; v < V; v++) sums[r][v] = 0.0f;
     }
@@ -121,7 +126,7 @@ INLINE void stream_tile(const int R, const int V, const bool narrow, int64_t j, 
             const uint16_t *pairs = bf16 + i * 32 + j * 32;
             __builtin_prefetch((const char *)(bf16 + i * 32) + 4096);
             __builtin_prefetch((const char *)(bf16 + i * 32) + 4160);
-            bit_lanes w[V];
+            bit_lanes w[2];
             UNROLL for (int v = 0; v < V; v++) w[v] = load_pairs(pairs + 32 * v);
             UNROLL for (int r = 0; r < R; r++) {
                 lanes x = a[i * R + r];
@@ -137,7 +142,7 @@ INLINE void stream_tile(const int R, const int V, const bool narrow, int64_t j, 
         for (int64_t i = 0; i < k; i++) {
             __builtin_prefetch((const char *)(f32 + i * 32) + 4096);
             __builtin_prefetch((const char *)(f32 + i * 32) + 4160);
-            lanes w[V];
+            lanes w[2];
             UNROLL for (int v = 0; v < V; v++) w[v] = load16(f32 + i * 32 + (j + v) * 16);
             UNROLL for (int r = 0; r < R; r++) {
                 lanes x = a[i * R + r];
@@ -200,11 +205,11 @@ static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, i
         }
         return;
     }
-    float *wide = sums + PANEL_GROUP * (TOKEN_BLOCK + TILE) * 32;
-    for (int64_t tile0 = 0, tile1; tile0 < tiles; tile0 = tile1) {
-        int64_t begin = tile_begin(tokens, tiles, tile0);
-        for (tile1 = tile0 + 1; tile1 < tiles && tile_begin(tokens, tiles, tile1 + 1) - begin <= TOKEN_BLOCK;) tile1++;
-        int64_t count = tile_begin(tokens, tiles, tile1) - begin;
+    float *wide = sums + PANEL_GROUP * BLOCK_TILES * TILE * 32;
+    int64_t blocks = (tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t tile0 = block * tiles / blocks, tile1 = (block + 1) * tiles / blocks;
+        int64_t begin = tile_begin(tokens, tiles, tile0), count = tile_begin(tokens, tiles, tile1) - begin;
         for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANEL_GROUP) {
             int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
             memset(sums, 0, (size_t)(p1 - p0) * (size_t)count * 32 * 4);

@@ -12,7 +12,7 @@
 //      scales       [tile][G][rows of the tile]
 //      corrections  [tile][G][rows of the tile]         -128 sum of the group's values
 
-enum { INT8_BLOCK = 1024 };
+enum { INT8_BLOCK = 512 };
 
 /// Below it the largest number of a group counts as zero, because its reciprocal would not be finite.
 #define SMALLEST_SCALED 0x1p-100f
@@ -163,3 +163,14 @@ INLINE void start_sums(int32_t *sums, const int32_t *corrections, int64_t rows) 
         memcpy(sums + r * 32 + 16, &start, 64);
     }
 }
+
+// MARK: - Tiles
+
+/// sums [R][32] += the products of 4 x steps columns. Meanwhile the tile asks for the weights of the next block: for those at
+/// `ahead`, `stride` bytes further in each step.
+typedef void int8_tile(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums, const uint8_t *ahead,
+                       int64_t stride);
+typedef void int8_stream(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums);
+typedef void int8_group_tile(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w, const float *tokenScales,
+                             const int32_t *corrections, const float *rowScales, float *sums,
+                             const uint8_t *ahead, int64_t stride);

@@ -1,6 +1,6 @@
 //  Weight matrices in int8 times activations in int8: the order of the work. Formula and layout stand in Int8Packing.h.
 //
-//  Blocking as in FloatProducts.h, with 1024 columns to a block. The instruction set's file has the tiles: `int8Tiles[R]`
+//  Blocking as in FloatProducts.h, with 512 columns to a block. The instruction set's file has the tiles: `int8Tiles[R]`
 //  adds 4 x steps columns to sums [R][32], `int8Streams[R]` does so for weights that come from memory, `int8GroupTiles[R]`
 //  adds scaled groups to float sums [R][32].
 
@@ -34,7 +34,7 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
             if (grouped) {
                 memset(floats, 0, (size_t)tokens * 32 * 4);
                 int8GroupTiles[tokens](layout.groups, layout.group / 4, parts.values, weights, parts.scales,
-                                       parts.corrections, scales, floats);
+                                       parts.corrections, scales, floats, weights + 8192, 128);
                 store_panel(floats, tokens, p, w->rows, y, ldy);
             } else {
                 start_sums(sums, parts.corrections, tokens);
@@ -46,10 +46,10 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
     }
 
     int64_t depth = grouped ? (INT8_BLOCK + layout.group - 1) / layout.group * layout.group : INT8_BLOCK;
-    for (int64_t tile0 = 0, tile1; tile0 < tiles; tile0 = tile1) {
-        int64_t begin = tile_begin(tokens, tiles, tile0);
-        for (tile1 = tile0 + 1; tile1 < tiles && tile_begin(tokens, tiles, tile1 + 1) - begin <= TOKEN_BLOCK;) tile1++;
-        int64_t count = tile_begin(tokens, tiles, tile1) - begin;
+    int64_t blocks = (tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t tile0 = block * tiles / blocks, tile1 = (block + 1) * tiles / blocks;
+        int64_t begin = tile_begin(tokens, tiles, tile0), count = tile_begin(tokens, tiles, tile1) - begin;
         for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANEL_GROUP) {
             int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
             for (int64_t p = p0; p < p1; p++) {
@@ -57,30 +57,44 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
                 else start_sums(sums + (p - p0) * count * 32, parts.corrections + begin, count);
             }
             for (int64_t k = 0; k < layout.columns; k += depth) {
-                int64_t width = least(depth, layout.columns - k);
+                int64_t width = least(depth, layout.columns - k), nextK = k + depth < layout.columns ? k + depth : 0;
                 for (int64_t p = p0; p < p1; p++) {
                     const uint8_t *weights = w->weights + p * panelSize + k * DK_PANEL_ROWS;
+                    // What comes next is fetched into L2 meanwhile, a share with each tile.
+                    int64_t nextP = p + 1 < p1 ? p + 1 : nextK > 0 ? p0 : least(p1, panelEnd - 1);
+                    const uint8_t *nextWeights =
+                        w->weights + nextP * panelSize + (p + 1 < p1 ? k : nextK) * DK_PANEL_ROWS;
+                    int64_t stride = (width * DK_PANEL_ROWS / (tile1 - tile0) + width / 4 - 1) / (width / 4);
                     for (int64_t tile = tile0; tile < tile1; tile++) {
                         int64_t t = tile_begin(tokens, tiles, tile), n = tile_begin(tokens, tiles, tile + 1) - t;
-                        const int8_t *values = parts.values + t * layout.columns + k * n;
+                        const int8_t *values = parts.values + t * layout.columns;
+                        int64_t valueShare = (n * width / 64 + p1 - p0 - 1) / (p1 - p0);
+                        const uint8_t *ahead = nextWeights + (tile - tile0) * stride * (width / 4);
+                        fetch(values + nextK * n + (p - p0) * valueShare * 64, valueShare);
+                        values += k * n;
                         int64_t place = ((p - p0) * count + t - begin) * 32;
                         if (grouped) {
                             int64_t g = k / layout.group, at = t * layout.groups + g * n;
                             int8GroupTiles[n](width / layout.group, layout.group / 4, values, weights, parts.scales + at,
                                               parts.corrections + at,
-                                              w->scales + (p * layout.groups + g) * DK_PANEL_ROWS, floats + place);
+                                              w->scales + (p * layout.groups + g) * DK_PANEL_ROWS, floats + place, ahead,
+                                              stride);
                         } else {
-                            int8Tiles[n](width / 4, values, weights, sums + place);
+                            int8Tiles[n](width / 4, values, weights, sums + place, ahead, stride);
                         }
                     }
                 }
             }
-            for (int64_t p = p0; p < p1; p++) {
-                int64_t place = (p - p0) * count * 32;
-                if (grouped) store_panel(floats + place, count, p, w->rows, y + begin * ldy, ldy);
-                else
-                    scale_panel(sums + place, count, parts.scales + begin, w->scales + p * DK_PANEL_ROWS, p, w->rows,
-                                y + begin * ldy, ldy);
+            // Row by row, so that a row's piece of y is written whole.
+            for (int64_t t = 0; t < count; t++) {
+                float *row = y + (begin + t) * ldy;
+                for (int64_t p = p0; p < p1; p++) {
+                    int64_t place = ((p - p0) * count + t) * 32;
+                    if (grouped) store_panel(floats + place, 1, p, w->rows, row, ldy);
+                    else
+                        scale_panel(sums + place, 1, parts.scales + begin + t, w->scales + p * DK_PANEL_ROWS, p, w->rows,
+                                    row, ldy);
+                }
             }
         }
     }

@@ -29,15 +29,16 @@ INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uin
     }
 }
 
-#define DEFINE_INT8_TILE(R)                                                                      \
-    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) { \
-        multiply_int8(R, steps, a, w, sums);                                                     \
+#define DEFINE_INT8_TILE(R)                                                                        \
+    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums,     \
+                              const uint8_t *ahead, int64_t stride) {                              \
+        (void)ahead, (void)stride;                                                                 \
+        multiply_int8(R, steps, a, w, sums);                                                       \
+    }                                                                                              \
+    static void int8_stream_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) { \
+        multiply_int8(R, steps, a, w, sums);                                                       \
     }
 FOR_EACH_TILE(DEFINE_INT8_TILE)
-#define int8_stream_1 int8_tile_1
-#define int8_stream_2 int8_tile_2
-#define int8_stream_3 int8_tile_3
-#define int8_stream_4 int8_tile_4
 
 #include "Int8Groups.h"
 

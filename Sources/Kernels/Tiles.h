@@ -20,12 +20,12 @@ typedef struct {
 
 INLINE void multiply_tile(const int R, const int V, int64_t k, const float *a, int64_t rowStride, int64_t columnStride,
                           tile_operand b, float *c, int64_t ldc, tile_start start) {
-    lanes sums[R][V];
+    lanes sums[TILE][2];
     UNROLL for (int r = 0; r < R; r++) {
         UNROLL for (int j = 0; j < V; j++) sums[r][j] = start == FROM_C ? load16(c + r * ldc + 16 * j) : (lanes)0.0f;
     }
     for (int64_t i = 0; i < k; i++) {
-        lanes column[V];
+        lanes column[2];
         UNROLL for (int j = 0; j < V; j++) column[j] = load16(b.numbers + i * b.row + j * b.vector);
         UNROLL for (int r = 0; r < R; r++) {
             lanes row = a[r * rowStride + i * columnStride];
