@@ -12,6 +12,7 @@ let package = Package(
     products: [
         .library(name: "DualityCore", targets: ["DualityCore"]),
         .library(name: "DualityReference", targets: ["DualityReference"]),
+        .library(name: "DualityQuant", targets: ["DualityQuant"]),
         .library(name: "DualityInference", targets: ["DualityInference"]),
         .library(name: "DualityVerify", targets: ["DualityVerify"]),
         .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
@@ -33,8 +34,10 @@ let package = Package(
             path: "Sources/Core"),
         .target(name: "DualityKernels", path: "Sources/Kernels"),
         .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
+        .target(name: "DualityQuant", dependencies: ["DualityCore", "DualityKernels"], path: "Sources/Quant"),
         .target(
-            name: "DualityInference", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Inference"),
+            name: "DualityInference", dependencies: ["DualityCore", "DualityReference", "DualityQuant"],
+            path: "Sources/Inference"),
         .target(
             name: "DualityAnalysis",
             dependencies: [
@@ -58,7 +61,7 @@ let package = Package(
         .executableTarget(
             name: "duality",
             dependencies: [
-                "DualityCore", "DualityReference", "DualityInference", "DualityVerify",
+                "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityQuant",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
@@ -73,6 +76,11 @@ let package = Package(
         .testTarget(
             name: "InferenceTests",
             dependencies: ["DualityCore", "DualityReference", "DualityInference", "TestSupport"]),
+        .testTarget(
+            name: "QuantTests",
+            dependencies: [
+                "DualityCore", "DualityReference", "DualityKernels", "DualityQuant", "DualityInference", "TestSupport",
+            ]),
         .testTarget(
             name: "VerifyTests", dependencies: ["DualityCore", "DualityReference", "DualityVerify", "TestSupport"]),
         .testTarget(

@@ -19,7 +19,9 @@ extension DType {
 /// - Parameter dtype: a format with `isReal`.
 @specialized(where Scalar == Float)
 @specialized(where Scalar == Double)
-func decodeReals<Scalar: RealNumber>(_ bytes: UnsafeRawBufferPointer, of dtype: DType) -> [Scalar] {
+public func decodeReals<Scalar: RealNumber>(
+    _ bytes: UnsafeRawBufferPointer, of dtype: DType, as type: Scalar.Type = Scalar.self
+) -> [Scalar] {
     /// One load and one conversion per element; inlined, so that each format is a loop of its own.
     @inline(__always)
     func each<Stored: FixedWidthInteger>(_ type: Stored.Type, _ convert: (Stored) -> Scalar) -> [Scalar] {

@@ -26,6 +26,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "DualityPause.h"
+
 #pragma clang assume_nonnull begin
 
 #ifdef __cplusplus

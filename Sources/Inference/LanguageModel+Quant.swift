@@ -1,0 +1,16 @@
+//  The fast engine behind the interface that generation asks of a model.
+
+import DualityCore
+import DualityQuant
+
+extension QuantModel: LanguageModel {
+    public var vocabularySize: Int { configuration.vocabularySize }
+
+    public func extend(_ cache: inout QuantCache, by tokens: [Int]) throws -> [Float] {
+        try extend(&cache, by: tokens, logits: .last).elements
+    }
+
+    public func score(_ cache: inout QuantCache, by tokens: [Int]) throws -> Tensor<Float> {
+        try extend(&cache, by: tokens, logits: .all)
+    }
+}

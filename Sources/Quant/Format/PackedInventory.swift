@@ -1,0 +1,121 @@
+//  Every tensor of a packed model, from its configuration and its precision plan.
+//
+//  | what               | stored as                                                | bytes                               |
+//  |--------------------|----------------------------------------------------------|-------------------------------------|
+//  | matrix, int8       | NAME: U8 [panels, K'/4, 2, 16, 4] and NAME.scales: F32 [panels, G, 32] | M K + 4 M G           |
+//  | matrix, bfloat16   | NAME: BF16 [panels, K/2, 2, 16, 2]                        | 2 M K                               |
+//  | matrix, float32    | NAME: F32 [panels, K, 32]                                 | 4 M K                               |
+//  | anything else      | NAME: F32, its own shape                                  | 4 a number                          |
+//
+//  in_proj is cut where its format changes, and the label of the parts is appended to the name: `….in_proj.weight.zxBC`, `….in_proj.weight.dt`.
+
+import DualityCore
+
+/// What a packed model is made of.
+public struct PackedInventory: Sendable {
+    /// A matrix, or some rows of one.
+    struct Matrix: Sendable {
+        /// In the checkpoint.
+        let name: String
+        let label: String
+        /// Of the checkpoint's matrix.
+        let rows: Range<Int>
+        let columns: Int
+        let format: WeightFormat
+        let part: ModelPart
+
+        /// In the packed file.
+        var storedName: String { Self.storedName(name, label: label) }
+
+        static func storedName(_ name: String, label: String) -> String {
+            label.isEmpty ? name : "\(name).\(label)"
+        }
+
+        var weightBytes: Int { PackedMatrix.weightBytes(format, rows: rows.count, columns: columns) }
+        var scaleCount: Int { PackedMatrix.scaleCount(format, rows: rows.count, columns: columns) }
+        var byteCount: Int { weightBytes + 4 * scaleCount }
+
+        /// The shape of the packed weights as a tensor.
+        var storedShape: [Int] {
+            let panels = PackedMatrix.panels(rows.count)
+            switch format {
+            case .float32: return [panels, columns, 32]
+            case .bfloat16: return [panels, (columns + 1) / 2, 2, 16, 2]
+            case .int8: return [panels, weightBytes / (panels * 128), 2, 16, 4]
+            }
+        }
+
+        var storedDType: DType {
+            switch format {
+            case .float32: .f32
+            case .bfloat16: .bf16
+            case .int8: .u8
+            }
+        }
+
+        /// The shape of the scales as a tensor.
+        var scaleShape: [Int] {
+            let panels = PackedMatrix.panels(rows.count)
+            return [panels, scaleCount / (panels * 32), 32]
+        }
+    }
+
+    /// A tensor that is kept as float32.
+    struct Vector: Sendable {
+        let name: String
+        let shape: [Int]
+
+        var count: Int { shape.reduce(1, *) }
+    }
+
+    let matrices: [Matrix]
+    let vectors: [Vector]
+
+    /// - Throws: `InputError` (`.unsupported`) for layers that have no fast form.
+    public init(_ configuration: HybridConfiguration, _ plan: PrecisionPlan) throws(InputError) {
+        try QuantModel.checkLayers(configuration, place: "config.json")
+        var matrices: [Matrix] = []
+        var vectors: [Vector] = []
+        for requirement in try WeightContract(configuration).requirements {
+            let (name, shape) = (requirement.name, requirement.shape)
+            if name.hasSuffix("in_proj.weight") {
+                for block in InputProjectionBlocks(configuration, plan).blocks {
+                    matrices.append(
+                        Matrix(
+                            name: name, label: block.label, rows: block.rows, columns: shape[1], format: block.format,
+                            part: .z))
+                }
+            } else if let part = Self.part(of: name) {
+                matrices.append(
+                    Matrix(
+                        name: name, label: "", rows: 0..<shape[0], columns: shape[1], format: plan[part], part: part))
+                if part == .embedding, configuration.tiedEmbeddings, plan[.head] != plan[.embedding] {
+                    matrices.append(
+                        Matrix(
+                            name: name, label: ModelPart.head.rawValue, rows: 0..<shape[0], columns: shape[1],
+                            format: plan[.head], part: .head))
+                }
+            } else {
+                vectors.append(Vector(name: name, shape: shape))
+            }
+        }
+        self.matrices = matrices
+        self.vectors = vectors
+    }
+
+    /// The bytes of all weights.
+    public var byteCount: Int {
+        matrices.reduce(0) { $0 + $1.byteCount } + vectors.reduce(0) { $0 + 4 * $1.count }
+    }
+
+    /// The part that a matrix is, by its name; nil for what is no matrix.
+    private static func part(of name: String) -> ModelPart? {
+        let suffixes: [(String, ModelPart)] = [
+            ("embed_tokens.weight", .embedding), ("lm_head.weight", .head), ("q_proj.weight", .query),
+            ("k_proj.weight", .key), ("v_proj.weight", .value), ("o_proj.weight", .output),
+            ("gate_proj.weight", .gate), ("up_proj.weight", .up), ("down_proj.weight", .down),
+            ("mamba.out_proj.weight", .outputProjection),
+        ]
+        return suffixes.first { name.hasSuffix($0.0) }?.1
+    }
+}

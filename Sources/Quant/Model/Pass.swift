@@ -1,0 +1,139 @@
+//  One pass of the model over R rows: what every layer of it needs to know, and the two steps that layers are made of.
+//
+//      prepare     makes R rows of activations and packs them in the forms that some matrices read       a job over rows
+//      multiply    the products of those matrices                                                        a job over panels
+//
+//  A row is a token of some sequence; the rows of a sequence lie together, in order. Everything but attention, convolution and scan treats rows alike,
+//  whosesoever they are.
+
+import DualityCore
+import DualityKernels
+
+/// The rows of one sequence in a pass.
+struct Segment: Sendable {
+    /// Which of the caches of the pass.
+    let sequence: Int
+    let rows: Range<Int>
+    /// Tokens of the sequence before the first of these.
+    let position: Int
+}
+
+/// The tools of a pass.
+struct Pass {
+    let kernels: KernelTable
+    let pool: ThreadPool
+    let workspace: Workspace
+    let segments: [Segment]
+    /// R.
+    let rows: Int
+    /// Rotary tables of the rows' positions, `[R, D/2]`.
+    let cosines: UnsafePointer<Float>
+    let sines: UnsafePointer<Float>
+
+    /// Below this many rows, work that is proportional to rows is not worth a fork.
+    private static let rowsWorthAFork = 4
+
+    /// Runs `body` on ranges of rows that cover all.
+    func overRows(_ body: (Range<Int>) -> Void) {
+        guard rows >= Self.rowsWorthAFork else { return body(0..<rows) }
+        pool.run(over: rows, multiple: Self.rowsWorthAFork) { rows, _ in body(rows) }
+    }
+
+    /// Packs activations for `matrices`, which all read the same K columns.
+    ///
+    /// - Parameters:
+    ///   - x: row t begins at `x + t * stride`.
+    ///   - produce: is called first, to compute the rows of a range into `x`.
+    func prepare(
+        _ x: UnsafePointer<Float>, stride: Int, for matrices: [Projection], produce: (Range<Int>) -> Void
+    ) -> Activations {
+        let columns = matrices[0].columns
+        var activations = Activations(tokens: rows)
+        for matrix in matrices {
+            for block in matrix.blocks where activations.packed(block.matrix.activationForm) == nil {
+                let form = block.matrix.activationForm
+                let bytes = form.byteCount(tokens: rows, columns: columns)
+                activations.forms.append((form, workspace.packed(activations.forms.count, byteCount: bytes)))
+            }
+        }
+        let forms = activations.forms
+        overRows { range in
+            produce(range)
+            for (form, packed) in forms {
+                form.pack(kernels, x, stride: stride, tokens: rows, columns: columns, rows: range, into: packed)
+            }
+        }
+        return activations
+    }
+
+    /// Computes the products of several matrices in one job.
+    func multiply(_ activations: Activations, _ products: [Product]) {
+        let parts = parts(of: products)
+        pool.run(parts.count) { index, thread in
+            let (product, panels) = parts[index]
+            guard let packed = activations.packed(product.matrix.activationForm) else { return }
+            product.matrix.multiply(
+                kernels, packed, tokens: activations.tokens, panels: panels, into: product.output,
+                stride: product.stride, workspace: workspace.ofThread(thread))
+        }
+    }
+
+    /// The panels of all products in about equal pieces, a few a thread.
+    private func parts(of products: [Product]) -> [(Product, Range<Int>)] {
+        let total = products.reduce(0) { $0 + $1.matrix.byteCount }
+        let wanted = pool.threadCount == 1 ? 1 : 4 * pool.threadCount
+        var parts: [(Product, Range<Int>)] = []
+        for product in products {
+            let panels = product.matrix.panels
+            let share = (wanted * product.matrix.byteCount + total / 2) / max(total, 1)
+            let pieces = min(max(share, 1), panels)
+            for piece in 0..<pieces { parts.append((product, panels * piece / pieces..<panels * (piece + 1) / pieces)) }
+        }
+        return parts
+    }
+}
+
+/// Rows of activations in the forms that the matrices that follow read.
+struct Activations {
+    let tokens: Int
+    var forms: [(form: ActivationForm, packed: UnsafeMutableRawPointer)] = []
+
+    func packed(_ form: ActivationForm) -> UnsafeMutableRawPointer? { forms.first { $0.form == form }?.packed }
+}
+
+/// A matrix and where its product goes: row t begins at `output + t * stride`.
+struct Product {
+    let matrix: PackedMatrix
+    let output: UnsafeMutablePointer<Float>
+    let stride: Int
+}
+
+/// A linear layer: one matrix, or several one under the other that have formats of their own.
+struct Projection: Sendable {
+    struct Block: Sendable {
+        /// The first of the layer's outputs that this block gives.
+        let firstOutput: Int
+        let matrix: PackedMatrix
+    }
+
+    let blocks: [Block]
+    /// `[out]`.
+    let bias: [Float]?
+
+    var columns: Int { blocks[0].matrix.columns }
+    var outputSize: Int { blocks.reduce(0) { $0 + $1.matrix.rows } }
+    var byteCount: Int { blocks.reduce(4 * (bias?.count ?? 0)) { $0 + $1.matrix.byteCount } }
+
+    /// The products that write this layer's outputs from `output` on.
+    func products(into output: UnsafeMutablePointer<Float>, stride: Int) -> [Product] {
+        blocks.map { Product(matrix: $0.matrix, output: output + $0.firstOutput, stride: stride) }
+    }
+
+    /// Adds the bias, if there is one, to outputs `outputs` of `rows` rows.
+    func addBias(_ y: UnsafeMutablePointer<Float>, stride: Int, rows: Range<Int>, outputs: Range<Int>) {
+        guard let bias else { return }
+        for t in rows {
+            for i in outputs { y[t * stride + i] += bias[i] }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//  Causal grouped-query attention over pages of keys and values: the twin of the reference's `Attention`.
+//
+//      q = rope( rms(W_q u) )     k = rope( rms(W_k u) )     v = W_v u
+//      o_h[t] = sum over s <= t of  softmax_s( q_h[t] · k_g[s] / sqrt(D) )  v_g[s],     g = h div (H / Hkv)
+//      y = W_o concat_h(o_h)
+//
+//  Between the projections every key/value head is a part of one job: it normalises and rotates its own query heads and key, stores key and value, and
+//  attends; nothing of another head is read. Where there are fewer such parts than threads (a token of one sequence on a wide machine), the
+//  keys are split into segments as well, with the same bits.
+
+import DualityCore
+import DualityKernels
+
+/// The attention mixer of a decoder layer.
+struct QuantAttention: Sendable {
+    let query: Projection
+    let key: Projection
+    let value: Projection
+    let output: Projection
+    let queryNorm: NormWeights
+    let keyNorm: NormWeights
+    let configuration: HybridConfiguration
+    let keyValueFormat: KeyValueFormat
+
+    /// The matrices that read the normalised stream.
+    var inputs: [Projection] { [query, key, value] }
+
+    /// Extends every sequence of the pass by its rows.
+    ///
+    /// - Parameters:
+    ///   - u: `[R, Dm]`, packed for `inputs`.
+    ///   - out: `[R, Dm]`, row t at `out + t * stride`.
+    func extend(
+        _ u: Activations, in pass: Pass, caches: inout [QuantCache], layer index: Int,
+        into out: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        let (inner, shared) = (configuration.innerSize, configuration.keyValueSize)
+        let ld = inner + 2 * shared
+        let wide = pass.workspace.wide.pointer(ld * pass.rows)
+        let (q, k, v) = (wide, wide + inner, wide + inner + shared)
+        pass.multiply(
+            u,
+            query.products(into: q, stride: ld) + key.products(into: k, stride: ld)
+                + value.products(into: v, stride: ld))
+
+        for segment in pass.segments {
+            caches[segment.sequence].layers[index].keyValues?.prepareToWrite(
+                position: segment.position, count: segment.rows.count)
+        }
+        let attended = pass.workspace.inner.pointer(inner * pass.rows)
+        attend(pass, caches, index, q, k, v, ld, into: attended)
+
+        let activations = pass.prepare(attended, stride: inner, for: [output]) { _ in }
+        pass.multiply(activations, output.products(into: out, stride: stride))
+        output.addBias(out, stride: stride, rows: 0..<pass.rows, outputs: 0..<output.outputSize)
+    }
+
+    private func attend(
+        _ pass: Pass, _ caches: [QuantCache], _ index: Int, _ q: UnsafeMutablePointer<Float>,
+        _ k: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ ld: Int,
+        into attended: UnsafeMutablePointer<Float>
+    ) {
+        let heads = configuration.keyValueHeadCount
+        pass.pool.run(pass.segments.count * heads) { part, thread in
+            let (segment, head) = (pass.segments[part / heads], part % heads)
+            guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
+            let first = segment.rows.lowerBound
+            normalizeAndRotate(pass, segment, head, q, k, v, ld)
+            pages.withAddresses { pages in
+                var shape = dk_attention_shape(configuration, keyValueFormat)
+                let (position, count) = (Int64(segment.position), Int64(segment.rows.count))
+                let (begin, end, stride) = (Int64(head), Int64(head + 1), Int64(ld))
+                pass.kernels.kv_store(
+                    &shape, pages, position, count, k + first * ld, stride, v + first * ld, stride, begin, end)
+                pass.kernels.attention(
+                    &shape, pages, position, q + first * ld, stride, attended + first * configuration.innerSize,
+                    Int64(configuration.innerSize), 0, count, begin, end, pass.workspace.ofThread(thread))
+            }
+        }
+    }
+
+    /// Biases, norms and rotation of the query heads of one key/value head, of its key, and the bias of its value.
+    private func normalizeAndRotate(
+        _ pass: Pass, _ segment: Segment, _ head: Int, _ q: UnsafeMutablePointer<Float>,
+        _ k: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ ld: Int
+    ) {
+        let (dim, group) = (configuration.headDim, configuration.headsPerKeyValueHead)
+        let (queryOffset, keyOffset) = (head * group * dim, head * dim)
+        query.addBias(q, stride: ld, rows: segment.rows, outputs: queryOffset..<queryOffset + group * dim)
+        key.addBias(k, stride: ld, rows: segment.rows, outputs: keyOffset..<keyOffset + dim)
+        value.addBias(v, stride: ld, rows: segment.rows, outputs: keyOffset..<keyOffset + dim)
+        let first = segment.rows.lowerBound
+        pass.normalizeAndRotate(
+            q + first * ld + queryOffset, stride: ld, segment: segment, heads: group, dim: dim, norm: queryNorm,
+            rotates: true)
+        pass.normalizeAndRotate(
+            k + first * ld + keyOffset, stride: ld, segment: segment, heads: 1, dim: dim, norm: keyNorm, rotates: true)
+    }
+}
+
+extension Pass {
+    /// Normalises and rotates `heads` heads of the rows of a segment in place; `x` is the first of them in the first row.
+    func normalizeAndRotate(
+        _ x: UnsafeMutablePointer<Float>, stride: Int, segment: Segment, heads: Int, dim: Int, norm: NormWeights?,
+        rotates: Bool
+    ) {
+        let (rows, ld) = (Int64(segment.rows.count), Int64(stride))
+        norm?.weight.withUnsafeBufferPointer { weight in
+            guard let weight = weight.baseAddress, let epsilon = norm?.epsilon else { return }
+            kernels.rms_norm(x, ld, x, ld, rows, Int64(heads), Int64(dim), weight, epsilon)
+        }
+        guard rotates else { return }
+        let table = segment.rows.lowerBound * (dim / 2)
+        kernels.rope(x, ld, rows, Int64(heads), Int64(dim), cosines + table, sines + table)
+    }
+}

@@ -1,0 +1,125 @@
+//  The layers of the fast model, in the order of their reference siblings.
+//
+//      h = h + mixer( rms(h; inputNorm) )
+//      h = h + mlp( rms(h; feedForwardNorm) )
+//
+//  What a sublayer adds stays apart (`delta`) until the next norm reads it, so that adding and normalising are one walk through memory.
+
+import DualityCore
+import DualityKernels
+
+/// RMSNorm weights, `[width]`.
+struct NormWeights: Sendable {
+    let weight: [Float]
+    let epsilon: Float
+}
+
+/// What mixes tokens in a decoder layer.
+enum QuantMixer: Sendable {
+    case attention(QuantAttention)
+    case mamba2(QuantMamba2Mixer)
+}
+
+/// A mixer and an MLP, pre-normalised, with residuals.
+struct QuantDecoderLayer: Sendable {
+    let inputNorm: NormWeights
+    let mixer: QuantMixer
+    let feedForwardNorm: NormWeights
+    let feedForward: QuantFeedForward
+
+    /// Extends every sequence of the pass by its rows.
+    ///
+    /// - Parameters:
+    ///   - stream: residual stream and pending addition; advanced.
+    ///   - index: which layer of the caches.
+    func extend(_ stream: inout ResidualStream, in pass: Pass, caches: inout [QuantCache], layer index: Int) {
+        switch mixer {
+        case .attention(let attention):
+            let u = stream.normalized(inputNorm, for: attention.inputs, in: pass)
+            attention.extend(u, in: pass, caches: &caches, layer: index, into: stream.delta, stride: stream.width)
+        case .mamba2(let mamba2):
+            let u = stream.normalized(inputNorm, for: [mamba2.inputProjection], in: pass)
+            mamba2.extend(u, in: pass, caches: &caches, layer: index, into: stream.delta, stride: stream.width)
+        }
+        stream.hasDelta = true
+        let u = stream.normalized(feedForwardNorm, for: [feedForward.gate, feedForward.up], in: pass)
+        feedForward.extend(u, in: pass, into: stream.delta, stride: stream.width)
+        stream.hasDelta = true
+    }
+}
+
+/// The residual stream of a pass, `[R, Dm]`, and what is still to be added to it.
+struct ResidualStream {
+    let width: Int
+    let h: UnsafeMutablePointer<Float>
+    let delta: UnsafeMutablePointer<Float>
+    private let u: UnsafeMutablePointer<Float>
+    var hasDelta = false
+
+    init(width: Int, rows: Int, workspace: Workspace) {
+        self.width = width
+        h = workspace.stream.pointer(rows * width)
+        delta = workspace.delta.pointer(rows * width)
+        u = workspace.normalized.pointer(rows * width)
+    }
+
+    /// Adds what is pending, normalises, and packs the result for `matrices`.
+    mutating func normalized(_ norm: NormWeights, for matrices: [Projection], in pass: Pass) -> Activations {
+        let (width, h, delta, u, adds) = (width, h, delta, u, hasDelta)
+        hasDelta = false
+        return norm.weight.withUnsafeBufferPointer { weight in
+            pass.prepare(u, stride: width, for: matrices) { rows in
+                Self.normalize(rows, width, h, adds ? delta : nil, u, weight, norm.epsilon, pass.kernels)
+            }
+        }
+    }
+
+    /// The same for single rows of the pass, without packing: row `rows[i]` goes to row i of `out`.
+    func normalized(
+        _ norm: NormWeights, rows: [Int], in pass: Pass, into out: UnsafeMutablePointer<Float>
+    ) {
+        norm.weight.withUnsafeBufferPointer { weight in
+            for (i, row) in rows.enumerated() {
+                Self.normalize(
+                    0..<1, width, h + row * width, hasDelta ? delta + row * width : nil, out + i * width, weight,
+                    norm.epsilon, pass.kernels)
+            }
+        }
+    }
+
+    private static func normalize(
+        _ rows: Range<Int>, _ width: Int, _ h: UnsafeMutablePointer<Float>, _ delta: UnsafeMutablePointer<Float>?,
+        _ u: UnsafeMutablePointer<Float>, _ weight: UnsafeBufferPointer<Float>, _ epsilon: Float, _ kernels: KernelTable
+    ) {
+        guard let weight = weight.baseAddress else { return }
+        let (first, count, ld) = (rows.lowerBound * width, Int64(rows.count), Int64(width))
+        if let delta {
+            kernels.add_rms_norm(h + first, ld, delta + first, ld, u + first, ld, count, ld, weight, epsilon)
+        } else {
+            kernels.rms_norm(h + first, ld, u + first, ld, count, 1, ld, weight, epsilon)
+        }
+    }
+}
+
+/// The gated MLP: `mlp(u) = W_down ( silu(W_gate u) ⊙ W_up u )`.
+struct QuantFeedForward: Sendable {
+    let gate: Projection
+    let up: Projection
+    let down: Projection
+
+    /// - Parameter out: `[R, Dm]`, row t at `out + t * stride`.
+    func extend(_ u: Activations, in pass: Pass, into out: UnsafeMutablePointer<Float>, stride: Int) {
+        let width = gate.outputSize
+        let wide = pass.workspace.wide.pointer(2 * width * pass.rows)
+        let hidden = pass.workspace.inner.pointer(width * pass.rows)
+        let ld = 2 * width
+        pass.multiply(u, gate.products(into: wide, stride: ld) + up.products(into: wide + width, stride: ld))
+        let activations = pass.prepare(hidden, stride: width, for: [down]) { rows in
+            let first = wide + rows.lowerBound * ld
+            pass.kernels.silu_multiply(
+                first, Int64(ld), first + width, Int64(ld), hidden + rows.lowerBound * width, Int64(width),
+                Int64(rows.count), Int64(width))
+        }
+        pass.multiply(activations, down.products(into: out, stride: stride))
+    }
+}

@@ -1,0 +1,267 @@
+//  The fast model: tokens and caches in, logits out. The twin of the reference's `HybridModel`.
+//
+//      h = embedding[ids]
+//      h = layer_i(h)                         for every layer
+//      logits = W_head rms(h; norm)           W_head is the embedding itself in tied models
+//
+//  There is one primitive, *extend caches by tokens*: prefill is many tokens on an empty cache, decoding one, and a batch is several
+//  sequences that are extended by as many tokens each as they need. Long inputs go through the layers in pieces, so that memory does not grow
+//  with the prompt. Every number is computed in an order that depends neither on the pieces, nor on the other sequences of a batch, nor
+//  on the number of threads: the logits are the same bits.
+
+import DualityCore
+import DualityKernels
+
+/// A hybrid Attention + Mamba-2 language model on the kernels of this machine.
+public struct QuantModel: Sendable {
+    public let configuration: HybridConfiguration
+    /// The number formats of its matrices.
+    public let plan: PrecisionPlan
+    public let keyValueFormat: KeyValueFormat
+    /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength` unless changed. Nil lifts it.
+    public var contextLimit: Int?
+    let embedding: PackedMatrix
+    let layers: [QuantDecoderLayer]
+    let norm: NormWeights
+    let head: Projection
+    let rope: RotaryFrequencies
+    let pool: ThreadPool
+    private let kernels: KernelTable
+    private let workspaces: WorkspacePool
+
+    /// Which rows of logits a caller wants: the head is the widest product of the model, and prefill needs one row.
+    public enum LogitRows: Sendable {
+        case all, last, none
+    }
+
+    /// Rows of one pass through the layers, over all sequences of a batch: enough to work at the rate of the multipliers, and
+    /// few enough that activations do not matter beside the weights.
+    static let rowLimit = 512
+
+    init(
+        configuration: HybridConfiguration, plan: PrecisionPlan, keyValues: KeyValueFormat, embedding: PackedMatrix,
+        layers: [QuantDecoderLayer], norm: NormWeights, head: Projection, pool: ThreadPool
+    ) throws(InputError) {
+        self.configuration = configuration
+        self.plan = plan
+        keyValueFormat = keyValues
+        contextLimit = configuration.contextLength
+        self.embedding = embedding
+        self.layers = layers
+        self.norm = norm
+        self.head = head
+        self.pool = pool
+        rope = try RotaryFrequencies(configuration)
+        kernels = try KernelTable.active()
+        workspaces = WorkspacePool(threads: pool.threadCount)
+    }
+
+    /// The threads that work on a pass.
+    public var threadCount: Int { pool.threadCount }
+    /// What the kernels use, for people: "avx512: …".
+    public var kernelSummary: String { "\(kernels.name): \(kernels.summary)" }
+
+    /// The bytes of weights that one decoded token reads: all but the embedding's other rows.
+    public var weightBytesPerToken: Int {
+        layers.reduce(head.byteCount) { $0 + $1.byteCount }
+    }
+
+    /// The bytes of all weights.
+    public var weightBytes: Int {
+        weightBytesPerToken + (configuration.tiedEmbeddings ? 0 : embedding.byteCount)
+    }
+
+    /// Multiply-adds of the matrices for one token, without the head.
+    public var multiplyAddsPerToken: Int { layers.reduce(0) { $0 + $1.multiplyAdds } }
+
+    /// The cache of an empty sequence.
+    public func makeCache() -> QuantCache {
+        QuantCache(configuration, keyValues: keyValueFormat)
+    }
+
+    /// Reads `tokens` after those that `cache` already holds.
+    ///
+    /// - Parameters:
+    ///   - tokens: token ids, at least one.
+    ///   - cache: the memory of the sequence so far; advanced by the tokens. Untouched when an error is thrown.
+    ///   - rows: which rows of logits to compute.
+    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`; row t scores the token after `tokens[t]`.
+    /// - Throws: `InputError` for no tokens, an id out of range, more tokens than the context holds, or a cache of another model.
+    /// - Complexity: O(k (parameters + T H D)) for T tokens in the cache afterwards.
+    public func extend(_ cache: inout QuantCache, by tokens: [Int], logits rows: LogitRows = .all) throws -> Tensor<
+        Float
+    > {
+        // Moved, not copied, so that the cache keeps its one owner.
+        var caches = [cache]
+        try check(tokens, cache)
+        cache = QuantCache(moved: ())
+        defer { cache = caches[0] }
+        return try extend(&caches, by: [tokens], logits: rows)[0]
+    }
+
+    /// Reads `tokens[i]` after what `caches[i]` holds, for every sequence i of a batch, in one go.
+    ///
+    /// - Parameters:
+    ///   - tokens: for each sequence, ids, at least one; the counts may differ.
+    ///   - caches: one a sequence, advanced. Untouched when an error is thrown.
+    /// - Returns: for each sequence what `extend` of one sequence returns, with the same bits.
+    /// - Throws: as `extend` of one sequence; `InputError` (`.shape`) for another number of caches than token lists.
+    public func extend(_ caches: inout [QuantCache], by tokens: [[Int]], logits rows: LogitRows = .all) throws
+        -> [Tensor<Float>]
+    {
+        guard caches.count == tokens.count else {
+            throw InputError(
+                .shape, in: "batch", expected: "one cache a sequence, \(tokens.count)", found: "\(caches.count)")
+        }
+        for (tokens, cache) in zip(tokens, caches) { try check(tokens, cache) }
+        let width = configuration.vocabularySize
+        var logits = tokens.map { tokens -> [Float] in
+            let count = rows == .all ? tokens.count : rows == .last ? 1 : 0
+            return [Float](unsafeUninitializedCapacity: count * width) {
+                $1 = count * width
+                _ = $0
+            }
+        }
+        let ends = zip(caches, tokens).map { $0.tokenCount + $1.count }
+        var read = Array(repeating: 0, count: tokens.count)
+        workspaces.withWorkspace { workspace in
+            while true {
+                let pieces = pieces(tokens, caches, read)
+                if pieces.isEmpty { break }
+                pass(&caches, tokens, read, pieces, ends, rows, workspace, &logits)
+                for (sequence, count) in pieces {
+                    read[sequence] += count
+                    caches[sequence].tokenCount += count
+                }
+            }
+        }
+        return try logits.map { try Tensor(shape: [$0.count / width, width], elements: $0) }
+    }
+
+    /// What the next pass reads of each sequence: `rowLimit` rows together, in whole chunks of the scan where a sequence goes on after.
+    private func pieces(_ tokens: [[Int]], _ caches: [QuantCache], _ read: [Int]) -> [(sequence: Int, count: Int)] {
+        let chunk = Int(DK_SSD_CHUNK)
+        let limit = layers.contains(where: \.roundsState) ? chunk : Self.rowLimit
+        var pieces: [(sequence: Int, count: Int)] = []
+        var room = Self.rowLimit
+        for sequence in tokens.indices where room > 0 {
+            let left = tokens[sequence].count - read[sequence]
+            var count = min(left, room, limit)
+            if count < left {
+                let end = (caches[sequence].tokenCount + count) / chunk * chunk
+                if end > caches[sequence].tokenCount { count = end - caches[sequence].tokenCount }
+            }
+            if count > 0 { pieces.append((sequence, count)) }
+            room -= count
+        }
+        return pieces
+    }
+
+    private func pass(
+        _ caches: inout [QuantCache], _ tokens: [[Int]], _ read: [Int], _ pieces: [(sequence: Int, count: Int)],
+        _ ends: [Int], _ rows: LogitRows, _ workspace: Workspace, _ logits: inout [[Float]]
+    ) {
+        let count = pieces.reduce(0) { $0 + $1.count }
+        let half = configuration.headDim / 2
+        let (cosines, sines) = (workspace.cosines.pointer(count * half), workspace.sines.pointer(count * half))
+        var stream = ResidualStream(width: configuration.hiddenSize, rows: count, workspace: workspace)
+        var segments: [Segment] = []
+        // Rows whose logits are wanted: of the pass, and of the sequence's result.
+        var wanted: [(row: Int, sequence: Int, result: Int)] = []
+        var first = 0
+        for (sequence, length) in pieces {
+            let position = caches[sequence].tokenCount
+            segments.append(Segment(sequence: sequence, rows: first..<first + length, position: position))
+            rope.fill(
+                cosines + first * half, sines + first * half, positions: position..<position + length,
+                length: ends[sequence])
+            for t in 0..<length {
+                let token = tokens[sequence][read[sequence] + t]
+                embedding.row(token, kernels, into: stream.h + (first + t) * configuration.hiddenSize)
+                let isLast = read[sequence] + t == tokens[sequence].count - 1
+                if rows == .all || (rows == .last && isLast) {
+                    wanted.append((first + t, sequence, rows == .all ? read[sequence] + t : 0))
+                }
+            }
+            first += length
+        }
+        let pass = Pass(
+            kernels: kernels, pool: pool, workspace: workspace, segments: segments, rows: count, cosines: cosines,
+            sines: sines)
+        for (i, layer) in layers.enumerated() { layer.extend(&stream, in: pass, caches: &caches, layer: i) }
+        score(stream, wanted, pass, &logits)
+    }
+
+    /// The last norm and the head, for the rows that are wanted.
+    private func score(
+        _ stream: ResidualStream, _ wanted: [(row: Int, sequence: Int, result: Int)], _ pass: Pass,
+        _ logits: inout [[Float]]
+    ) {
+        guard !wanted.isEmpty else { return }
+        let (width, count) = (configuration.vocabularySize, wanted.count)
+        let normalized = pass.workspace.normalized.pointer(pass.rows * configuration.hiddenSize)
+        stream.normalized(norm, rows: wanted.map(\.row), in: pass, into: normalized)
+        let some = Pass(
+            kernels: pass.kernels, pool: pass.pool, workspace: pass.workspace, segments: [], rows: count,
+            cosines: pass.cosines, sines: pass.sines)
+        let u = some.prepare(normalized, stride: configuration.hiddenSize, for: [head]) { _ in }
+        if pass.segments.count == 1 {
+            // Straight into the result, which may be large.
+            let (sequence, first) = (wanted[0].sequence, wanted[0].result)
+            logits[sequence].withUnsafeMutableBufferPointer { target in
+                guard let base = target.baseAddress else { return }
+                some.multiply(u, head.products(into: base + first * width, stride: width))
+            }
+            return
+        }
+        let out = pass.workspace.logits.pointer(count * width)
+        some.multiply(u, head.products(into: out, stride: width))
+        for (i, place) in wanted.enumerated() {
+            logits[place.sequence].withUnsafeMutableBufferPointer { target in
+                target.baseAddress?.advanced(by: place.result * width).update(from: out + i * width, count: width)
+            }
+        }
+    }
+
+    private func check(_ tokens: [Int], _ cache: QuantCache) throws(InputError) {
+        guard !tokens.isEmpty else {
+            throw InputError(
+                .value, in: "tokens", expected: "at least one token", found: "none",
+                remedy: "An empty prompt has no next token; give some text.")
+        }
+        let vocabulary = configuration.vocabularySize
+        if let position = tokens.firstIndex(where: { $0 < 0 || $0 >= vocabulary }) {
+            throw InputError(
+                .value, in: "token id at position \(position)", expected: "0 to \(vocabulary - 1)",
+                found: "\(tokens[position])", remedy: "Was it made with another model's tokenizer?")
+        }
+        if let contextLimit, cache.tokenCount + tokens.count > contextLimit {
+            throw InputError(
+                .value, in: "context", expected: "at most \(contextLimit) tokens",
+                found: "\(cache.tokenCount + tokens.count)", remedy: "Shorten the prompt.")
+        }
+        guard cache.shape == QuantCache.Shape(configuration, keyValueFormat) else {
+            throw InputError(
+                .value, in: "cache", expected: "one made by this model", found: "one of another shape",
+                remedy: "Start from the model's makeCache().")
+        }
+    }
+}
+
+extension QuantDecoderLayer {
+    private var projections: [Projection] {
+        switch mixer {
+        case .attention(let attention):
+            attention.inputs + [attention.output, feedForward.gate, feedForward.up, feedForward.down]
+        case .mamba2(let mamba2):
+            [mamba2.inputProjection, mamba2.outputProjection, feedForward.gate, feedForward.up, feedForward.down]
+        }
+    }
+
+    var byteCount: Int { projections.reduce(0) { $0 + $1.byteCount } }
+    var multiplyAdds: Int { projections.reduce(0) { $0 + $1.columns * $1.outputSize } }
+
+    var roundsState: Bool {
+        if case .mamba2(let mixer) = mixer { mixer.roundsState } else { false }
+    }
+}

@@ -1,0 +1,52 @@
+//  The memory of a pass besides weights and caches. Passes that run at the same time have one each; a finished pass leaves its own to the next.
+
+import DualityKernels
+import Synchronization
+
+/// Buffers of one pass.
+final class Workspace: Sendable {
+    /// The residual stream, `[R, Dm]`, and what the last sublayer adds to it.
+    let stream = Buffer<Float>()
+    let delta = Buffer<Float>()
+    /// The normalised stream, `[R, Dm]`.
+    let normalized = Buffer<Float>()
+    /// Outputs of the projections that enter a mixer or an MLP, side by side.
+    let wide = Buffer<Float>()
+    /// What leaves a mixer or an MLP's gate, before the last projection.
+    let inner = Buffer<Float>()
+    /// The convolved x, B and C.
+    let convolved = Buffer<Float>()
+    let cosines = Buffer<Float>()
+    let sines = Buffer<Float>()
+    let logits = Buffer<Float>()
+    private let packedForms = [Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>()]
+    private let threads: [AlignedMemory]
+
+    init(threads count: Int) {
+        threads = (0..<count).map { _ in AlignedMemory(byteCount: Int(DK_WORKSPACE_BYTES)) }
+    }
+
+    /// The workspace of kernels on one thread of the pool.
+    func ofThread(_ thread: Int) -> UnsafeMutableRawPointer { threads[thread].base }
+
+    /// Memory for the `index`-th form of packed activations; there are at most four (float32, bfloat16, int8 by rows and by one group).
+    func packed(_ index: Int, byteCount: Int) -> UnsafeMutableRawPointer {
+        UnsafeMutableRawPointer(packedForms[index].pointer(byteCount))
+    }
+}
+
+/// Workspaces that no pass uses at the moment.
+final class WorkspacePool: Sendable {
+    private let idle = Mutex<[Workspace]>([])
+    private let threads: Int
+
+    init(threads: Int) {
+        self.threads = threads
+    }
+
+    func withWorkspace<Result>(_ body: (Workspace) throws -> Result) rethrows -> Result {
+        let workspace = idle.withLock { $0.popLast() } ?? Workspace(threads: threads)
+        defer { idle.withLock { $0.append(workspace) } }
+        return try body(workspace)
+    }
+}
