@@ -28,22 +28,19 @@ struct ChatCommand: AsyncParsableCommand {
     var maxTokens: Int = 512
     @Flag(name: .long, inversion: .prefixedNo, help: "Let a model that can think do so before it answers.")
     var thinking: Bool?
-    @Option(name: .long, help: "Number format of the computation.")
-    var precision: Precision = .f32
+    @OptionGroup var engine: EngineOptions
 
     func run() async throws {
-        switch precision {
-        case .f32: try await run(as: Float.self)
-        case .f64: try await run(as: Double.self)
-        }
+        let choice = try EngineChoice(engine, model: model)
+        try await run(try model.load(choice, engine))
     }
 
-    private func run<Scalar: RealNumber>(as type: Scalar.Type) async throws {
+    private func run(_ loaded: some LanguageModel) async throws {
         let directory = try ModelLocation.find(model.model)
         let defaults = try model.generationDefaults()
         let (sampling, _) = try sampling.resolved(defaults)
         var conversation = Conversation(
-            model: try model.load(as: Scalar.self), tokenizer: try model.tokenizer(),
+            model: loaded, tokenizer: try model.tokenizer(),
             template: try template.chatTemplate(model), sampling: sampling,
             limits: GenerationLimits(maxTokens: maxTokens, endTokens: Set(defaults.endTokens)), system: system,
             enableThinking: thinking)

@@ -13,7 +13,8 @@ struct Duality: AsyncParsableCommand {
         abstract: "Verify state space duality kernels, run hybrid Attention + Mamba-2 models, and see why both work.",
         subcommands: [
             GenerateCommand.self, ChatCommand.self, InspectCommand.self, PerplexityCommand.self, LogitsCommand.self,
-            TokenizeCommand.self, TemplateCommand.self, SSDCommand.self, CheckCommand.self,
+            TokenizeCommand.self, TemplateCommand.self, SSDCommand.self, CheckCommand.self, QuantizeCommand.self,
+            SynthesizeCommand.self, BenchCommand.self, CompareCommand.self,
         ]
     )
 

@@ -35,8 +35,7 @@ struct GenerateCommand: AsyncParsableCommand {
     var system: String?
     @Flag(name: .long, help: "Do not stop at the model's end tokens.")
     var ignoreEnd = false
-    @Option(name: .long, help: "Number format of the computation.")
-    var precision: Precision = .f32
+    @OptionGroup var engine: EngineOptions
     @Flag(name: .long, help: "Print one JSON object at the end instead of streaming.")
     var json = false
 
@@ -45,13 +44,7 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        switch precision {
-        case .f32: try await run(as: Float.self)
-        case .f64: try await run(as: Double.self)
-        }
-    }
-
-    private func run<Scalar: RealNumber>(as type: Scalar.Type) async throws {
+        let choice = try EngineChoice(engine, model: model)
         let tokenizer = try model.tokenizer()
         let defaults = try model.generationDefaults()
         let ids = tokenizer.encode(try promptText())
@@ -59,7 +52,14 @@ struct GenerateCommand: AsyncParsableCommand {
         let limits = GenerationLimits(
             maxTokens: maxTokens, endTokens: ignoreEnd ? [] : Set(defaults.endTokens), stopStrings: stop)
         // The cheap checks come before the weights: a bad prompt is refused at once.
-        let model = try self.model.load(as: Scalar.self)
+        let model = try self.model.load(choice, engine, tokens: ids.count + maxTokens)
+        try await run(model, tokenizer, ids, sampling, seed, limits)
+    }
+
+    private func run(
+        _ model: some LanguageModel, _ tokenizer: Tokenizer, _ ids: [Int], _ sampling: SamplingParameters,
+        _ seed: UInt64?, _ limits: GenerationLimits
+    ) async throws {
         let generation = try Generation(
             model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits)
 

@@ -11,7 +11,7 @@ struct LogitsCommand: ParsableCommand {
         commandName: "logits",
         abstract: "Write a model's logits for a sequence of tokens.",
         discussion: """
-            Runs the reference model over the tokens and writes `logits` [L, V] (and `input_ids` [L]) as safetensors. \
+            Runs the model over the tokens (the reference in f64 unless another engine or precision is named) and writes `logits` [L, V] (and `input_ids` [L]) as safetensors. \
             With --segments the tokens are fed in pieces through the cache, which must not change the answer.
 
             Examples:
@@ -24,8 +24,7 @@ struct LogitsCommand: ParsableCommand {
     var ids: String?
     @Option(name: .long, help: "Text to tokenize instead.")
     var text: String?
-    @Option(name: .long, help: "Number format of the computation and of the file.")
-    var precision: Precision = .f64
+    @OptionGroup var engine: EngineOptions
     @Option(
         name: .long,
         help: ArgumentHelp("Lengths of the pieces to feed, 17,1,65; they add up to L.", valueName: "lengths"))
@@ -40,23 +39,22 @@ struct LogitsCommand: ParsableCommand {
     }
 
     func run() throws {
-        switch precision {
-        case .f32: try run(as: Float.self)
-        case .f64: try run(as: Double.self)
-        }
-    }
-
-    private func run<Scalar: RealNumber>(as type: Scalar.Type) throws {
         let tokens = try tokenIDs()
         let pieces = try segmentLengths(count: tokens.count)
-        let model = try model.load(as: Scalar.self)
+        let choice = try EngineChoice(engine, model: model, default: .f64)
+        try run(try model.load(choice, engine, tokens: tokens.count), choice, tokens, pieces)
+    }
+
+    private func run<Model: LanguageModel>(_ model: Model, _ choice: EngineChoice, _ tokens: [Int], _ pieces: [Int])
+        throws
+    {
 
         var cache = model.makeCache()
-        var elements: [Scalar] = []
+        var elements: [Model.Score] = []
         var first = 0
         for length in pieces {
             let piece = Array(tokens[first..<first + length])
-            elements += try model.extend(&cache, by: piece).elements
+            elements += try model.score(&cache, by: piece).elements
             first += length
             Terminal.progress("\(first) of \(tokens.count) tokens")
         }
@@ -66,7 +64,9 @@ struct LogitsCommand: ParsableCommand {
         try file.add("logits", Tensor(shape: [tokens.count, model.vocabularySize], elements: elements))
         try file.add("input_ids", Tensor(tokens))
         try file.write(to: out)
-        Terminal.note("wrote logits [\(tokens.count), \(model.vocabularySize)] (\(Scalar.name)) to \(out)")
+        Terminal.note(
+            "wrote logits [\(tokens.count), \(model.vocabularySize)] (\(choice.precisionName), \(choice.engineName) engine) to \(out)"
+        )
     }
 
     private func tokenIDs() throws -> [Int] {

@@ -30,10 +30,7 @@ struct PerplexityCommand: AsyncParsableCommand {
     var window: Int?
     @Option(name: .long, help: "Tokens from one window's start to the next (default: the window).")
     var stride: Int?
-    @Option(name: .long, help: "Number format of the computation.")
-    var precision: Precision = .f32
-    @Option(name: .long, help: "Windows scored at once.")
-    var threads: Int = ProcessInfo.processInfo.activeProcessorCount
+    @OptionGroup var engine: EngineOptions
     @Flag(name: .long, help: "Print the result as JSON.")
     var json = false
 
@@ -41,21 +38,19 @@ struct PerplexityCommand: AsyncParsableCommand {
         guard files.count == 1 || (files.count == 2 && model.model == nil) else {
             throw ValidationError("Give a text file, or a model's directory and a text file.")
         }
-        guard threads >= 1 else { throw ValidationError("--threads must be at least 1.") }
     }
 
     mutating func run() async throws {
         if files.count == 2 { model.model = files[0] }
-        switch precision {
-        case .f32: try await run(as: Float.self)
-        case .f64: try await run(as: Double.self)
-        }
+        let text = try readText(files.last ?? "-")
+        let choice = try EngineChoice(engine, model: model)
+        try await run(try model.load(choice, engine, tokens: window ?? 2048), choice, text)
     }
 
-    private func run<Scalar: RealNumber>(as type: Scalar.Type) async throws {
-        let text = try readText(files.last ?? "-")
-        let model = try model.load(as: Scalar.self)
+    private func run(_ model: some LanguageModel, _ choice: EngineChoice, _ text: String) async throws {
         let tokens = try self.model.tokenizer().encode(text, allowSpecial: false)
+        // The reference works on one thread and scores several windows at once; the fast engine's threads share one.
+        let threads = choice.engineName == "reference" ? engine.threadCount : 1
         let window = window ?? min(2048, model.contextLimit ?? 2048)
 
         let result = try await Perplexity.measure(
@@ -71,7 +66,8 @@ struct PerplexityCommand: AsyncParsableCommand {
                     "perplexity": JSON(result.perplexity), "mean_nll": JSON(result.meanNLL),
                     "standard_error": result.standardError.map { JSON($0) } ?? .null,
                     "scored_tokens": JSON(result.scoredTokens), "tokens": JSON(result.tokenCount),
-                    "window": JSON(result.window), "stride": JSON(result.stride), "precision": .string(Scalar.name),
+                    "window": JSON(result.window), "stride": JSON(result.stride),
+                    "precision": .string(choice.precisionName), "engine": .string(choice.engineName),
                 ]).serialized(indented: true))
         } else {
             let error = result.standardError
@@ -81,7 +77,7 @@ struct PerplexityCommand: AsyncParsableCommand {
             print(error.map { String(format: " +- %.6f nats a token", $0) } ?? " nats a token")
             print("scored tokens    \(result.scoredTokens) of \(result.tokenCount)")
             print("window, stride   \(result.window), \(result.stride)")
-            print("computed in      \(Scalar.name), sums in f64")
+            print("computed in      \(choice.precisionName) (\(choice.engineName) engine), sums in f64")
         }
     }
 

@@ -1,0 +1,151 @@
+//  duality quantize: a checkpoint to a model in int8 or bf16 that loads by mapping.
+
+import ArgumentParser
+import DualityCore
+import DualityInference
+import DualityQuant
+import Foundation
+
+struct QuantizeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "quantize",
+        abstract: "Write a model in int8 or bf16, packed for the fast engine.",
+        discussion: """
+            Reads the checkpoint tensor by tensor and writes a directory that every command takes as a model: the weights as the kernels read \
+            them (loading is mapping the file), config.json, the tokenizer, and quantization.json, which says what was done to every \
+            matrix. dt, convolutions, decays and norms stay float32. An interrupted run goes on where it was when it is started again.
+
+            Examples:
+              duality quantize path/to/model --precision int8 --out path/to/model-int8
+              duality generate --model path/to/model-int8 "Once upon a time"
+            """)
+
+    @Argument(help: ArgumentHelp("The checkpoint's directory.", valueName: "model"))
+    var model: String
+    @Option(name: .long, help: ArgumentHelp("int8, bf16 or f32.", valueName: "format"))
+    var precision: EnginePrecision
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row.", valueName: "n"))
+    var group = PrecisionPlan.defaultGroup
+    @Option(name: .long, help: ArgumentHelp("The directory to write.", valueName: "dir"))
+    var out: String
+    @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
+    var threads: Int?
+    @Flag(name: .long, help: "Quantize a model even if a weight is NaN or infinite.")
+    var allowNonFinite = false
+    @Flag(name: .long, help: "Print the report as JSON.")
+    var json = false
+
+    func validate() throws {
+        guard WeightFormat.isGroup(group) else { throw ValidationError("--group must be 0 or a multiple of 32.") }
+        if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
+    }
+
+    func run() throws {
+        let source = try Checkpoint(directory: ModelLocation.find(model))
+        for warning in source.configuration.warnings { Terminal.note("warning: \(warning)") }
+        let target = try PackedOutput(out, besides: source.place)
+        let plan = PrecisionPlan(precision, group: group)
+        Terminal.progress("checking the weights")
+        let quantizer = try Quantizer(
+            source, configuration: source.configuration, plan: plan, fingerprint: try source.fingerprint(),
+            allowsNonFinite: allowNonFinite, pool: threads.map { ThreadPool(threads: $0) } ?? .common)
+        try target.copyCompanions(of: source.place)
+        let outcome = try quantizer.write(toDirectory: target.directory) { done, all, tensor in
+            Terminal.progress("\(done.binaryUnits) of \(all.binaryUnits)  \(tensor ?? "")")
+        }
+        Terminal.clearProgress()
+        try target.finish(outcome, precision: precision.rawValue, group: group, source: source.place, asJSON: json)
+    }
+}
+
+/// A directory that a packed model is written to.
+struct PackedOutput {
+    let directory: String
+
+    /// - Throws: `InputError` when the place is the source itself or cannot be made.
+    init(_ path: String, besides source: String?) throws {
+        directory = (path as NSString).expandingTildeInPath
+        let files = FileManager.default
+        do {
+            try files.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        } catch {
+            throw InputError(
+                .inaccessibleFile, in: directory, expected: "a directory that can be written", found: "none",
+                remedy: error.localizedDescription)
+        }
+        if let source,
+            URL(fileURLWithPath: source).resolvingSymlinksInPath()
+                == URL(fileURLWithPath: directory).resolvingSymlinksInPath()
+        {
+            throw InputError(
+                .value, in: "--out", expected: "another directory than the source", found: directory)
+        }
+    }
+
+    /// Copies everything beside the weights: the configuration, the tokenizer, a licence.
+    func copyCompanions(of source: String) throws {
+        let files = FileManager.default
+        let weights = [".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".gguf", ".part"]
+        for name in try files.contentsOfDirectory(atPath: source).sorted() {
+            let path = (source as NSString).appendingPathComponent(name)
+            var isDirectory: ObjCBool = false
+            guard files.fileExists(atPath: path, isDirectory: &isDirectory), !isDirectory.boolValue else { continue }
+            guard !name.hasPrefix("."), !weights.contains(where: { name.hasSuffix($0) }) else { continue }
+            guard let data = files.contents(atPath: path) else { continue }
+            try write(name, data)
+        }
+    }
+
+    func write(_ name: String, _ data: Data) throws {
+        try writeAtomically(to: (directory as NSString).appendingPathComponent(name)) { sink in
+            try data.withUnsafeBytes { try sink.write($0) }
+        }
+    }
+
+    /// Writes quantization.json and says what was done.
+    func finish(_ outcome: Quantizer.Outcome, precision: String, group: Int, source: String, asJSON: Bool) throws {
+        let report: JSON = [
+            "precision": .string(precision), "group": JSON(group),
+            "source": .string(URL(fileURLWithPath: source).lastPathComponent), "bytes": JSON(outcome.byteCount),
+            "seconds": JSON(outcome.seconds), "resumed_tensors": JSON(outcome.resumedTensors),
+            "matrices": .array(
+                outcome.matrices.map {
+                    [
+                        "name": .string($0.name), "format": .string($0.format), "bytes": JSON($0.byteCount),
+                        "relative_error": JSON($0.error),
+                    ]
+                }),
+        ]
+        let text = report.serialized(indented: true)
+        try write("quantization.json", Data((text + "\n").utf8))
+        if asJSON {
+            print(text)
+            return
+        }
+        let resumed = outcome.resumedTensors > 0 ? ", \(outcome.resumedTensors) tensors from the run before" : ""
+        print("wrote \(directory): \(outcome.byteCount.binaryUnits) in \(outcome.seconds.decimals(1)) s\(resumed)")
+        let errors = outcome.matrices.filter { $0.error.isFinite }
+        if let worst = errors.max(by: { $0.error < $1.error }) {
+            let mean = errors.reduce(0) { $0 + $1.error } / Double(errors.count)
+            print(
+                "relative error of the weights: mean \(String(format: "%.2e", mean)), largest \(String(format: "%.2e", worst.error)) in \(worst.name)"
+            )
+        }
+    }
+}
+
+extension Checkpoint {
+    /// Names, sizes and dates of the weight files, in which another source differs.
+    func fingerprint() throws -> String {
+        try files.keys.sorted().map { name in
+            let attributes = try FileManager.default.attributesOfItem(
+                atPath: (place as NSString).appendingPathComponent(name))
+            let size = (attributes[.size] as? NSNumber)?.intValue ?? 0
+            let date = (attributes[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
+            return "\(name) \(size) \(Int(date))"
+        }.joined(separator: ", ")
+    }
+}

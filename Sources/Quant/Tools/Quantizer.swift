@@ -1,0 +1,117 @@
+//  A checkpoint to a packed model, tensor by tensor.
+//
+//      DIR/model.packed.safetensors        the weights, as the kernels read them
+//      DIR/quantization.json               what was done to every matrix and how far it is from the original
+//      DIR/…                               config.json, the tokenizer and whatever else lies beside the weights, copied
+//
+//  No more than one packed tensor is in memory. The weight file takes its name when it is whole; a run that was interrupted goes on behind the last whole
+//  tensor when it is started again with the same source and formats.
+
+import DualityCore
+import DualityKernels
+import Foundation
+
+/// Writes packed models.
+public struct Quantizer {
+    public let configuration: HybridConfiguration
+    public let plan: PrecisionPlan
+    private let weights: CheckpointWeights
+    private let inventory: PackedInventory
+    private let fingerprint: String
+
+    /// What a run did.
+    public struct Outcome: Sendable {
+        /// Bytes of the weight file.
+        public let byteCount: Int
+        /// Tensors that an interrupted run had written already.
+        public let resumedTensors: Int
+        public let seconds: Double
+        /// For each matrix its name in the file, format, and the relative L2 error of the rows that were looked at.
+        public let matrices: [(name: String, format: String, byteCount: Int, error: Double)]
+    }
+
+    /// - Parameters:
+    ///   - fingerprint: anything that changes when the source does, such as names, sizes and dates of its files.
+    /// - Throws: `InputError`: all that the weight contract finds wrong, a weight that is not finite, a layer without a fast form.
+    public init(
+        _ source: any TensorSource, configuration: HybridConfiguration, plan: PrecisionPlan, fingerprint: String,
+        allowsNonFinite: Bool = false, pool: ThreadPool = .common
+    ) throws {
+        self.configuration = configuration
+        self.plan = plan
+        self.fingerprint = fingerprint
+        inventory = try PackedInventory(configuration, plan)
+        try WeightContract(configuration).check(source, finite: !allowsNonFinite)
+        weights = try CheckpointWeights(source, pool: pool)
+    }
+
+    /// The bytes that the weight file will have, up to its header.
+    public var byteCount: Int { inventory.byteCount }
+
+    /// Writes the weight file.
+    ///
+    /// - Parameter progress: is told the bytes written, the bytes in all, and the tensor that comes next (nil at the end).
+    public func write(toDirectory directory: String, progress: @escaping (Int, Int, String?) -> Void) throws -> Outcome
+    {
+        let start = ContinuousClock.now
+        var file = PackedFileWriter(metadata: [
+            "format": "duality-packed-1", "layout": PackedCheckpoint.layout, "formats": plan.text,
+            "source": fingerprint,
+        ])
+        let packed = PackedTensor(weights: weights)
+        // Large and aligned tensors first; see PackedFileWriter.
+        for matrix in inventory.matrices {
+            file.add(matrix.storedName, dtype: matrix.storedDType, shape: matrix.storedShape) { write in
+                try packed.load(matrix)
+                try write(UnsafeRawBufferPointer(start: packed.weights.base, count: matrix.weightBytes))
+            }
+            guard matrix.scaleCount > 0 else { continue }
+            file.add("\(matrix.storedName).scales", dtype: .f32, shape: matrix.scaleShape) { write in
+                try packed.load(matrix)
+                try write(UnsafeRawBufferPointer(start: packed.scales.base, count: 4 * matrix.scaleCount))
+            }
+        }
+        for vector in inventory.vectors {
+            file.add(vector.name, dtype: .f32, shape: vector.shape) { write in
+                try weights.vector(vector.name).withUnsafeBytes { try write($0) }
+            }
+        }
+        let path = (directory as NSString).appendingPathComponent(PackedCheckpoint.fileName)
+        let resumed = try file.write(to: path, progress: progress)
+        return Outcome(
+            byteCount: file.byteCount, resumedTensors: resumed,
+            seconds: (ContinuousClock.now - start).seconds,
+            matrices: inventory.matrices.map {
+                ($0.storedName, $0.format.name, $0.byteCount, packed.errors[$0.storedName] ?? .nan)
+            })
+    }
+}
+
+/// The one packed tensor that is in memory.
+private final class PackedTensor {
+    let weights = AlignedMemory(byteCount: 64)
+    let scales = AlignedMemory(byteCount: 64)
+    /// Relative L2 error of the rows looked at, by stored name.
+    private(set) var errors: [String: Double] = [:]
+    private var loaded: String?
+    private let source: CheckpointWeights
+
+    init(weights source: CheckpointWeights) {
+        self.source = source
+    }
+
+    func load(_ matrix: PackedInventory.Matrix) throws {
+        guard loaded != matrix.storedName else { return }
+        loaded = nil
+        weights.reserve(matrix.weightBytes)
+        scales.reserve(4 * matrix.scaleCount)
+        let packer = try MatrixPacker(source, name: matrix.name, rows: matrix.rows, format: matrix.format)
+        try packer.pack(into: weights.base, scales: matrix.scaleCount > 0 ? scales.base : nil)
+        loaded = matrix.storedName
+        errors[matrix.storedName] = try packer.error(
+            of: PackedMatrix(
+                rows: matrix.rows.count, columns: matrix.columns, format: matrix.format,
+                weights: WeightBytes(weights, byteCount: matrix.weightBytes),
+                scales: WeightBytes(scales, byteCount: 4 * matrix.scaleCount)), rows: 32)
+    }
+}
