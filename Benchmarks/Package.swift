@@ -13,6 +13,14 @@ let package = Package(
                 .product(name: "DualityCore", package: "Duality"),
                 .product(name: "DualityReference", package: "Duality"),
             ],
-            path: "Sources/Forms")
+            path: "Sources/Forms"),
+        .executableTarget(
+            name: "retrieval",
+            dependencies: [
+                .product(name: "DualityCore", package: "Duality"),
+                .product(name: "DualityReference", package: "Duality"),
+                .product(name: "DualityInference", package: "Duality"),
+            ],
+            path: "Sources/Retrieval"),
     ]
 )

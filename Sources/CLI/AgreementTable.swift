@@ -6,18 +6,42 @@ import Foundation
 /// Lines such as `chunked Q = 64   5.9e-16   6.6e-16   1.3e-07   1.4e-07   PASS`.
 enum AgreementTable {
     static func lines(_ rows: [SSDAgreement]) -> [String] {
+        lines(
+            rows.map {
+                Row(
+                    label: label($0.form), agreement: ($0.precision, $0.y.error, $0.finalState.error, $0.limit),
+                    passes: $0.passes)
+            })
+    }
+
+    static func lines(_ rows: [RecurrenceAgreement]) -> [String] {
+        lines(
+            rows.map {
+                Row(
+                    label: label($0.form), agreement: ($0.precision, $0.y.error, $0.finalState.error, $0.limit),
+                    passes: $0.passes)
+            })
+    }
+
+    private struct Row {
+        let label: String
+        let agreement: (precision: String, y: Double, state: Double, limit: Double)
+        let passes: Bool
+    }
+
+    private static func lines(_ rows: [Row]) -> [String] {
         var table = TextTable([.left, .left, .left, .left, .left, .left])
         table.add("", "float64", "", "float32")
         table.add("form", "y", "state", "y", "state")
         table.addRule()
-        let double = rows.filter { $0.precision == "f64" }
-        let single = rows.filter { $0.precision == "f32" }
+        let double = rows.filter { $0.agreement.precision == "f64" }
+        let single = rows.filter { $0.agreement.precision == "f32" }
         for (a, b) in zip(double, single) {
-            table.add([label(a.form)] + errors(a) + errors(b) + [a.passes && b.passes ? "PASS" : "FAIL"])
+            table.add([a.label] + errors(a) + errors(b) + [a.passes && b.passes ? "PASS" : "FAIL"])
         }
         table.addRule()
         if let a = double.first, let b = single.first {
-            table.add("limit", number(a.limit), "", number(b.limit))
+            table.add("limit", number(a.agreement.limit), "", number(b.agreement.limit))
         }
         return table.lines()
     }
@@ -27,9 +51,13 @@ enum AgreementTable {
         form.chunkSize.map { "\(form.name) Q = \($0)" } ?? form.name
     }
 
-    private static func errors(_ row: SSDAgreement) -> [String] {
-        if row.form == .recurrent && row.precision == "f64" { return ["oracle", "oracle"] }
-        return [number(row.y.error), number(row.finalState.error)]
+    static func label(_ form: RecurrenceForm) -> String {
+        form.chunkSize.map { "\(form.name) Q = \($0)" } ?? form.name
+    }
+
+    private static func errors(_ row: Row) -> [String] {
+        if row.label == "recurrent" && row.agreement.precision == "f64" { return ["oracle", "oracle"] }
+        return [number(row.agreement.y), number(row.agreement.state)]
     }
 
     private static func number(_ value: Double) -> String { String(format: "%.1e", value) }

@@ -14,7 +14,7 @@ struct CheckCommand: ParsableCommand {
             Lets the model read a text, takes the operands of SSD in every Mamba-2 layer, and runs each form in float64 and \
             in float32 on them. The table shows, for the output y and the final state, the largest relative error \
             (L2 norm) of any head of any layer against the recurrent form in float64. Exit status 1 if one is over its \
-            limit.
+            limit. Gated DeltaNet and Gated KalmaNet layers have two forms of their own, which are compared likewise.
             """)
 
     @OptionGroup var model: ModelOptions
@@ -35,29 +35,56 @@ struct CheckCommand: ParsableCommand {
         let model = try model.load(as: Float.self)
         Terminal.progress("reading \(ids.ids.count) tokens")
         let layers = try model.scanInputs(reading: ids.ids)
-        guard let first = layers.first?.inputs else {
+        let recurrences = try model.recurrenceInputs(reading: ids.ids)
+        guard !layers.isEmpty || !recurrences.isEmpty else {
             throw InputError(
-                .unsupported, in: "layers", expected: "at least one Mamba-2 layer (M2)", found: "none",
-                remedy: "A model of attention alone has no SSD to check.")
+                .unsupported, in: "layers", expected: "at least one layer with a state", found: "none",
+                remedy: "A model of attention alone has no forms to compare.")
         }
         let cases = try layers.map { (name: "layer \($0.layer)", inputs: try $0.inputs.converted(to: Double.self)) }
-        let agreements = try SSDAgreement.measure(on: cases) { Terminal.progress("checking \($0)") }
+        let agreements =
+            cases.isEmpty
+            ? [] : try SSDAgreement.measure(on: cases) { Terminal.progress("checking \($0)") }
+        let others =
+            recurrences.isEmpty
+            ? []
+            : RecurrenceAgreement.measure(on: recurrences.map { ("layer \($0.layer)", $0.inputs) }) {
+                Terminal.progress("checking \($0)")
+            }
         Terminal.clearProgress()
 
-        let passes = agreements.allSatisfy(\.passes)
+        let passes = agreements.allSatisfy(\.passes) && others.allSatisfy(\.passes)
         if json {
-            print(report(agreements, passes: passes, layers: layers.map(\.layer), tokens: ids).serialized())
-        } else {
             print(
-                """
-                \(try name()): \(layers.count) Mamba-2 layers, \(first.heads) heads, state \(first.headDim) x \(first.stateDim); \
-                \(ids.ids.count) tokens of \(ids.source)
-                Largest relative error of a head against the recurrent form in float64
+                report(
+                    agreements, others, passes: passes, layers: layers.map(\.layer),
+                    recurrences: recurrences.map(\.layer), tokens: ids
+                ).serialized())
+        } else {
+            let title = "Largest relative error of a head against the recurrent form in float64"
+            if let first = layers.first?.inputs {
+                print(
+                    """
+                    \(try name()): \(layers.count) Mamba-2 layers, \(first.heads) heads, state \(first.headDim) x \(first.stateDim); \
+                    \(ids.ids.count) tokens of \(ids.source)
+                    \(title)
 
-                \(AgreementTable.lines(agreements).joined(separator: "\n"))
+                    \(AgreementTable.lines(agreements).joined(separator: "\n"))
 
-                \(verdict(agreements, passes: passes))
-                """)
+                    """)
+            }
+            if !others.isEmpty {
+                let kinds = Set(recurrences.map(\.inputs.kind.title)).sorted().joined(separator: ", ")
+                print(
+                    """
+                    \(try name()): \(recurrences.count) layers of \(kinds); \(ids.ids.count) tokens of \(ids.source)
+                    \(title)
+
+                    \(AgreementTable.lines(others).joined(separator: "\n"))
+
+                    """)
+            }
+            print(verdict(agreements, others, passes: passes))
         }
         if !passes { throw ExitCode(1) }
     }
@@ -91,18 +118,21 @@ struct CheckCommand: ParsableCommand {
         URL(fileURLWithPath: try ModelLocation.find(model.model)).standardizedFileURL.lastPathComponent
     }
 
-    private func verdict(_ agreements: [SSDAgreement], passes: Bool) -> String {
-        let failures = agreements.filter { !$0.passes }
-        guard let worst = failures.max(by: { $0.worst.error < $1.worst.error }) else {
+    private func verdict(_ agreements: [SSDAgreement], _ others: [RecurrenceAgreement], passes: Bool) -> String {
+        let rows =
+            agreements.filter { !$0.passes }.map { ("\(AgreementTable.label($0.form)) in \($0.precision)", $0.worst) }
+            + others.filter { !$0.passes }.map { ("\(AgreementTable.label($0.form)) in \($0.precision)", $0.worst) }
+        guard let worst = rows.max(by: { $0.1.error < $1.1.error }) else {
             return "PASS  every form is within its limit"
         }
         return
-            "FAIL  \(failures.count) of \(agreements.count) rows over their limit; worst: \(AgreementTable.label(worst.form)) in "
-            + "\(worst.precision), \(worst.worst.place), head \(worst.worst.head)"
+            "FAIL  \(rows.count) of \(agreements.count + others.count) rows over their limit; worst: \(worst.0), "
+            + "\(worst.1.place), head \(worst.1.head)"
     }
 
     private func report(
-        _ agreements: [SSDAgreement], passes: Bool, layers: [Int], tokens: (ids: [Int], source: String)
+        _ agreements: [SSDAgreement], _ others: [RecurrenceAgreement], passes: Bool, layers: [Int], recurrences: [Int],
+        tokens: (ids: [Int], source: String)
     ) -> JSON {
         func place(_ worst: SSDAgreement.Worst) -> JSON {
             ["error": JSON(worst.error), "place": .string(worst.place), "head": JSON(worst.head)]
@@ -114,6 +144,15 @@ struct CheckCommand: ParsableCommand {
             "text": .string(tokens.source),
             "rows": .array(
                 agreements.map { row in
+                    [
+                        "form": .string(row.form.name), "chunk": row.form.chunkSize.map { JSON($0) } ?? .null,
+                        "precision": .string(row.precision), "y": place(row.y), "final_states": place(row.finalState),
+                        "limit": JSON(row.limit), "pass": .bool(row.passes),
+                    ]
+                }),
+            "recurrence_layers": .array(recurrences.map { JSON($0) }),
+            "recurrence_rows": .array(
+                others.map { row in
                     [
                         "form": .string(row.form.name), "chunk": row.form.chunkSize.map { JSON($0) } ?? .null,
                         "precision": .string(row.precision), "y": place(row.y), "final_states": place(row.finalState),

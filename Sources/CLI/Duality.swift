@@ -14,7 +14,8 @@ struct Duality: AsyncParsableCommand {
         subcommands: [
             GenerateCommand.self, ChatCommand.self, InspectCommand.self, PerplexityCommand.self, LogitsCommand.self,
             TokenizeCommand.self, TemplateCommand.self, SSDCommand.self, CheckCommand.self, QuantizeCommand.self,
-            SynthesizeCommand.self, BenchCommand.self, CompareCommand.self,
+            SynthesizeCommand.self, BenchCommand.self, CompareCommand.self, ComposeCommand.self, PrimeCommand.self,
+            FamilyCommand.self,
         ]
     )
 

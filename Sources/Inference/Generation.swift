@@ -22,6 +22,17 @@ public struct ModelContext<Model: LanguageModel>: Sendable {
         cache = model.makeCache()
     }
 
+    /// A context made in another way than by reading tokens one after another.
+    ///
+    /// - Parameters:
+    ///   - tokens: what it stands for; a prompt that begins with them goes on from it.
+    ///   - cache: the model's memory of all of them.
+    public init(tokens: [Int], cache: Model.Cache) {
+        self.tokens = tokens
+        self.cache = cache
+        readCount = tokens.count
+    }
+
     /// What of `prompt` is still to be read after this context, or nil when the prompt does not begin with it.
     ///
     /// A state cannot be rolled back, so a context is reused whole or not at all.

@@ -73,7 +73,7 @@ public struct SSDAgreement: Sendable {
 }
 
 extension SSDAgreement.Worst {
-    fileprivate mutating func take(_ errors: [Double], of name: String) {
+    mutating func take(_ errors: [Double], of name: String) {
         for (head, found) in errors.enumerated() where !(found <= error) {  // a NaN is the worst there is
             self = SSDAgreement.Worst(error: found.isNaN ? .infinity : found, place: name, head: head)
         }

@@ -34,6 +34,10 @@ enum Duality {
     }
 
     static func run(_ arguments: String..., input: String = "", directory: URL? = nil) throws -> Run {
+        try run(arguments: arguments, input: input, directory: directory)
+    }
+
+    static func run(arguments: [String], input: String = "", directory: URL? = nil) throws -> Run {
         let process = Process()
         process.executableURL = try executable
         process.arguments = arguments

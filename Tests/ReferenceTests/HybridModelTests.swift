@@ -132,9 +132,10 @@ private final class Recorder<Scalar: RealNumber> {
         var whole = model.makeCache()
         let expected = try model.extend(&whole, by: ids)
         var random = RandomSource(seed: 17)
-        var splits = (1..<ids.count).map { [$0, ids.count - $0] }
+        // KalmaNet solves a system a token, so it is split at fewer places.
+        var splits = stride(from: 1, to: ids.count, by: name == "gka" ? 5 : 1).map { [$0, ids.count - $0] }
         splits.append(Array(repeating: 1, count: ids.count))
-        for _ in 0..<10 {
+        for _ in 0..<(name == "gka" ? 3 : 10) {
             var pieces: [Int] = []
             while pieces.reduce(0, +) < ids.count {
                 pieces.append(min(random.integer(in: 1...9), ids.count - pieces.reduce(0, +)))

@@ -10,24 +10,51 @@ import Foundation
 
 /// A model on the disk: its configuration and its tensors, in one file or in shards.
 public final class Checkpoint: TensorSource {
-    /// The directory.
-    public let place: String
     public let configuration: HybridConfiguration
+    private let weights: WeightFiles
+
+    /// The directory.
+    public var place: String { weights.place }
     /// All tensor names, shard by shard in the order of their bytes.
-    public let names: [String]
+    public var names: [String] { weights.names }
     /// The weight files by name, one or several.
-    public let files: [String: SafetensorsFile]
+    public var files: [String: SafetensorsFile] { weights.files }
     /// Peculiarities of the weight files worth telling a person, a sentence each.
-    public let warnings: [String]
-    private let fileOfTensor: [String: SafetensorsFile]
+    public var warnings: [String] { weights.warnings }
 
     /// Opens the configuration and the weight files. No tensor is read; whether they are the ones that the configuration requires is
     /// `WeightContract`'s question.
     ///
     /// - Throws: `InputError`: what is wrong with the directory, the configuration, the index or a file.
     public init(directory: String) throws(InputError) {
-        let files = ModelDirectory(directory)
         configuration = try HybridConfiguration(directory: directory)
+        weights = try WeightFiles(directory: directory)
+    }
+
+    /// Whether a directory holds a weight file or an index of several.
+    public static func holdsWeights(_ directory: String) -> Bool {
+        let files = ModelDirectory(directory)
+        return files.has(WeightFiles.singleFile) || files.has(WeightFiles.index)
+    }
+
+    public func find(_ name: String) -> TensorInfo? { weights.find(name) }
+
+    public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+        try weights.withBytes(of: name, body)
+    }
+}
+
+/// The tensors of a model's directory, whatever its configuration says.
+final class WeightFiles: TensorSource {
+    let place: String
+    let names: [String]
+    let files: [String: SafetensorsFile]
+    let warnings: [String]
+    private let fileOfTensor: [String: SafetensorsFile]
+
+    /// - Throws: `InputError`: what is wrong with the index or a file.
+    init(directory: String) throws(InputError) {
+        let files = ModelDirectory(directory)
         place = directory
         let (single, index) = (Self.singleFile, Self.index)
         if files.has(single) {
@@ -55,18 +82,12 @@ public final class Checkpoint: TensorSource {
         warnings = shards.warnings
     }
 
-    private static let singleFile = "model.safetensors"
-    private static let index = "model.safetensors.index.json"
+    static let singleFile = "model.safetensors"
+    static let index = "model.safetensors.index.json"
 
-    /// Whether a directory holds a weight file or an index of several.
-    public static func holdsWeights(_ directory: String) -> Bool {
-        let files = ModelDirectory(directory)
-        return files.has(singleFile) || files.has(index)
-    }
+    func find(_ name: String) -> TensorInfo? { fileOfTensor[name]?.find(name) }
 
-    public func find(_ name: String) -> TensorInfo? { fileOfTensor[name]?.find(name) }
-
-    public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+    func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         guard let file = fileOfTensor[name] else { throw missing(name) }
         return try file.withBytes(of: name, body)
     }

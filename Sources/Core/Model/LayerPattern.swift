@@ -9,7 +9,7 @@
 
 enum LayerPattern {
     /// Symbols of the two-stream models that distillation trains; they are not inference models.
-    private static let fused: Set<String> = ["*DA", "M2*", "GDN*", "GKA*", "BMF*", "SWA*", "GDN>GKA"]
+    static let fused: Set<String> = ["*DA", "M2*", "GDN*", "GKA*", "BMF*", "SWA*", "GDN>GKA"]
     private static let layerLimit = 1 << 16
 
     /// The mixers of the layers a config.json asks for.

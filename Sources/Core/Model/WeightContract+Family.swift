@@ -158,10 +158,13 @@ struct RenamedSource: TensorSource {
     /// The source's name of every renamed tensor.
     let originals: [String: String]
     let names: [String]
+    /// Names that are taken no more.
+    private let hidden: Set<String>
 
     init(_ source: any TensorSource, originals: [String: String]) {
         self.source = source
         self.originals = originals
+        hidden = Set(originals.values)
         let renamed = Dictionary(originals.map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
         names = source.names.map { renamed[$0] ?? $0 }
     }
@@ -169,7 +172,7 @@ struct RenamedSource: TensorSource {
     var place: String { source.place }
 
     func find(_ name: String) -> TensorInfo? {
-        guard let info = source.find(originals[name] ?? name) else { return nil }
+        guard originals[name] != nil || !hidden.contains(name), let info = source.find(originals[name] ?? name) else { return nil }
         return TensorInfo(name: name, dtype: info.dtype, shape: info.shape, byteRange: info.byteRange)
     }
 

@@ -40,14 +40,19 @@ public struct GatedDeltaNet<Scalar: RealNumber>: Sendable {
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func extend(_ u: Tensor<Scalar>, cache: inout DeltaNetCache<Scalar>) -> Tensor<Scalar> {
-        let (q, k, v) = inputs.extend(u, windows: &cache.windows)
-        let reach: Scalar = allowsNegativeEigenvalues ? 2 : 1
-        let rule = GatedDeltaRule(
-            q: q, k: k, v: v, beta: beta(u).map { reach * Scalar.sigmoid($0) },
-            logDecay: logDecays(decay(u), rates: rates, bias: decayBias), headDim: headDim)
+        let rule = rule(u, windows: &cache.windows)
         let o = rule.evaluate(form, state: &cache.state)
         if cache.transition != nil { rule.advance(&cache.transition!) }
         return output(o, u)
+    }
+
+    /// The operands of the recurrence; advances the windows, not the state.
+    func rule(_ u: Tensor<Scalar>, windows: inout ShortWindows<Scalar>) -> GatedDeltaRule<Scalar> {
+        let (q, k, v) = inputs.extend(u, windows: &windows)
+        let reach: Scalar = allowsNegativeEigenvalues ? 2 : 1
+        return GatedDeltaRule(
+            q: q, k: k, v: v, beta: beta(u).map { reach * Scalar.sigmoid($0) },
+            logDecay: logDecays(decay(u), rates: rates, bias: decayBias), headDim: headDim)
     }
 }
 

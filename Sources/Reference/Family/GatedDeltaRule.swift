@@ -84,18 +84,28 @@ struct GatedDeltaRule<Scalar: RealNumber> {
     ///
     /// - Parameter transition: `[H, D, D]`.
     func advance(_ transition: inout Tensor<Scalar>) {
-        let silent = GatedDeltaRule(
-            alreadyNormalized: self, values: Tensor(repeating: 0, shape: [length, heads * headDim]))
+        let silence = Tensor<Scalar>(repeating: 0, shape: v.shape)
+        let silent = GatedDeltaRule(normalizedQ: q, k: k, v: silence, beta: beta, logDecay: logDecay, headDim: headDim)
         _ = silent.evaluate(.recurrent, state: &transition)
     }
 
-    private init(alreadyNormalized other: GatedDeltaRule, values: Tensor<Scalar>) {
-        headDim = other.headDim
-        q = other.q
-        k = other.k
-        v = values
-        beta = other.beta
-        logDecay = other.logDecay
+    /// The same operands in another number format.
+    func converted<Other: RealNumber>(to type: Other.Type) -> GatedDeltaRule<Other> {
+        GatedDeltaRule<Other>(
+            normalizedQ: q.converted(), k: k.converted(), v: v.converted(), beta: beta.converted(),
+            logDecay: logDecay.converted(), headDim: headDim)
+    }
+
+    private init(
+        normalizedQ q: Tensor<Scalar>, k: Tensor<Scalar>, v: Tensor<Scalar>, beta: Tensor<Scalar>,
+        logDecay: Tensor<Scalar>, headDim: Int
+    ) {
+        self.headDim = headDim
+        self.q = q
+        self.k = k
+        self.v = v
+        self.beta = beta
+        self.logDecay = logDecay
     }
 
     private func recurrent(_ head: Int, _ state: UnsafeMutablePointer<Scalar>, _ out: UnsafeMutablePointer<Scalar>) {

@@ -45,16 +45,21 @@ public struct GatedKalmaNet<Scalar: RealNumber>: Sendable {
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func extend(_ u: Tensor<Scalar>, cache: inout KalmaNetCache<Scalar>) -> Tensor<Scalar> {
-        let (q, k, v) = inputs.extend(u, windows: &cache.windows)
-        let gamma = decay.map { logDecays($0(u), rates: rates, bias: decayBias) }
-        let rule = GatedKalmaRule(
-            q: q, k: k, v: v, alpha: alpha.map { $0(u).map { Scalar.sigmoid($0) } },
-            beta: beta.map { $0(u).map { Scalar.sigmoid($0) } }, logDecay: gamma, decaysGram: decaysGram, ridge: ridge,
-            solver: solver, rescales: rescales, headDim: headDim)
-        if let gamma {
+        let rule = rule(u, windows: &cache.windows)
+        if let gamma = rule.logDecay {
             let heads = cache.logDecay.count
             for (i, value) in gamma.elements.enumerated() { cache.logDecay[i % heads] += value.double }
         }
         return output(rule.evaluate(form, gram: &cache.gram, memory: &cache.memory), u)
+    }
+
+    /// The operands of the recurrence; advances the windows, not the states.
+    func rule(_ u: Tensor<Scalar>, windows: inout ShortWindows<Scalar>) -> GatedKalmaRule<Scalar> {
+        let (q, k, v) = inputs.extend(u, windows: &windows)
+        let gamma = decay.map { logDecays($0(u), rates: rates, bias: decayBias) }
+        return GatedKalmaRule(
+            q: q, k: k, v: v, alpha: alpha.map { $0(u).map { Scalar.sigmoid($0) } },
+            beta: beta.map { $0(u).map { Scalar.sigmoid($0) } }, logDecay: gamma, decaysGram: decaysGram, ridge: ridge,
+            solver: solver, rescales: rescales, headDim: headDim)
     }
 }

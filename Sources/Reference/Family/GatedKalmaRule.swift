@@ -58,6 +58,28 @@ struct GatedKalmaRule<Scalar: RealNumber> {
         self.rescales = rescales
     }
 
+    /// The same operands in another number format.
+    func converted<Other: RealNumber>(to type: Other.Type) -> GatedKalmaRule<Other> {
+        GatedKalmaRule<Other>(
+            gated: (q.converted(), k.converted(), v.converted()), alpha: alpha?.converted(),
+            logDecay: logDecay?.converted(), decaysGram: decaysGram, ridge: Other(ridge.double), solver: solver,
+            rescales: rescales, headDim: headDim)
+    }
+
+    private init(
+        gated: (q: Tensor<Scalar>, k: Tensor<Scalar>, v: Tensor<Scalar>), alpha: Tensor<Scalar>?,
+        logDecay: Tensor<Scalar>?, decaysGram: Bool, ridge: Scalar, solver: RidgeSolver, rescales: Bool, headDim: Int
+    ) {
+        self.headDim = headDim
+        (q, k, v) = gated
+        self.alpha = alpha
+        self.logDecay = logDecay
+        self.decaysGram = decaysGram
+        self.ridge = ridge
+        self.solver = solver
+        self.rescales = rescales
+    }
+
     private static func normalized(_ u: Tensor<Scalar>, _ width: Int) -> Tensor<Scalar> {
         var y = u
         withRows(of: &y) { y in

@@ -1,0 +1,70 @@
+//  The ways in which the memories of several chunks become one.
+//
+//      name := keys and values "_" states              e.g. concat_kv_soup_ssm
+//
+//  | keys and values |                                             | states    |                                             |
+//  |-----------------|---------------------------------------------|-----------|---------------------------------------------|
+//  | full_kv         | of the whole context, read in one piece     | only      | zero, and the convolution windows too       |
+//  | concat_kv       | of the chunks, one after another            | soup_ssm  | the mean over chunks                        |
+//  | sw              | as concat_kv, but only the first prefix and | fuse_ssm  | the mean over the orders of chunks (PICASO) |
+//  |                 | the last chunk are seen                     | exact_ssm | the chunks in their order, composed exactly |
+//
+//  The nine combinations of the first three rows are the official ones; sw_kv_only is spelt with its kv. The last row is ours.
+//
+//  Source: awslabs/hybrid-model-factory, models/cache_compose.py; Liu et al., PICASO (arXiv 2502.17605).
+
+import DualityCore
+
+/// How the memories of chunks are composed.
+public enum ComposeType: String, Sendable, CaseIterable, Codable {
+    case fullKeyValuesOnly = "full_kv_only"
+    case fullSoup = "full_kv_soup_ssm"
+    case fullFuse = "full_kv_fuse_ssm"
+    case concatenatedKeyValuesOnly = "concat_kv_only"
+    case concatenatedSoup = "concat_kv_soup_ssm"
+    case concatenatedFuse = "concat_kv_fuse_ssm"
+    case slidingKeyValuesOnly = "sw_kv_only"
+    case slidingSoup = "sw_soup_ssm"
+    case slidingFuse = "sw_fuse_ssm"
+    case fullExact = "full_kv_exact_ssm"
+    case concatenatedExact = "concat_kv_exact_ssm"
+    case slidingExact = "sw_exact_ssm"
+
+    /// Where keys and values come from.
+    public enum KeyValues: Sendable {
+        case full, concatenated, sliding
+    }
+
+    /// What becomes of the states.
+    public enum States: Sendable {
+        case zero, soup, fuse, exact
+    }
+
+    public var keyValues: KeyValues {
+        switch self {
+        case .fullKeyValuesOnly, .fullSoup, .fullFuse, .fullExact: .full
+        case .concatenatedKeyValuesOnly, .concatenatedSoup, .concatenatedFuse, .concatenatedExact: .concatenated
+        case .slidingKeyValuesOnly, .slidingSoup, .slidingFuse, .slidingExact: .sliding
+        }
+    }
+
+    public var states: States {
+        switch self {
+        case .fullKeyValuesOnly, .concatenatedKeyValuesOnly, .slidingKeyValuesOnly: .zero
+        case .fullSoup, .concatenatedSoup, .slidingSoup: .soup
+        case .fullFuse, .concatenatedFuse, .slidingFuse: .fuse
+        case .fullExact, .concatenatedExact, .slidingExact: .exact
+        }
+    }
+
+    /// - Throws: `InputError` (`.unknown`), with the nearest name.
+    public init(named name: String) throws(InputError) {
+        guard let type = ComposeType(rawValue: name) else {
+            let names = Self.allCases.map(\.rawValue)
+            throw InputError(
+                .unknown, in: "compose type", expected: "one of \(names.joined(separator: ", "))",
+                found: "\"\(name)\"")
+        }
+        self = type
+    }
+}
