@@ -172,7 +172,9 @@ struct RenamedSource: TensorSource {
     var place: String { source.place }
 
     func find(_ name: String) -> TensorInfo? {
-        guard originals[name] != nil || !hidden.contains(name), let info = source.find(originals[name] ?? name) else { return nil }
+        guard originals[name] != nil || !hidden.contains(name), let info = source.find(originals[name] ?? name) else {
+            return nil
+        }
         return TensorInfo(name: name, dtype: info.dtype, shape: info.shape, byteRange: info.byteRange)
     }
 
