@@ -113,7 +113,8 @@ enum EngineChoice {
             self = .reference(precision == .f64 ? .f64 : .f32)
             return
         }
-        let hasFastForm = configuration.layers.allSatisfy { $0 == .attention || $0 == .mamba2 }
+        let hasFastForm =
+            configuration.plainMamba2 == nil && configuration.layers.allSatisfy { $0 == .attention || $0 == .mamba2 }
         if !hasFastForm && options.engine == nil && (precision == nil || precision == .f32) {
             Terminal.note("Some layers have no fast form yet; the reference engine runs, in f32.")
             self = .reference(.f32)

@@ -42,6 +42,11 @@ extension QuantModel {
 
     /// - Throws: `InputError` (`.unsupported`) for a layer that only the reference has, or heads wider than the kernels take.
     public static func checkLayers(_ configuration: HybridConfiguration, place: String) throws(InputError) {
+        guard configuration.plainMamba2 == nil else {
+            throw InputError(
+                .unsupported, in: place, expected: "a hybrid model, which the fast engine runs",
+                found: "a plain Mamba-2 model", remedy: "Use --engine reference.")
+        }
         if let index = configuration.layers.firstIndex(where: { $0 != .attention && $0 != .mamba2 }) {
             throw InputError(
                 .unsupported, in: "\(place): layer \(index)", expected: "layers * and M2, which the fast engine has",
