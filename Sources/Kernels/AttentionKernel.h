@@ -237,15 +237,15 @@ static void pass_page(attention_rows *r, head_page page, int64_t from) {
     for (int64_t first = 0; first < 16 * vectors; first += SUBPAGE) {
         int64_t part = least(SUBPAGE, 16 * vectors - first);
         const float *keys = keys_of(page, first, part, r->wide);
-        multiply_rows(r->rows, part / 16, width, r->q, width, (tile_operand){keys, 16, 16 * width}, r->scores + first,
-                      PAGE, FROM_ZERO);
+        multiply_rows(r->rows, part / 16, width, r->q, width, (tile_operand){keys, 16, 16 * width},
+                      (tile_result){r->scores + first, PAGE, FROM_ZERO, 0});
     }
     for (int64_t i = 0; i < r->rows; i++) weigh(r, i, from, vectors, width);
     for (int64_t first = 0; first < count; first += SUBPAGE) {
         int64_t part = least(SUBPAGE, count - first);
         const float *values = values_of(page, first, part, r->wide);
-        multiply_rows(r->rows, width / 16, part, r->scores + first, PAGE, (tile_operand){values, width, 16}, r->output,
-                      width, FROM_C);
+        multiply_rows(r->rows, width / 16, part, r->scores + first, PAGE, (tile_operand){values, width, 16},
+                      (tile_result){r->output, width, FROM_C, 0});
     }
 }
 

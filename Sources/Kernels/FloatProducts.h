@@ -106,11 +106,11 @@ static void widen(const uint16_t *panel, int64_t first, int64_t count, float *ou
     }
 }
 
-/// All vectors of a panel for one packed tile of `rows` tokens; c has 32 columns.
-INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float *weights, float *c, int64_t ldc,
-                           tile_start start) {
+/// Adds all vectors of a panel for one packed tile of `rows` tokens to c [rows][32].
+INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float *weights, float *c) {
     for (int64_t j = 0; j < DK_PANEL_ROWS / 16; j += VECTORS)
-        packedTiles[rows](k, a, (tile_operand){weights + 16 * j, DK_PANEL_ROWS, 16}, c + 16 * j, ldc, start);
+        packedTiles[rows](k, a, (tile_operand){weights + 16 * j, DK_PANEL_ROWS, 16},
+                          (tile_result){c + 16 * j, DK_PANEL_ROWS, ADD_TO_C, 0});
 }
 
 /// Adds the sums of a block of columns to c [R][32], for V of a panel's two vectors from vector j on. Weights come straight
@@ -222,7 +222,7 @@ static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, i
                     for (int64_t tile = tile0; tile < tile1; tile++) {
                         int64_t t = tile_begin(tokens, tiles, tile), n = tile_begin(tokens, tiles, tile + 1) - t;
                         multiply_panel(n, depth, activations + t * width + k * n, weights,
-                                       sums + ((p - p0) * count + t - begin) * 32, 32, ADD_TO_C);
+                                       sums + ((p - p0) * count + t - begin) * 32);
                     }
                 }
             }

@@ -59,6 +59,28 @@ INLINE lanes fma16(lanes a, lanes b, lanes c) { return __builtin_elementwise_fma
 
 INLINE lanes larger(lanes a, lanes b) { return a > b ? a : b; }
 
+/// Transposes 16 x 16 numbers: blocks of 8, 4, 2 and 1 change places across the diagonal.
+INLINE void transpose16(lanes rows[16]) {
+#define CROSS(S, LOW, HIGH)                                                            \
+    UNROLL for (int i = 0; i < 16; i++) {                                              \
+        if (i & S) continue;                                                           \
+        lanes a = rows[i], b = rows[i + S];                                            \
+        rows[i] = __builtin_shufflevector(a, b, LOW);                                  \
+        rows[i + S] = __builtin_shufflevector(a, b, HIGH);                             \
+    }
+#define LIST(...) __VA_ARGS__
+    CROSS(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+          LIST(8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+    CROSS(4, LIST(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
+          LIST(4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
+    CROSS(2, LIST(0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
+          LIST(2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
+    CROSS(1, LIST(0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
+          LIST(1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
+#undef CROSS
+#undef LIST
+}
+
 /// The sum of sixteen numbers: halves onto halves.
 INLINE float sum_of(lanes v) {
     __typeof__(v.lo) eight = v.lo + v.hi;

@@ -4,7 +4,7 @@
 //
 //      1. steps       Δ_i = clamp(softplus(dt_i + bias)),   ℓ_i = ℓ_{i-1} + Δ_i A
 //      2. weights     M_ij = (C_i · B_j) exp(ℓ_i - ℓ_j) Δ_j   for j <= i, else 0
-//      3. outputs     y_i  = exp(ℓ_i) C_i · H  +  sum over j of M_ij x_j  +  D x_i
+//      3. outputs     y_i  = exp(ℓ_i) (C_i · H)  +  sum over j of M_ij x_j  +  D x_i
 //      4. chunk full  H   <- exp(ℓ_end) H + sum over j of (exp(ℓ_end - ℓ_j) Δ_j B_j) x_jᵀ
 //
 //  i counts inside the chunk. Token i's row needs H and the tokens j <= i of its chunk, which the cache keeps, so it is the
@@ -14,20 +14,15 @@
 //
 //  Source: Mamba-2 (arXiv 2405.21060) section 6.
 
-enum { CHUNK = DK_SSD_CHUNK };
+enum { CHUNK = DK_SSD_CHUNK, HEADS_TOGETHER = 8 };
 
 INLINE int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
-/// Copies rows of one head, [n][P], to [n][P'].
-static void copy_rows(const float *rows, int64_t ld, int64_t n, int64_t width, float *out) {
-    for (int64_t i = 0; i < n; i++) memcpy(out + i * padded(width), rows + i * ld, (size_t)width * 4);
-}
-
-/// Copies rows of one head, [n][N], to columns at, at + 1 ... of [N][Q].
-static void copy_columns(const float *rows, int64_t ld, int64_t n, int64_t width, int64_t at, float *out) {
-    for (int64_t i0 = 0; i0 < n; i0 += 16)
-        for (int64_t k = 0; k < width; k++)
-            for (int64_t i = i0; i < n && i < i0 + 16; i++) out[k * CHUNK + at + i] = rows[i * ld + k];
+/// Copies n rows of one head to rows that lie closer.
+static void copy_rows(const float *rows, int64_t ld, int64_t n, int64_t width, int64_t ldo, float *out) {
+    for (int64_t i = 0; i < n; i++) {
+        FOR_LANES(k, part, width) store_lanes(out + i * ldo + k, load_lanes(rows + i * ld + k, part, 0), part);
+    }
 }
 
 /// Keeps tokens first ..< first + n of the operands as tokens at, at + 1 ... of the current chunk.
@@ -35,9 +30,9 @@ static void keep_tokens(const dk_ssd_shape *shape, const dk_ssd_cache *cache, co
                         int64_t n, int64_t at) {
     int64_t P = shape->headDim, N = shape->stateDim;
     for (int64_t h = 0; h < shape->xHeads; h++)
-        copy_rows(o->x + first * o->ldx + h * P, o->ldx, n, P, cache->x + (h * CHUNK + at) * padded(P));
+        copy_rows(o->x + first * o->ldx + h * P, o->ldx, n, P, padded(P), cache->x + (h * CHUNK + at) * padded(P));
     for (int64_t h = 0; h < shape->bHeads; h++)
-        copy_columns(o->b + first * o->ldb + h * N, o->ldb, n, N, at, cache->b + h * N * CHUNK);
+        transpose_block(o->b + first * o->ldb + h * N, o->ldb, n, N, cache->b + h * N * CHUNK + at, CHUNK);
 }
 
 static void ssd_prepare(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill,
@@ -53,13 +48,13 @@ static void ssd_retain(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int
 
 // MARK: - One head, one chunk
 
-/// Scratch of a head: rows of C and of exp(ℓ) C, weights M, outputs, and what a later chunk's x and B are copied to.
+/// Scratch of a head: rows of C, weights M, outputs, and what a later chunk's x and B are copied to.
 typedef struct {
-    float *c, *decayedC;  ///< [Q][N]
-    float *weights;       ///< [Q][Q]
-    float *y;             ///< [Q][P']
-    float *x;             ///< [Q][P']
-    float *b, *scaledB;   ///< [N][Q]
+    float *c;            ///< [Q][N]
+    float *weights;      ///< [Q][Q]
+    float *y;            ///< [Q][P']
+    float *x;            ///< [Q][P']
+    float *b, *scaledB;  ///< [N][Q]
 } scan_scratch;
 
 /// Step 1 for tokens t ..< t + n, which are tokens at ..< at + n of the chunk.
@@ -97,58 +92,71 @@ static void scan_weights(float *row, int64_t i, int64_t vectors, const float *de
     }
 }
 
+/// Which tokens and head come next, so that their rows can be on their way meanwhile.
+typedef struct {
+    int64_t token, head;
+} scan_next;
+
+INLINE void fetch_row(const dk_ssd_shape *shape, const dk_ssd_operands *o, scan_next next, int64_t i) {
+    int64_t P = shape->headDim, N = shape->stateDim, t = next.token + i, h = next.head, H = shape->heads;
+    if (t >= o->tokens) return;
+    fetch(o->c + t * o->ldc + h / (H / shape->cHeads) * N, (N + 15) / 16);
+    fetch(o->y + t * o->ldy + h * P, (P + 15) / 16);
+    if (h % (H / shape->xHeads) == 0) fetch(o->x + t * o->ldx + h / (H / shape->xHeads) * P, (P + 15) / 16);
+    if (h % (H / shape->bHeads) == 0) fetch(o->b + t * o->ldb + h / (H / shape->bHeads) * N, (N + 15) / 16);
+}
+
 /// Steps 2 and 3 for tokens at ..< at + n of the chunk.
 static void scan_outputs(const dk_ssd_shape *shape, const dk_ssd_operands *o, int64_t head, int64_t t, int64_t n,
                          int64_t at, const float *x, const float *b, const float *state, const float *delta,
-                         const float *logDecay, scan_scratch s) {
+                         const float *logDecay, scan_next next, scan_scratch s) {
     int64_t P = shape->headDim, N = shape->stateDim, width = padded(P);
-    const float *c = o->c + t * o->ldc + head / (shape->heads / shape->cHeads) * N;
+    copy_rows(o->c + t * o->ldc + head / (shape->heads / shape->cHeads) * N, o->ldc, n, N, N, s.c);
     float decays[CHUNK];
     exp_vector(logDecay + at, decays, n);
-    for (int64_t i = 0; i < n; i++) {
-        FOR_LANES(k, part, N) {
-            lanes v = load_lanes(c + i * o->ldc + k, part, 0);
-            store_lanes(s.c + i * N + k, v, part);
-            store_lanes(s.decayedC + i * N + k, v * decays[i], part);
-        }
-    }
-    multiply_rows(n, width / 16, N, s.decayedC, N, (tile_operand){state, width, 16}, s.y, width, FROM_ZERO);
+    multiply_rows(n, width / 16, N, s.c, N, (tile_operand){state, width, 16}, (tile_result){s.y, width, FROM_ZERO, 0});
     int64_t tiles = tile_count(n);
+    float skip = o->d ? o->d[head] : 0;
     for (int64_t tile = 0; tile < tiles; tile++) {
         int64_t first = tile_begin(n, tiles, tile), last = tile_begin(n, tiles, tile + 1);
         int64_t seen = at + last, vectors = padded(seen) / 16;
         float *weights = s.weights + first * CHUNK, *y = s.y + first * width;
-        multiply_row_tile(last - first, vectors, N, s.c + first * N, N, (tile_operand){b, CHUNK, 16}, weights, CHUNK,
-                          FROM_ZERO);
-        for (int64_t i = first; i < last; i++)
+        multiply_row_tile(last - first, vectors, N, s.c + first * N, N, (tile_operand){b, CHUNK, 16},
+                          (tile_result){weights, CHUNK, FROM_ZERO, 0});
+        for (int64_t i = first; i < last; i++) {
             scan_weights(s.weights + i * CHUNK, at + i, vectors, delta, logDecay);
-        multiply_row_tile(last - first, width / 16, seen, weights, CHUNK, (tile_operand){x, width, 16}, y, width, FROM_C);
-    }
-    float skip = o->d ? o->d[head] : 0;
-    for (int64_t i = 0; i < n; i++) {
-        const float *own = x + (at + i) * width, *sum = s.y + i * width;
-        float *out = o->y + (t + i) * o->ldy + head * P;
-        FOR_LANES(p, part, P)
-            store_lanes(out + p, o->d ? fma16((lanes)skip, load16(own + p), load16(sum + p)) : load16(sum + p), part);
+            fetch_row(shape, o, next, i);
+        }
+        multiply_row_tile(last - first, width / 16, seen, weights, CHUNK, (tile_operand){x, width, 16},
+                          (tile_result){y, width, FROM_SCALED_C, decays + first});
+        for (int64_t i = first; i < last; i++) {
+            const float *own = x + (at + i) * width, *sum = s.y + i * width;
+            float *out = o->y + (t + i) * o->ldy + head * P;
+            FOR_LANES(p, part, P) {
+                lanes v = load16(sum + p);
+                store_lanes(out + p, o->d ? fma16((lanes)skip, load16(own + p), v) : v, part);
+            }
+        }
     }
 }
 
-/// Step 4: from decayed b [N][Q] and x [Q][P'], the sum over the first `count` tokens onto e^ℓ_end times the state.
+/// Step 4: from b [N][Q] and x [Q][P'], the sum over the first `count` tokens onto e^ℓ_end times the state.
 static void scan_state(const dk_ssd_shape *shape, int64_t count, const float *x, const float *b, const float *delta,
                        const float *logDecay, float *scaledB, float *state) {
     int64_t N = shape->stateDim, width = padded(shape->headDim);
-    float end = logDecay[count - 1], factors[CHUNK] = {0};
+    float end = logDecay[count - 1], factors[CHUNK] = {0}, whole[512];
     FOR_LANES(j, part, count) {
         lanes decay = exp16((lanes)end - load_lanes(logDecay + j, part, end));
         store_lanes(factors + j, decay * load_lanes(delta + j, part, 0), part);
     }
-    lanes whole = exp16((lanes)end);
+    lanes decay = exp16((lanes)end);
     for (int64_t k = 0; k < N; k++) {
+        whole[k] = decay[0];
         FOR_LANES(j, part, count)
             store_lanes(scaledB + k * CHUNK + j, load_lanes(b + k * CHUNK + j, part, 0) * load16(factors + j), part);
-        for (int64_t p = 0; p < width; p += 16) store16(state + k * width + p, load16(state + k * width + p) * whole);
     }
-    multiply_rows(N, width / 16, count, scaledB, CHUNK, (tile_operand){x, width, 16}, state, width, FROM_C);
+    multiply_rows(N, width / 16, count, scaledB, CHUNK, (tile_operand){x, width, 16},
+                  (tile_result){state, width, FROM_SCALED_C, whole});
 }
 
 // MARK: - Heads
@@ -158,8 +166,7 @@ INLINE scan_scratch scratch_of(const dk_ssd_shape *shape, void *workspace) {
     float *next = workspace;
     scan_scratch s;
     s.c = next;
-    s.decayedC = s.c + CHUNK * padded(N);
-    s.weights = s.decayedC + CHUNK * padded(N);
+    s.weights = s.c + CHUNK * padded(N);
     s.y = s.weights + CHUNK * CHUNK;
     s.x = s.y + CHUNK * width;
     s.b = s.x + CHUNK * width;
@@ -174,23 +181,27 @@ static void ssd_extend(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int
     scan_scratch s = scratch_of(shape, workspace);
     memset(s.x, 0, (size_t)(CHUNK * width) * 4);
     memset(s.b, 0, (size_t)(CHUNK * N) * 4);
-    // Heads that share B go through the chunks together: B is transposed once for them, and their states stay in L2.
+    // A few heads go through the chunks together, as many as have their states in L2: rows of neighbours lie together in
+    // memory, and what heads share is copied once.
     for (int64_t first = headBegin, last; first < headEnd; first = last) {
-        last = least(headEnd, (first / perB + 1) * perB);
+        last = least(headEnd, first / HEADS_TOGETHER * HEADS_TOGETHER + HEADS_TOGETHER);
         int64_t at = fill;
         for (int64_t t = 0, n; t < o->tokens; t += n, at = 0) {
             n = least(o->tokens - t, CHUNK - at);
             bool kept = t == 0;  // by ssd_prepare
-            if (!kept) copy_columns(o->b + t * o->ldb + first / perB * N, o->ldb, n, N, 0, s.b);
             for (int64_t head = first; head < last; head++) {
                 if (!kept && (head == first || head % perX == 0))
-                    copy_rows(o->x + t * o->ldx + head / perX * P, o->ldx, n, P, s.x);
+                    copy_rows(o->x + t * o->ldx + head / perX * P, o->ldx, n, P, width, s.x);
+                if (!kept && (head == first || head % perB == 0))
+                    transpose_block(o->b + t * o->ldb + head / perB * N, o->ldb, n, N, s.b, CHUNK);
                 const float *x = kept ? cache->x + head / perX * CHUNK * width : s.x;
                 const float *b = kept ? cache->b + head / perB * N * CHUNK : s.b;
                 float *state = cache->state + head * N * width;
                 float *delta = cache->delta + head * CHUNK, *logDecay = cache->logDecay + head * CHUNK;
                 scan_steps(o, head, t, n, at, delta, logDecay);
-                scan_outputs(shape, o, head, t, n, at, x, b, state, delta, logDecay, s);
+                bool more = head + 1 < last;
+                scan_next next = {more ? t : t + n, more ? head + 1 : first};
+                scan_outputs(shape, o, head, t, n, at, x, b, state, delta, logDecay, next, s);
                 if (at + n == CHUNK) scan_state(shape, CHUNK, x, b, delta, logDecay, s.scaledB, state);
             }
         }
@@ -208,5 +219,5 @@ static void ssd_state(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int6
         const float *b = cache->b + head / (shape->heads / shape->bHeads) * N * CHUNK;
         scan_state(shape, fill, x, b, cache->delta + head * CHUNK, cache->logDecay + head * CHUNK, s.scaledB, copy);
     }
-    dk_transpose(copy, width, N, P, state, N);
+    transpose_block(copy, width, N, P, state, N);
 }

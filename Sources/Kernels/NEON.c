@@ -1,0 +1,120 @@
+//  NEON with the dot product extension: Apple silicon, Neoverse N1 and later.
+//
+//  int8: `sdot` adds four products of signed bytes to 32 bits. Weights lose their surplus 128 by flipping the upper bit; the
+//  sums of the callers start from minus the surplus, so the tile adds 128 times the sum of the activations.
+
+#include "Tables.h"
+
+#ifdef __aarch64__
+
+#include <arm_neon.h>
+
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+
+#define TILE 6
+#define VECTORS 1
+#define FOR_EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define PROBE_SUMS 6
+
+#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+
+#include "Lanes.h"
+
+#include "Tiles.h"
+
+#include "VectorFunctions.h"
+
+#include "FloatProducts.h"
+
+#include "Int8Packing.h"
+
+// MARK: - int8
+
+INLINE int8x16_t four_activations(const int8_t *a) {
+    int32_t four;
+    memcpy(&four, a, 4);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+/// Half a panel, sixteen rows, for R tokens.
+INLINE void multiply_sixteen_rows(const int R, int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums,
+                                  const uint8_t *ahead, int64_t stride) {
+    int32x4_t s[TILE][4];
+    UNROLL for (int r = 0; r < R; r++) {
+        int32x4_t surplus = vdupq_n_s32(0);
+        for (int64_t i = 0; i < steps; i++)
+            surplus = vdotq_s32(surplus, vdupq_n_s8(64), four_activations(a + (i * R + r) * 4));
+        surplus = vshlq_n_s32(surplus, 1);
+        UNROLL for (int v = 0; v < 4; v++) s[r][v] = vaddq_s32(vld1q_s32(sums + r * 32 + v * 4), surplus);
+    }
+    for (int64_t i = 0; i < steps; i++) {
+        __builtin_prefetch(ahead);
+        ahead += stride;
+        int8x16_t column[4];
+        UNROLL for (int v = 0; v < 4; v++)
+            column[v] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(w + i * 128 + v * 16), vdupq_n_u8(0x80)));
+        UNROLL for (int r = 0; r < R; r++) {
+            int8x16_t x = four_activations(a + (i * R + r) * 4);
+            UNROLL for (int v = 0; v < 4; v++) s[r][v] = vdotq_s32(s[r][v], column[v], x);
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int v = 0; v < 4; v++) vst1q_s32(sums + r * 32 + v * 4, s[r][v]);
+    }
+}
+
+#define DEFINE_INT8_TILE(R)                                                                                          \
+    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums, const uint8_t *ahead, \
+                              int64_t stride) {                                                                      \
+        for (int half = 0; half < 2; half++)                                                                         \
+            multiply_sixteen_rows(R, steps, a, w + half * 64, sums + half * 16, ahead + half * steps * (stride / 2), \
+                                  stride / 2);                                                                       \
+    }                                                                                                                \
+    static void int8_stream_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {                   \
+        for (int64_t i = 0; i < steps; i += 64) {                                                                    \
+            int64_t count = least(64, steps - i);                                                                    \
+            for (int half = 0; half < 2; half++)                                                                     \
+                multiply_sixteen_rows(R, count, a + i * 4 * R, w + i * 128 + half * 64, sums + half * 16,            \
+                                      w + (i + 64) * 128 + half * count * 64, 64);                                   \
+        }                                                                                                            \
+    }
+FOR_EACH_TILE(DEFINE_INT8_TILE)
+
+#include "Int8Groups.h"
+
+#include "Int8Tiles.h"
+
+#include "Int8Products.h"
+
+#include "Scan.h"
+
+#include "AttentionKernel.h"
+
+#include "Probes.h"
+
+#include "Table.h"
+
+#pragma clang attribute pop
+
+static bool has_dot_product(void) {
+#if defined(__APPLE__)
+    return true;  // every 64-bit Mac
+#elif defined(__linux__)
+    return (getauxval(AT_HWCAP) & (1 << 20)) != 0;  // HWCAP_ASIMDDP
+#else
+    return false;
+#endif
+}
+
+const dk_kernels *dk_neon_kernels(void) {
+    static const dk_kernels kernels = KERNEL_TABLE(DK_NEON, "neon", "int8 by sdot, bf16 widened to float32", false);
+    return has_dot_product() ? &kernels : 0;
+}
+
+#else
+
+const dk_kernels *dk_neon_kernels(void) { return 0; }
+
+#endif
