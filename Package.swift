@@ -72,6 +72,7 @@ let package = Package(
             name: "weave", dependencies: ["DualityCore", "DualityNotebook"], path: "Notebooks-as-scripts/weave"),
         .target(name: "TestSupport", dependencies: ["DualityCore"], path: "Tests/Support"),
         .testTarget(name: "CoreTests", dependencies: ["DualityCore", "TestSupport"]),
+        .testTarget(name: "KernelsTests", dependencies: ["DualityCore", "DualityKernels", "TestSupport"]),
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
         .testTarget(
             name: "InferenceTests",

@@ -19,8 +19,9 @@ const dk_kernels *dk_kernels_for(dk_isa isa) {
     return NULL;
 }
 
-const dk_kernels *dk_active(char *message, int64_t size) {
-    const char *wanted = getenv("DUALITY_ISA");
+const dk_kernels *dk_active(char *message, int64_t size) { return dk_select(getenv("DUALITY_ISA"), message, size); }
+
+const dk_kernels *dk_select(const char *wanted, char *message, int64_t size) {
     char available[64] = "";
     for (size_t i = 0; i < sizeof widestFirst / sizeof *widestFirst; i++) {
         const dk_kernels *kernels = dk_kernels_for(widestFirst[i]);

@@ -18,17 +18,42 @@ enum {
 INLINE int64_t even(int64_t k) { return (k + 1) / 2 * 2; }
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/// A whole tile at once, sixteen columns at a time: a store writes past its column, and the next column's mends it.
+static void pack_tile(const float *x, int64_t ldx, int64_t rows, int64_t columns, float *out) {
+    int64_t k = 0;
+    for (; k + 16 <= columns; k += 16) {
+        lanes block[16];
+        UNROLL for (int r = 0; r < 16; r++) block[r] = r < rows ? load16(x + r * ldx + k) : (lanes)0.0f;
+        transpose16(block);
+        UNROLL for (int i = 0; i < 16; i++) {
+            int64_t place = (k + i) * rows;
+            if (place + 16 <= columns * rows) store16(out + place, block[i]);
+            else store_part(out + place, block[i], rows);
+        }
+    }
+    for (; k < columns; k++) {
+        for (int64_t r = 0; r < rows; r++) out[k * rows + r] = x[r * ldx + k];
+    }
+    if (columns % 2) memset(out + columns * rows, 0, (size_t)rows * 4);
+}
+
 static void f32_activations(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first, int64_t count,
                             void *packed) {
-    int64_t tiles = tile_count(tokens), width = even(columns);
+    int64_t tiles = tile_count(tokens), width = even(columns), end = first + count;
     int64_t tile = 0;
-    for (int64_t t = first; t < first + count; t++) {
+    for (int64_t t = first; t < end;) {
         while (tile_begin(tokens, tiles, tile + 1) <= t) tile++;
         int64_t begin = tile_begin(tokens, tiles, tile), rows = tile_begin(tokens, tiles, tile + 1) - begin;
-        float *out = (float *)packed + begin * width + (t - begin);
-        const float *row = x + t * ldx;
-        for (int64_t k = 0; k < columns; k++) out[k * rows] = row[k];
-        if (width > columns) out[columns * rows] = 0;
+        float *out = (float *)packed + begin * width;
+        if (t == begin && begin + rows <= end) {
+            pack_tile(x + t * ldx, ldx, rows, columns, out);
+            t += rows;
+        } else {  // a tile that another call has a part of
+            const float *row = x + t * ldx;
+            for (int64_t k = 0; k < columns; k++) out[k * rows + t - begin] = row[k];
+            if (width > columns) out[columns * rows + t - begin] = 0;
+            t++;
+        }
     }
 }
 

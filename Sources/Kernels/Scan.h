@@ -179,8 +179,10 @@ static void ssd_extend(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int
     int64_t P = shape->headDim, N = shape->stateDim, width = padded(P);
     int64_t perB = shape->heads / shape->bHeads, perX = shape->heads / shape->xHeads;
     scan_scratch s = scratch_of(shape, workspace);
-    memset(s.x, 0, (size_t)(CHUNK * width) * 4);
-    memset(s.b, 0, (size_t)(CHUNK * N) * 4);
+    if (fill + o->tokens > CHUNK) {  // what is not filled of a later chunk is multiplied with zeros
+        memset(s.x, 0, (size_t)(CHUNK * width) * 4);
+        memset(s.b, 0, (size_t)(CHUNK * N) * 4);
+    }
     // A few heads go through the chunks together, as many as have their states in L2: rows of neighbours lie together in
     // memory, and what heads share is copied once.
     for (int64_t first = headBegin, last; first < headEnd; first = last) {

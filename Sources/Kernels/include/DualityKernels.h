@@ -292,6 +292,9 @@ const dk_kernels *_Nullable dk_kernels_for(dk_isa isa);
 /// - Returns: null, with a sentence in `message` (of `size` bytes), if DUALITY_ISA names what is unknown or not there.
 const dk_kernels *_Nullable dk_active(char *message, int64_t size);
 
+/// The same for a name that comes from elsewhere; null or empty for the widest.
+const dk_kernels *_Nullable dk_select(const char *_Nullable wanted, char *message, int64_t size);
+
 /// Transposes [rows][columns] to [columns][rows].
 void dk_transpose(const float *source, int64_t lds, int64_t rows, int64_t columns, float *out, int64_t ldo);
 

@@ -1,0 +1,126 @@
+import DualityKernels
+import TestSupport
+import Testing
+
+/// Products of float32 and bfloat16 matrices with float32 activations.
+@Suite struct FloatProductTests {
+    /// Outputs, inputs, tokens.
+    struct Case: CustomTestStringConvertible, Sendable {
+        let rows, columns, tokens: Int
+        var testDescription: String { "\(rows)x\(columns), \(tokens) tokens" }
+    }
+
+    static let cases = [
+        Case(rows: 1, columns: 1, tokens: 1), Case(rows: 33, columns: 31, tokens: 5),
+        Case(rows: 70, columns: 257, tokens: 13), Case(rows: 300, columns: 515, tokens: 2),
+        Case(rows: 40, columns: 33, tokens: 530), Case(rows: 32, columns: 512, tokens: 12),
+    ]
+
+    enum Format: String, CaseIterable, Sendable {
+        case f32, bf16, dot
+    }
+
+    /// y of some tokens, weights rounded to bfloat16 whatever the format.
+    static func product(_ table: Table, _ format: Format, _ shape: Case, _ w: [Float], _ x: [Float]) -> [Float] {
+        let (m, k, t) = (shape.rows.wide, shape.columns.wide, shape.tokens.wide)
+        let kernels = table.kernels
+        let packed = Memory<Float>(Int(dk_f32_activation_bytes(t, k)) / 4)
+        let y = Memory<Float>(shape.tokens * shape.rows)
+        let narrow = Memory<UInt16>(w.count)
+        let space = workspace()
+        defer { keep(packed, y, narrow, space) }
+        kernels.f32_to_bf16(w, narrow.pointer, w.count.wide)
+        if format == .f32 {
+            let wide = Memory<Float>(w.count)
+            let weights = Memory<Float>(Int(dk_f32_weight_bytes(m, k)) / 4)
+            defer { keep(wide, weights) }
+            kernels.bf16_to_f32(narrow.pointer, wide.pointer, w.count.wide)
+            kernels.f32_pack(wide.pointer, k, m, k, 0, m, weights.pointer)
+            kernels.f32_activations(x, k, t, k, 0, t, packed.pointer)
+            var matrix = dk_f32_matrix(rows: m, columns: k, weights: weights.pointer)
+            kernels.f32_matmul(&matrix, packed.pointer, t, 0, dk_panels(m), y.pointer, m, space.pointer)
+        } else {
+            let path = format == .dot ? DK_BF16_DOT : DK_BF16_FMA
+            let weights = Memory<UInt16>(Int(dk_bf16_weight_bytes(m, k)) / 2)
+            let row = Memory<Float>(shape.columns)
+            defer { keep(weights, row) }
+            kernels.bf16_pack(narrow.pointer, k, m, k, 0, m, weights.pointer)
+            kernels.bf16_activations(path, x, k, t, k, 0, t, packed.pointer)
+            var matrix = dk_bf16_matrix(rows: m, columns: k, weights: weights.pointer)
+            kernels.bf16_matmul(path, &matrix, packed.pointer, t, 0, dk_panels(m), y.pointer, m, space.pointer)
+            kernels.bf16_row(&matrix, m - 1, row.pointer)
+            #expect(zip(row.elements, w.suffix(shape.columns)).allSatisfy { abs($0 - $1) <= abs($1) / 256 })
+        }
+        return y.elements
+    }
+
+    @Test(arguments: Table.all, cases)
+    func theProductIsWithinRounding(table: Table, shape: Case) {
+        let w = random(shape.rows * shape.columns, seed: 11)
+        let x = random(shape.tokens * shape.columns, seed: 12)
+        let narrow = Memory<UInt16>(w.count)
+        let wide = Memory<Float>(w.count)
+        defer { keep(narrow, wide) }
+        Table.scalar.kernels.f32_to_bf16(w, narrow.pointer, w.count.wide)
+        Table.scalar.kernels.bf16_to_f32(narrow.pointer, wide.pointer, w.count.wide)
+        var exact = [Double](repeating: 0, count: shape.tokens * shape.rows)
+        for t in 0..<shape.tokens {
+            for m in 0..<shape.rows {
+                for k in 0..<shape.columns {
+                    exact[t * shape.rows + m] +=
+                        Double(wide.pointer[m * shape.columns + k]) * Double(x[t * shape.columns + k])
+                }
+            }
+        }
+        for format in Format.allCases where format != .dot || table.kernels.bf16Dot {
+            let error = relativeL2(Self.product(table, format, shape, w, x), exact)
+            // Activations of the dot product are bfloat16 too: half of the last of eight bits, at most 2^-8.
+            #expect(error < (format == .dot ? 4e-3 : 5e-7), "\(format): \(error)")
+        }
+    }
+
+    @Test(arguments: Table.vector, cases)
+    func everyTableHasTheBitsOfTheScalarOne(table: Table, shape: Case) {
+        let w = random(shape.rows * shape.columns, seed: 13)
+        let x = random(shape.tokens * shape.columns, seed: 14)
+        let expected = Self.product(.scalar, .f32, shape, w, x)
+        for format in [Format.f32, .bf16] {
+            #expect(differences(Self.product(table, format, shape, w, x), expected) == 0, "\(format)")
+        }
+    }
+
+    @Test(arguments: Table.all, cases)
+    func aTokenHasTheSameBitsAlone(table: Table, shape: Case) {
+        let w = random(shape.rows * shape.columns, seed: 15)
+        let x = random(shape.tokens * shape.columns, seed: 16)
+        let alone = Case(rows: shape.rows, columns: shape.columns, tokens: 1)
+        for format in Format.allCases where format != .dot || table.kernels.bf16Dot {
+            let y = Self.product(table, format, shape, w, x)
+            let last = Self.product(table, format, alone, w, Array(x.suffix(shape.columns)))
+            #expect(differences(last, Array(y.suffix(shape.rows))) == 0, "\(format)")
+        }
+    }
+
+    @Test(arguments: Table.all, [(1, 1, 1), (13, 37, 50), (25, 64, 3), (7, 129, 128)])
+    func generalProductsAddToWhatIsThere(table: Table, size: (Int, Int, Int)) {
+        let (m, n, k) = size
+        let (a, b) = (random(m * k, seed: 17), random(k * n, seed: 18))
+        let start = random(m * n, seed: 19)
+        let (plain, added) = (Memory<Float>(m * n), Memory(start))
+        defer { keep(plain, added) }
+        table.kernels.f32_gemm(m.wide, n.wide, k.wide, a, k.wide, b, n.wide, plain.pointer, n.wide, false)
+        table.kernels.f32_gemm(m.wide, n.wide, k.wide, a, k.wide, b, n.wide, added.pointer, n.wide, true)
+        // The definition: one fused multiply-add a term, in order.
+        for i in 0..<m {
+            for j in 0..<n {
+                var (sum, onto) = (Float(0), start[i * n + j])
+                for p in 0..<k {
+                    sum.addProduct(a[i * k + p], b[p * n + j])
+                    onto.addProduct(a[i * k + p], b[p * n + j])
+                }
+                #expect(plain.pointer[i * n + j] == sum)
+                #expect(added.pointer[i * n + j] == onto)
+            }
+        }
+    }
+}
