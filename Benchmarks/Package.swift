@@ -22,5 +22,8 @@ let package = Package(
                 .product(name: "DualityInference", package: "Duality"),
             ],
             path: "Sources/Retrieval"),
+        .executableTarget(
+            name: "kernels", dependencies: [.product(name: "DualityKernels", package: "Duality")],
+            path: "Sources/Kernels"),
     ]
 )
