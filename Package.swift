@@ -76,11 +76,11 @@ let package = Package(
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
         .testTarget(
             name: "InferenceTests",
-            dependencies: ["DualityCore", "DualityReference", "DualityInference", "TestSupport"]),
+            dependencies: ["DualityCore", "DualityReference", "DualityInference", "DualityQuant", "TestSupport"]),
         .testTarget(
             name: "QuantTests",
             dependencies: [
-                "DualityCore", "DualityReference", "DualityKernels", "DualityQuant", "DualityInference", "TestSupport",
+                "DualityCore", "DualityReference", "DualityKernels", "DualityQuant", "TestSupport",
             ]),
         .testTarget(
             name: "VerifyTests", dependencies: ["DualityCore", "DualityReference", "DualityVerify", "TestSupport"]),

@@ -1,5 +1,6 @@
 //  The comparison of forms as a table for people: a form a line, the two precisions side by side.
 
+import DualityInference
 import DualityReference
 import Foundation
 
@@ -61,4 +62,20 @@ enum AgreementTable {
     }
 
     private static func number(_ value: Double) -> String { String(format: "%.1e", value) }
+}
+
+extension AgreementTable {
+    /// The fast engine against the reference, a precision a line.
+    static func lines(_ fast: EngineAgreement) -> [String] {
+        var table = TextTable([.left, .right, .right, .left])
+        table.add("fast engine, \(fast.tokens) tokens", "logits", "limit")
+        table.addRule()
+        for row in fast.rows {
+            table.add(
+                row.precision, String(format: "%.1e", row.error), String(format: "%.1e", row.limit),
+                row.passes ? "PASS" : "FAIL")
+        }
+        table.add("pieces and threads", fast.replays ? "same bits" : "other bits", "", fast.replays ? "PASS" : "FAIL")
+        return table.lines()
+    }
 }

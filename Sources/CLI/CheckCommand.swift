@@ -53,12 +53,19 @@ struct CheckCommand: ParsableCommand {
             }
         Terminal.clearProgress()
 
-        let passes = agreements.allSatisfy(\.passes) && others.allSatisfy(\.passes)
+        // The reference in float64 is slow; the fast engine needs few tokens to be caught.
+        let fast = try EngineAgreement.measure(
+            Checkpoint(directory: ModelLocation.find(self.model.model)), tokens: Array(ids.ids.prefix(96))
+        ) { Terminal.progress($0) }
+        Terminal.clearProgress()
+
+        let passes =
+            agreements.allSatisfy(\.passes) && others.allSatisfy(\.passes) && (fast.map(\.passes) ?? true)
         if json {
             print(
                 report(
                     agreements, others, passes: passes, layers: layers.map(\.layer),
-                    recurrences: recurrences.map(\.layer), tokens: ids
+                    recurrences: recurrences.map(\.layer), tokens: ids, fast: fast
                 ).serialized())
         } else {
             let title = "Largest relative error of a head against the recurrent form in float64"
@@ -84,7 +91,8 @@ struct CheckCommand: ParsableCommand {
 
                     """)
             }
-            print(verdict(agreements, others, passes: passes))
+            if let fast { print(AgreementTable.lines(fast).joined(separator: "\n") + "\n") }
+            print(verdict(agreements, others, fast))
         }
         if !passes { throw ExitCode(1) }
     }
@@ -118,12 +126,21 @@ struct CheckCommand: ParsableCommand {
         URL(fileURLWithPath: try ModelLocation.find(model.model)).standardizedFileURL.lastPathComponent
     }
 
-    private func verdict(_ agreements: [SSDAgreement], _ others: [RecurrenceAgreement], passes: Bool) -> String {
+    private func verdict(_ agreements: [SSDAgreement], _ others: [RecurrenceAgreement], _ fast: EngineAgreement?)
+        -> String
+    {
         let rows =
             agreements.filter { !$0.passes }.map { ("\(AgreementTable.label($0.form)) in \($0.precision)", $0.worst) }
             + others.filter { !$0.passes }.map { ("\(AgreementTable.label($0.form)) in \($0.precision)", $0.worst) }
         guard let worst = rows.max(by: { $0.1.error < $1.1.error }) else {
-            return "PASS  every form is within its limit"
+            if let fast, !fast.passes {
+                return fast.replays
+                    ? "FAIL  the fast engine is not within its limit"
+                    : "FAIL  the fast engine does not give the same bits for pieces of the text"
+            }
+            return fast == nil
+                ? "PASS  every form is within its limit"
+                : "PASS  every form is within its limit, and so is the fast engine"
         }
         return
             "FAIL  \(rows.count) of \(agreements.count + others.count) rows over their limit; worst: \(worst.0), "
@@ -132,7 +149,7 @@ struct CheckCommand: ParsableCommand {
 
     private func report(
         _ agreements: [SSDAgreement], _ others: [RecurrenceAgreement], passes: Bool, layers: [Int], recurrences: [Int],
-        tokens: (ids: [Int], source: String)
+        tokens: (ids: [Int], source: String), fast: EngineAgreement?
     ) -> JSON {
         func place(_ worst: SSDAgreement.Worst) -> JSON {
             ["error": JSON(worst.error), "place": .string(worst.place), "head": JSON(worst.head)]
@@ -142,6 +159,18 @@ struct CheckCommand: ParsableCommand {
             "layers": .array(layers.map { JSON($0) }),
             "tokens": JSON(tokens.ids.count),
             "text": .string(tokens.source),
+            "fast": fast.map { fast in
+                [
+                    "pass": .bool(fast.passes), "tokens": JSON(fast.tokens), "exact_replay": .bool(fast.replays),
+                    "rows": .array(
+                        fast.rows.map {
+                            [
+                                "precision": .string($0.precision), "logits_error": JSON($0.error),
+                                "limit": JSON($0.limit), "pass": .bool($0.passes),
+                            ]
+                        }),
+                ]
+            } ?? .null,
             "rows": .array(
                 agreements.map { row in
                     [

@@ -66,7 +66,7 @@ struct CompareCommand: ParsableCommand {
         }
         if let plot {
             let bars = rows.map { (name: $0.name, value: $0.result.meanKL) }
-            let drawing = BarChart(title: "Mean KL to float32, one part in \(formatName)", bars: bars).svg
+            let drawing = BarChart(title: "Mean KL to float32, one part at a time", bars: bars).svg
             try writeAtomically(to: plot) { try $0.write(drawing) }
             Terminal.note("wrote \(plot)")
         }
@@ -74,10 +74,11 @@ struct CompareCommand: ParsableCommand {
 
     private typealias Row = (name: String, result: Comparison)
 
-    private var plan: PrecisionPlan {
-        PrecisionPlan(engine.precision?.fast ?? .int8, group: engine.group ?? PrecisionPlan.defaultGroup)
+    /// What --sensitivity stores each part in.
+    private func plan(_ configuration: HybridConfiguration) -> PrecisionPlan {
+        PrecisionPlan(
+            engine.precision?.fast ?? .int8, group: engine.group ?? PrecisionPlan.defaultGroup(configuration))
     }
-    private var formatName: String { plan.base.name }
 
     private func compareWhole(_ ids: [Int]) throws -> Row {
         let choice = try EngineChoice(engine, model: model)
@@ -102,6 +103,7 @@ struct CompareCommand: ParsableCommand {
 
     private func compareParts(_ ids: [Int]) throws -> [Row] {
         let checkpoint = try Checkpoint(directory: ModelLocation.find(model.model))
+        let plan = plan(checkpoint.configuration)
         let models = try SensitivityModels(checkpoint, configuration: checkpoint.configuration, pool: engine.pool)
         let variants = SensitivityVariant.all(checkpoint.configuration, format: plan.base)
         Terminal.progress("packing the weights")

@@ -54,11 +54,13 @@ struct EngineOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: \(PrecisionPlan.defaultGroup)).",
+            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0).",
             valueName: "n"))
     var group: Int?
     @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
     var threads: Int?
+    @Flag(name: .long, help: "Read a quantized model into memory (huge pages) instead of mapping its file.")
+    var resident = false
 
     func validate() throws {
         if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
@@ -170,12 +172,14 @@ extension ModelOptions {
         case .packed(let packed):
             var quant = QuantOptions(plan: packed.plan, keyValues: options.keyValues, pool: options.pool)
             quant.allowsNonFinite = allowNonFinite
+            quant.isResident = options.resident
             try checkMemory(packed.configuration, quant, tokens, directory)
             return try QuantModel(packed, options: quant, progress: progress)
         case .fast(let precision):
             let checkpoint = try Checkpoint(directory: directory)
             for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
-            let plan = PrecisionPlan(precision, group: options.group ?? PrecisionPlan.defaultGroup)
+            let plan = PrecisionPlan(
+                precision, group: options.group ?? PrecisionPlan.defaultGroup(checkpoint.configuration))
             var quant = QuantOptions(plan: plan, keyValues: options.keyValues, pool: options.pool)
             quant.allowsNonFinite = allowNonFinite
             try checkMemory(checkpoint.configuration, quant, tokens, directory)

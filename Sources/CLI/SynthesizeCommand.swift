@@ -28,8 +28,9 @@ struct SynthesizeCommand: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row.", valueName: "n"))
-    var group = PrecisionPlan.defaultGroup
+            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0).",
+            valueName: "n"))
+    var group: Int?
     @Option(name: .long, help: ArgumentHelp("Layers to keep (default: all).", valueName: "n"))
     var layers: Int?
     @Option(name: .long, help: "Seed of the random weights.")
@@ -43,7 +44,7 @@ struct SynthesizeCommand: ParsableCommand {
         guard (shape == nil) != (config == nil) else {
             throw ValidationError("Give the shape by exactly one of --shape and --config.")
         }
-        guard WeightFormat.isGroup(group) else { throw ValidationError("--group must be 0 or a multiple of 32.") }
+        if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
         if let layers, layers < 1 { throw ValidationError("--layers must be at least 1.") }
     }
 
@@ -51,6 +52,7 @@ struct SynthesizeCommand: ParsableCommand {
         let (configuration, text, name) = try described()
         let target = try PackedOutput(out, besides: nil)
         let source = try SyntheticCheckpoint(configuration, seed: seed)
+        let group = group ?? PrecisionPlan.defaultGroup(configuration)
         let quantizer = try Quantizer(
             source, configuration: configuration, plan: PrecisionPlan(precision, group: group),
             fingerprint: "random weights of \(name), seed \(seed)", allowsNonFinite: true)

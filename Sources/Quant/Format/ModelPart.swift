@@ -69,13 +69,21 @@ public struct PrecisionPlan: Sendable, Equatable {
         base = format
     }
 
-    /// Inputs that share a scale in int8 unless something else is asked for: one scale a row.
-    public static let defaultGroup = 0
+    /// Inputs that share a scale in int8 unless something else is asked for: 32 for models narrower than 1024, where a row is too
+    /// short to hide its outliers and speed is no matter; one scale a row for others. Measured: docs/performance.md, "Quality".
+    public static func defaultGroup(_ configuration: HybridConfiguration) -> Int {
+        configuration.hiddenSize < 1024 ? 32 : 0
+    }
+
+    /// The plan for a precision with the default group of a model.
+    public init(_ precision: EnginePrecision, for configuration: HybridConfiguration) {
+        self.init(precision, group: Self.defaultGroup(configuration))
+    }
 
     /// The plan for a precision: every matrix in its format, dt in float32.
     ///
     /// - Parameter group: inputs that share a scale in int8; 0 for one scale a row.
-    public init(_ precision: EnginePrecision, group: Int = PrecisionPlan.defaultGroup) {
+    public init(_ precision: EnginePrecision, group: Int = 0) {
         switch precision {
         case .f32: self.init(uniform: .float32)
         case .bf16: self.init(uniform: .bfloat16)
@@ -86,6 +94,6 @@ public struct PrecisionPlan: Sendable, Equatable {
 
     public subscript(part: ModelPart) -> WeightFormat {
         get { formats[part] ?? base }
-        set { formats[part] = newValue }
+        set { formats[part] = newValue == base ? nil : newValue }
     }
 }

@@ -94,7 +94,7 @@ extension SafetensorsFile {
 }
 
 extension QuantModel {
-    /// Loads a packed model by mapping its file.
+    /// Loads a packed model by mapping its file, or by reading it if the options say so.
     ///
     /// - Parameters:
     ///   - options: the plan in it is ignored: the file decides.
@@ -103,7 +103,8 @@ extension QuantModel {
     public init(_ packed: PackedCheckpoint, options: QuantOptions, progress: ((Int, Int) -> Void)? = nil) throws {
         var options = options
         options.plan = packed.plan
-        try self.init(packed, packed.configuration, options, progress)
+        let store: any WeightStore = options.isResident ? try ResidentWeights(packed, pool: options.pool) : packed
+        try self.init(store, packed.configuration, options, progress)
     }
 }
 

@@ -14,8 +14,8 @@ struct WeightBytes: @unchecked Sendable {
     let byteCount: Int
     private let owner: AnyObject
 
-    init(_ memory: AlignedMemory, byteCount: Int) {
-        base = UnsafeRawPointer(memory.base)
+    init(_ memory: AlignedMemory, byteCount: Int, offset: Int = 0) {
+        base = UnsafeRawPointer(memory.base + offset)
         self.byteCount = byteCount
         owner = memory
     }

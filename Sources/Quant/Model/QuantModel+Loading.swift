@@ -9,6 +9,8 @@ public struct QuantOptions: Sendable {
     public var pool: ThreadPool
     /// Whether NaN and infinity in a weight are let through.
     public var allowsNonFinite = false
+    /// Reads a packed model into memory of its own, in huge pages, instead of mapping its file.
+    public var isResident = false
     /// Rounds SSM states to bfloat16 after every chunk, to show what that costs.
     public var roundsState = false
 
