@@ -1,0 +1,73 @@
+//  The commands of the fast engine as scripts call them.
+
+import DualityCore
+import Foundation
+import TestSupport
+import Testing
+
+@Suite final class EngineCommandTests {
+    private let directory: URL
+
+    init() throws {
+        directory = try Fixtures.temporaryDirectory()
+    }
+
+    deinit { try? FileManager.default.removeItem(at: directory) }
+
+    private func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+
+    @Test func aQuantizedModelTalks() throws {
+        let quantized = try Duality.run(
+            "quantize", Fixtures.embeddedModel, "--precision", "int8", "--out", path("tiny"), "--json")
+        #expect(quantized.status == 0, "\(quantized.errors)")
+        let report = try JSON(parsing: quantized.output)
+        #expect(report["precision"]?.string == "int8" && report["matrices"]?.array?.isEmpty == false)
+        let answer = try Duality.run(
+            "generate", "--model", path("tiny"), "--chat", "--greedy", "What is 17 plus 25?")
+        #expect(answer.status == 0 && answer.output == "17 + 25 = 42.\n", "\(answer.output) \(answer.errors)")
+        // The reference cannot read it, and says so; nor can another precision be asked of it.
+        for arguments in [["--engine", "reference"], ["--precision", "bf16"]] {
+            let run = try Duality.run("generate", "--model", path("tiny"), arguments[0], arguments[1], "Once")
+            #expect(run.status == 2 && run.errors.contains("original's directory"), "\(run.errors)")
+        }
+    }
+
+    @Test func benchReportsItsKeys() throws {
+        let made = try Duality.run(
+            "synthesize", "--config", Fixtures.path("models/m2/config.json"), "--precision", "int8", "--out",
+            path("random"))
+        #expect(made.status == 0, "\(made.errors)")
+        let run = try Duality.run(
+            "bench", "--model", path("random"), "--prompt", "16", "--generate", "2", "--repeats", "2", "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        let json = try JSON(parsing: run.output)
+        for key in ["prompt_tokens_per_second", "generate_tokens_per_second", "int8_tops", "weight_gbps"] {
+            #expect((json[key]?.double ?? 0) > 0, "\(key)")
+        }
+        // Without --roofline there is nothing to take a share of.
+        for key in ["share_of_int8_peak", "share_of_read_bandwidth"] { #expect(json[key] == .null, "\(key)") }
+        #expect(json["tests"]?.array?.map { $0["repeats"]?.array?.count } == [2, 2])
+    }
+
+    @Test func fastLogitsAreTheOfficialOnes() throws {
+        let expected = try SafetensorsFile(path: Fixtures.path("models/m2/expected.safetensors"))
+        let ids = try expected.integers("input_ids").elements
+        try "\(ids)".write(toFile: path("ids.json"), atomically: true, encoding: .utf8)
+        let run = try Duality.run(
+            "logits", "--model", Fixtures.path("models/m2"), "--ids", "@" + path("ids.json"), "--engine", "fast",
+            "--precision", "f32", "--segments", "17,1,65", "--out", path("logits"))
+        #expect(run.status == 0, "\(run.errors)")
+        let logits: Tensor<Float> = try SafetensorsFile(path: path("logits")).tensor("logits")
+        let error = relativeL2(logits.elements, try expected.tensor("logits_f64", as: Double.self).elements)
+        #expect(error < 2e-5, "relative L2 error \(error)")
+    }
+
+    @Test func compareFindsNoDifferenceBetweenAModelAndItself() throws {
+        try "Once upon a time there was a little fox named Pip.".write(
+            toFile: path("text.txt"), atomically: true, encoding: .utf8)
+        let run = try Duality.run("compare", "--against", "bf16", "--precision", "bf16", "--json", path("text.txt"))
+        #expect(run.status == 0, "\(run.errors)")
+        let json = try JSON(parsing: run.output)
+        #expect(json["mean_kl"]?.double == 0 && json["top1_agreement"]?.double == 1 && json["delta_ppl"]?.double == 0)
+    }
+}
