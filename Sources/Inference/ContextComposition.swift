@@ -13,6 +13,11 @@ public struct ComposedContext<Scalar: RealNumber>: Sendable {
     public let tokens: [Int]
     /// The memory of all of them but the last.
     public let cache: HybridCache<Scalar>
+
+    public init(tokens: [Int], cache: HybridCache<Scalar>) {
+        self.tokens = tokens
+        self.cache = cache
+    }
 }
 
 extension HybridModel {

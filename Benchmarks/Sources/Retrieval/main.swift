@@ -1,6 +1,6 @@
 //  Needles in composed contexts: how many of the numbers in data/retrieval.jsonl a model finds when its context was read in chunks.
 //
-//      swift run -c release --package-path Benchmarks retrieval MODEL [--buckets 512,1024] [--chunks 2,4] [--limit 48] > retrieval.tsv
+//      swift run -c release --package-path Benchmarks retrieval MODEL [--buckets 512,1024] [--chunks 2,4] [--skip 0] [--limit 48] > retrieval.tsv
 //
 //  Every prompt is a text, a line feed and a question; the text is the context, the question (with the line feed) is read after it. The first
 //  token of the text is the prefix of every chunk. Correct when greedy decoding gives the whole number. Rows of chunks are read once for
@@ -27,6 +27,7 @@ let directory = CommandLine.arguments.count > 1 ? CommandLine.arguments[1] : "Mo
 let buckets = (option("--buckets") ?? "512").split(separator: ",").compactMap { Int($0) }
 let chunkCounts = (option("--chunks") ?? "2,4").split(separator: ",").compactMap { Int($0) }
 let limit = option("--limit").flatMap { Int($0) } ?? 48
+let skipped = option("--skip").flatMap { Int($0) } ?? 0
 
 let checkpoint = try Checkpoint(directory: directory)
 let model = try HybridModel<Float>(checkpoint, configuration: checkpoint.configuration)
@@ -52,14 +53,14 @@ func isFound(_ prompt: Prompt, _ composed: ComposedContext<Float>) throws -> Boo
 }
 
 func report(_ bucket: Int, _ chunks: Int, _ type: String, _ found: [Bool]) {
-    print("\(bucket)\t\(chunks)\t\(type)\t\(found.filter { $0 }.count)\t\(found.count)")
+    let line = "\(bucket)\t\(chunks)\t\(type)\t\(found.filter { $0 }.count)\t\(found.count)\n"
+    FileHandle.standardOutput.write(Data(line.utf8))
 }
 
-setvbuf(stdout, nil, _IOLBF, 0)
-print("bucket\tchunks\ttype\tcorrect\tprompts")
+FileHandle.standardOutput.write(Data("bucket\tchunks\ttype\tcorrect\tprompts\n".utf8))
 let threads = ProcessInfo.processInfo.activeProcessorCount
 for bucket in buckets {
-    let chosen = Array(prompts.filter { $0.bucket == bucket }.prefix(limit))
+    let chosen = Array(prompts.filter { $0.bucket == bucket }.dropFirst(skipped).prefix(limit))
     var plain: [Bool] = []
     var found: [Int: [ComposeType: [Bool]]] = [:]
     for prompt in chosen {
