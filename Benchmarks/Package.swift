@@ -24,6 +24,7 @@ let package = Package(
             path: "Sources/Retrieval"),
         .executableTarget(
             name: "kernels", dependencies: [.product(name: "DualityKernels", package: "Duality")],
-            path: "Sources/Kernels"),
+            path: "Sources/Kernels",
+            swiftSettings: [.swiftLanguageMode(.v5)]),  // its threads share raw memory by design
     ]
 )

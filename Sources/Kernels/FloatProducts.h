@@ -239,20 +239,32 @@ static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, i
             int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
             memset(sums, 0, (size_t)(p1 - p0) * (size_t)count * 32 * 4);
             for (int64_t k = 0; k < columns; k += K_BLOCK) {
-                int64_t depth = least(K_BLOCK, columns - k);
+                int64_t depth = least(K_BLOCK, columns - k), nextK = k + depth < columns ? k + depth : 0;
                 for (int64_t p = p0; p < p1; p++) {
                     const float *weights = wide;
                     if (bf16) widen(bf16 + p * panelSize, k, depth, wide);
                     else weights = f32 + p * panelSize + k * DK_PANEL_ROWS;
+                    // What comes next is fetched into L2 meanwhile, a share with each tile.
+                    int64_t nextP = p + 1 < p1 ? p + 1 : nextK > 0 ? p0 : least(p1, panelEnd - 1);
+                    int64_t next = nextP * panelSize + (p + 1 < p1 ? k : nextK) * DK_PANEL_ROWS;
+                    const char *ahead = bf16 ? (const char *)(bf16 + next) : (const char *)(f32 + next);
+                    int64_t lines = depth * DK_PANEL_ROWS * (bf16 ? 2 : 4) / 64;
+                    int64_t share = (lines + tile1 - tile0 - 1) / (tile1 - tile0);
                     for (int64_t tile = tile0; tile < tile1; tile++) {
                         int64_t t = tile_begin(tokens, tiles, tile), n = tile_begin(tokens, tiles, tile + 1) - t;
-                        multiply_panel(n, depth, activations + t * width + k * n, weights,
-                                       sums + ((p - p0) * count + t - begin) * 32);
+                        const float *rowsOfTile = activations + t * width;
+                        int64_t rowShare = (n * depth / 16 + p1 - p0 - 1) / (p1 - p0);
+                        fetch(ahead + (tile - tile0) * share * 64, share);
+                        fetch(rowsOfTile + nextK * n + (p - p0) * rowShare * 16, rowShare);
+                        multiply_panel(n, depth, rowsOfTile + k * n, weights, sums + ((p - p0) * count + t - begin) * 32);
                     }
                 }
             }
-            for (int64_t p = p0; p < p1; p++)
-                store_panel(sums + (p - p0) * count * 32, count, p, rows, y + begin * ldy, ldy);
+            // Row by row, so that a row's piece of y is written whole.
+            for (int64_t t = 0; t < count; t++) {
+                for (int64_t p = p0; p < p1; p++)
+                    store_panel(sums + ((p - p0) * count + t) * 32, 1, p, rows, y + (begin + t) * ldy, ldy);
+            }
         }
     }
 }

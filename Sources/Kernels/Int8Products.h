@@ -18,6 +18,14 @@ static void scale_panel(const int32_t *sums, int64_t tokens, const float *tokenS
     }
 }
 
+/// Asks for the n rows of y that a tile will write for one panel.
+INLINE void fetch_result(const float *y, int64_t ldy, int64_t n) {
+    for (int64_t r = 0; r < n; r++) {
+        __builtin_prefetch(y + r * ldy, 1, 2);
+        __builtin_prefetch(y + r * ldy + 16, 1, 2);
+    }
+}
+
 static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                         int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
     int8_layout layout = layout_of(w->columns, w->group);
@@ -71,6 +79,7 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
                         int64_t valueShare = (n * width / 64 + p1 - p0 - 1) / (p1 - p0);
                         const uint8_t *ahead = nextWeights + (tile - tile0) * stride * (width / 4);
                         fetch(values + nextK * n + (p - p0) * valueShare * 64, valueShare);
+                        if (nextK == 0) fetch_result(y + t * ldy + p * DK_PANEL_ROWS, ldy, n);
                         values += k * n;
                         int64_t place = ((p - p0) * count + t - begin) * 32;
                         if (grouped) {

@@ -20,7 +20,8 @@ let threads = option("--threads", 2)
 let group = Int64(option("--group", 0))
 var message = [CChar](repeating: 0, count: 256)
 guard let table = dk_active(&message, Int64(message.count)) else {
-    FileHandle.standardError.write(Data((String(cString: message) + "\n").utf8))
+    FileHandle.standardError.write(
+        Data((message.withUnsafeBufferPointer { String(cString: $0.baseAddress!) } + "\n").utf8))
     exit(2)
 }
 let kernels = table.pointee
@@ -153,28 +154,41 @@ func row(
 }
 
 let shapes: [(Int64, Int64)] = [(10272, 4096), (6144, 4096), (4096, 4096), (24576, 4096), (4096, 12288), (3072, 1024)]
+/// Seconds of one int8 product, activations already quantized.
+func int8Product(_ m: Int64, _ k: Int64, _ tokens: Int64, repeats: Int) -> (seconds: Double, bytes: Double) {
+    let weightBytes = Int(dk_int8_weight_bytes(m, k, group))
+    let scaleCount = Int(dk_int8_scale_count(m, k, group))
+    let copies = poolBytes / weightBytes
+    kernels.int8_activations(x, k, tokens, k, group, 0, tokens, packed)
+    let seconds = time(repeats: repeats) { repetition, thread in
+        let copy = repetition % copies
+        var matrix = dk_int8_matrix(
+            rows: m, columns: k, group: group, weights: pool + copy * weightBytes, scales: scales + copy * scaleCount)
+        let panels = range(dk_panels(m), thread)
+        kernels.int8_matmul(&matrix, packed, tokens, panels.lowerBound, panels.upperBound, y, m, workspaces[thread])
+    }
+    return (seconds, Double(weightBytes + 4 * scaleCount))
+}
+
+// One shape for a program to read: operations a second, and the peak, in units of 10^12.
+if let place = arguments.firstIndex(of: "--once"), place + 1 < arguments.count {
+    let sizes = arguments[place + 1].split(separator: "x").compactMap { Int64($0) }
+    guard sizes.count == 3 else { exit(2) }
+    let (seconds, _) = int8Product(sizes[0], sizes[1], sizes[2], repeats: 7)
+    print(2 * Double(sizes[0] * sizes[1] * sizes[2]) / seconds * 1e-12, peak(.int8) * 1e-12)
+    exit(0)
+}
+
 print("\(String(cString: kernels.name)): \(String(cString: kernels.summary)); \(threads) threads, int8 group \(group)")
 show(["product", "tokens", "ms", "T/s", "% peak", "GB/s", "% read"])
 
 for tokens in [512, 128, 1, 4, 8] as [Int64] {
     let (limit, read) = (peak(.int8), readBandwidth())
     for (m, k) in shapes {
-        let weightBytes = Int(dk_int8_weight_bytes(m, k, group))
-        let scaleCount = Int(dk_int8_scale_count(m, k, group))
-        let copies = poolBytes / weightBytes
-        kernels.int8_activations(x, k, tokens, k, group, 0, tokens, packed)
-        let seconds = time(repeats: tokens > 100 ? 9 : 41) { repetition, thread in
-            let copy = repetition % copies
-            var matrix = dk_int8_matrix(
-                rows: m, columns: k, group: group, weights: pool + copy * weightBytes,
-                scales: scales + copy * scaleCount)
-            let panels = range(dk_panels(m), thread)
-            kernels.int8_matmul(
-                &matrix, packed, tokens, panels.lowerBound, panels.upperBound, y, m, workspaces[thread])
-        }
+        let (seconds, bytes) = int8Product(m, k, tokens, repeats: tokens > 100 ? 9 : 41)
         row(
             "int8 \(m)x\(k)", tokens, operations: 2 * Double(m * k * tokens),
-            bytes: Double(weightBytes + 4 * scaleCount), seconds: seconds, peak: limit, read: read)
+            bytes: bytes, seconds: seconds, peak: limit, read: read)
     }
 }
 
