@@ -49,14 +49,18 @@ let workspaces = (0..<threads).map { _ in memory(Int(DK_WORKSPACE_BYTES), of: UI
 /// What the threads of a measurement share.
 final class Measurement: @unchecked Sendable {
     let arrived = Atomic<Int>(0)
+    let finished = Atomic<Int>(0)
     let body: (_ repetition: Int, _ thread: Int) -> Void
     let repeats: Int
-    var seconds: [[Double]]
+    /// [repeats][threads]
+    let seconds: UnsafeMutablePointer<Double>
 
     init(repeats: Int, _ body: @escaping (Int, Int) -> Void) {
         (self.repeats, self.body) = (repeats, body)
-        seconds = Array(repeating: Array(repeating: 0, count: threads), count: repeats)
+        seconds = .allocate(capacity: repeats * threads)
     }
+
+    deinit { seconds.deallocate() }
 
     func run(_ thread: Int) {
         for repetition in 0..<repeats {
@@ -65,28 +69,26 @@ final class Measurement: @unchecked Sendable {
             while arrived.load(ordering: .acquiring) < (repetition + 1) * threads { sched_yield() }
             let start = processorTime()
             body(repetition, thread)
-            let time = processorTime() - start
-            seconds.withUnsafeMutableBufferPointer {
-                $0[repetition].withUnsafeMutableBufferPointer { $0[thread] = time }
-            }
+            seconds[repetition * threads + thread] = processorTime() - start
         }
+        finished.add(1, ordering: .acquiringAndReleasing)
     }
 }
 
 /// The median over repeats of the busiest thread's time, the first repeat left out.
 func time(repeats: Int, _ body: @escaping (_ repetition: Int, _ thread: Int) -> Void) -> Double {
-    var times: [Double] = []
     let measurement = Measurement(repeats: repeats + 1, body)
-    let others = (1..<threads).map { thread in
+    for thread in 1..<max(threads, 1) {
         let other = Thread { measurement.run(thread) }
         other.qualityOfService = .userInteractive
         other.start()
-        return other
     }
     measurement.run(0)
-    while others.contains(where: { !$0.isFinished }) { usleep(50) }
-    times = measurement.seconds.dropFirst().map { $0.max() ?? 0 }.sorted()
-    return times[times.count / 2]
+    while measurement.finished.load(ordering: .acquiring) < threads { usleep(50) }
+    let busiest = (1...repeats).map { repetition in
+        (0..<threads).map { measurement.seconds[repetition * threads + $0] }.max() ?? 0
+    }
+    return busiest.sorted()[repeats / 2]
 }
 
 func range(_ count: Int64, _ thread: Int) -> Range<Int64> {
