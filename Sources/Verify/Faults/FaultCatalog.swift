@@ -1,0 +1,28 @@
+//  Every fault that a diagnosis can name.
+
+/// The known faults, by name.
+public enum FaultCatalog {
+    /// A fault: its stable name, what the kernel does instead, and which kinds of cases it shows in.
+    public struct Entry: Sendable {
+        public let name: String
+        public let summary: String
+        public let kinds: String
+    }
+
+    /// All of them, in the order in which they are tried.
+    public static let all: [Entry] =
+        ScanFault.allCases.map { Entry(name: $0.rawValue, summary: $0.summary, kinds: "scan, step") }
+        + [Entry(name: TileCorruption.name, summary: TileCorruption.summary, kinds: "all")]
+        + entries(GradientJudge.faults, "gradients") + entries(ConvolutionJudge.faults, "convolution")
+        + entries(GatedNormJudge.faults, "gated_norm")
+        + entries(MatmulJudge.faults, "matmul") + entries(MixerJudge.faults, "mixer")
+
+    private static func entries(_ faults: [LayerFault], _ kinds: String) -> [Entry] {
+        faults.map { Entry(name: $0.name, summary: $0.summary, kinds: kinds) }
+    }
+
+    private static let summaries = Dictionary(all.map { ($0.name, $0.summary) }, uniquingKeysWith: { a, _ in a })
+
+    /// What a fault is, in a line; empty for a name that is none.
+    public static func summary(of name: String) -> String { summaries[name] ?? "" }
+}

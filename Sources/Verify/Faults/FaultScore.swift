@@ -1,0 +1,211 @@
+//  How well a faulty reference explains a kernel: what is left of the error, in units of rounding.
+//
+//      r_i = kernel_i - faulty_i          sigma'_i² = (ρ sigma_i)² + (u_i |faulty_i - exact_i|)² + (u_out |faulty_i|)²
+//      remainder² = mean of (r_i / sigma'_i)²
+//
+//  sigma' allows for a faulty kernel whose numbers are larger than the right ones and are rounded accordingly: ρ >= 1 is how
+//  much larger the numbers around element i are (those of its token and head, or of its state), u_i what sigma says a
+//  rounding of a term of element i is worth.
+//
+//  A fault that is there in some heads or channels only is found by asking for each of these which is nearer, the exact
+//  answer or the faulty one.
+
+import DualityCore
+import DualityReference
+
+/// The elements that a diagnosis looks at.
+struct FaultEvidence: Sendable {
+    /// Of each output: its name and the flat indices that are compared.
+    let outputs: [(name: String, elements: [Int])]
+    let found: [Double]
+    let exact: [Double]
+    let sigma: [Double]
+    /// sigma over the sum of magnitudes.
+    let unit: [Double]
+    /// The unit roundoff of the output's format.
+    let storage: [Double]
+    let head: [Int]
+    let channel: [Int]
+    /// Which numbers belong together, and the sums of squares of the exact ones.
+    let group: [Int]
+    let groupSquares: [Double]
+    /// Mean of (error / sigma)².
+    let baseline: Double
+    /// The median of sigma over the sum of magnitudes, at least that of float32.
+    let relativeSigma: Double
+
+    /// What heads and channels are called, where only some are looked at.
+    var headNumbers: [Int]?
+    var channelNumbers: [Int]?
+
+    init(_ found: [String: Tensor<Double>], _ expectations: [Expectation]) {
+        var outputs: [(String, [Int])] = []
+        var (values, exact, sigma, unit, storage) = ([Double](), [Double](), [Double](), [Double](), [Double]())
+        var (headOf, channelOf) = ([Int](), [Int]())
+        var (groupOf, groups) = ([Int](), [Double]())
+        for expected in expectations {
+            guard let tensor = found[expected.name] else { continue }
+            let (head, channel) = (expected.reader(.head), expected.reader(.channel))
+            let elements = Array(tensor.elements.indices)
+            // The numbers of one token and head, or of one state; a layer's row where there are no heads.
+            let width = head.map(\.inner) ?? expected.exact.shape.last ?? 1
+            let firstGroup = groups.count
+            groups += [Double](repeating: 0, count: tensor.count / max(width, 1) + 1)
+            for i in elements {
+                groupOf.append(firstGroup + i / max(width, 1))
+                groups[firstGroup + i / max(width, 1)] += expected.exact.elements[i] * expected.exact.elements[i]
+                values.append(tensor.elements[i])
+                exact.append(expected.exact.elements[i])
+                let s = expected.sigma.elements[i]
+                sigma.append(s)
+                let magnitude = expected.magnitudes?.elements[i] ?? expected.exact.elements[i].magnitude
+                unit.append(magnitude > 0 ? min(s / magnitude, 0.1) : expected.format.unitRoundoff)
+                storage.append(max(expected.format.unitRoundoff, 0x1p-24))
+                headOf.append(head?(i) ?? 0)
+                channelOf.append(channel?(i) ?? 0)
+            }
+            outputs.append((expected.name, elements))
+        }
+        (self.outputs, self.found, self.exact, self.sigma) = (outputs, values, exact, sigma)
+        (self.unit, self.storage, head, channel) = (unit, storage, headOf, channelOf)
+        (group, groupSquares) = (groupOf, groups)
+        relativeSigma = max(unit.sorted()[safe: unit.count / 2] ?? 0, NumberFormat.f32.unitRoundoff)
+        var sum = 0.0
+        for i in values.indices { sum += Self.square(values[i] - exact[i], sigma[i]) }
+        baseline = sum / Double(max(values.count, 1))
+    }
+
+    /// (r / sigma)², with a ceiling so that one infinity does not drown everything else.
+    @inline(__always)
+    static func square(_ remainder: Double, _ sigma: Double) -> Double {
+        if remainder == 0 { return 0 }
+        let ratio = remainder / sigma
+        return ratio.isFinite ? min(ratio * ratio, 1e16) : 1e16
+    }
+
+    /// The faulty outputs in the order of the evidence.
+    func gather(_ outputs: (String) -> Tensor<Double>?) -> [Double]? {
+        var values: [Double] = []
+        values.reserveCapacity(found.count)
+        for (name, elements) in self.outputs {
+            guard let tensor = outputs(name) else { return nil }
+            for i in elements { values.append(tensor.elements[i]) }
+        }
+        return values
+    }
+
+    /// The numbers that were found in one of the outputs.
+    func values(of output: Int) -> ArraySlice<Double> {
+        let first = outputs[..<output].reduce(0) { $0 + $1.elements.count }
+        return found[first..<first + outputs[output].elements.count]
+    }
+
+    func score(_ faulty: [Double]) -> FaultScore { FaultScore(self, faulty) }
+}
+
+/// What is left of the error after a fault has been taken into account.
+struct FaultScore: Sendable {
+    /// Mean and largest of (r / sigma')².
+    private(set) var remainder = 0.0
+    private(set) var worst = 0.0
+    /// Share of the mean of (error / sigma)² that is gone.
+    private(set) var explained = 0.0
+    /// The same sums by head and by channel, beside those of the exact answer.
+    private(set) var byHead: [Part]
+    private(set) var byChannel: [Part]
+    /// The share of a squared error that rounding may leave: some hundred thousand squared roundings of float32, and no more
+    /// than a three hundredth where products are narrow.
+    private let smallShare: Double
+    /// Whether the fault changes anything here.
+    private(set) var changes = false
+
+    struct Part: Sendable {
+        var count = 0
+        var faulty = 0.0
+        var exact = 0.0
+        var faultyWorst = 0.0
+        var exactWorst = 0.0
+        var differs = 0.0
+
+        /// Which answer a part has: the right one, the faulty one, both or none.
+        var isExact: Bool { exact / Double(count) <= 9 && exactWorst <= 1024 }
+        var isFaulty: Bool { faulty / Double(count) <= 9 && faultyWorst <= 1024 }
+    }
+
+    init(_ evidence: FaultEvidence, _ faulty: [Double]) {
+        let unit = evidence.relativeSigma / NumberFormat.f32.unitRoundoff
+        smallShare = min(1e-10 * unit * unit, 0.003)
+        var heads = [Part](repeating: Part(), count: (evidence.head.max() ?? 0) + 1)
+        var channels = [Part](repeating: Part(), count: (evidence.channel.max() ?? 0) + 1)
+        var (sum, left, difference) = (0.0, 0.0, 0.0)
+        var squares = [Double](repeating: 0, count: evidence.groupSquares.count)
+        for i in faulty.indices where faulty[i].isFinite { squares[evidence.group[i]] += faulty[i] * faulty[i] }
+        let larger = zip(squares, evidence.groupSquares).map { $1 > 0 ? min(max($0 / $1, 1), 1e12) : 1 }
+        for i in faulty.indices {
+            let (found, exact, value) = (evidence.found[i], evidence.exact[i], faulty[i])
+            let sigma = evidence.sigma[i]
+            let error = FaultEvidence.square(found - exact, sigma)
+            var remainder: Double
+            var raw: Double
+            if !found.isFinite && !value.isFinite {
+                (remainder, raw) = (0, 0)  // both overflow
+            } else {
+                let shift = evidence.unit[i] * (value - exact)
+                let store = evidence.storage[i] * value
+                let spread = (sigma * sigma * larger[evidence.group[i]] + shift * shift + store * store).squareRoot()
+                remainder = FaultEvidence.square(found - value, spread.isFinite ? spread : sigma)
+                raw = FaultEvidence.square(found - value, sigma)
+            }
+            let differs = value == exact ? 0 : FaultEvidence.square(value - exact, sigma)
+            sum += remainder
+            left += raw
+            difference += differs
+            worst = max(worst, remainder)
+            func add(_ part: inout Part) {
+                part.count += 1
+                part.faulty += remainder
+                part.exact += error
+                part.faultyWorst = max(part.faultyWorst, remainder)
+                part.exactWorst = max(part.exactWorst, error)
+                part.differs += differs
+            }
+            add(&heads[evidence.head[i]])
+            add(&channels[evidence.channel[i]])
+        }
+        let n = Double(max(faulty.count, 1))
+        remainder = sum / n
+        explained = evidence.baseline > 0 ? 1 - left / n / evidence.baseline : 0
+        (byHead, byChannel) = (heads, channels)
+        changes = difference / n > 1e-6
+    }
+
+    /// Whether the fault's output is the kernel's to within rounding: what is left looks like rounding in every number, or is
+    /// so small a part of the error that rounding in larger intermediate results explains it.
+    var isExplanation: Bool {
+        guard changes else { return false }
+        if remainder <= 1 && worst <= 64 { return explained > 0.25 }
+        return remainder <= 9 && worst <= 1024 && explained > 0.5 || explained > 1 - smallShare
+    }
+
+    /// The parts in which the kernel has the faulty answer, where it has the right one in all others.
+    ///
+    /// - Returns: nil where some part has neither, or where all or none have the fault.
+    func affected(_ parts: [Part]) -> (parts: [Int], remainder: Double)? {
+        var (affected, sum, count, total) = ([Int](), 0.0, 0, 0)
+        for (key, part) in parts.enumerated() where part.count > 0 {
+            total += 1
+            guard part.isExact || part.isFaulty else { return nil }
+            let isFaulty = part.isFaulty && part.faulty < 0.5 * part.exact
+            if isFaulty { affected.append(key) }
+            sum += isFaulty ? part.faulty : part.exact
+            count += part.count
+        }
+        guard !affected.isEmpty, affected.count < total else { return nil }
+        return (affected, sum / Double(count))
+    }
+}
+
+extension Array {
+    /// The element at an index; nil outside.
+    fileprivate subscript(safe index: Int) -> Element? { indices.contains(index) ? self[index] : nil }
+}

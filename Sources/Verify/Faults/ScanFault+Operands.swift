@@ -1,0 +1,134 @@
+//  Faults that are a wrong idea of the operands: what a kernel with the fault takes them for.
+
+import DualityCore
+import DualityReference
+
+extension ScanCall {
+    /// The call as a kernel with the fault sees it. Faults of the scan itself change nothing here.
+    ///
+    /// - Returns: nil where the fault changes nothing because the operand it is about is not there.
+    func bent(by fault: ScanFault, variant: Int) -> ScanCall? {
+        var call = self
+        switch fault {
+        case .dtBiasMissing:
+            guard dtBias != nil else { return nil }
+            call.dtBias = nil
+        case .dtBiasTwice:
+            guard dtBias != nil else { return nil }
+            call.dtBias = dtBias?.map { 2 * $0 }
+        case .dtClampThousandth:
+            guard limit.lowerBound < 0.001, limit.upperBound > 0.001 else { return nil }
+            call.limit = 0.001...limit.upperBound
+        case .dtLimitIgnored:
+            guard limit != 0...(.infinity) else { return nil }
+            call.limit = 0...(.infinity)
+        case .softplusMissing:
+            guard softplus else { return nil }
+            call.softplus = false
+        case .aBFloat16Log:
+            call.a = a.map { $0 == 0 ? 0 : -Double.exp(NumberFormat.bf16.round(Double.log(-$0))) }
+        case .aBFloat16:
+            call.a = a.map { NumberFormat.bf16.round($0) }
+        case .aTakenAsLog:
+            call.a = a.map { -Double.exp($0) }
+        case .initialStateIgnored:
+            guard initialState != nil else { return nil }
+            call.initialState = nil
+            for i in call.runs.indices { call.runs[i].initialState = nil }
+        case .initialStateWrongSequence:
+            guard let states = initialState, states.shape[0] > 1 || sequences > batch else { return nil }
+            call.exchangeInitialStates(count: states.shape[0])
+        case .initialStateEverySequence:
+            guard let states = initialState, states.shape[0] == batch, sequences > batch else { return nil }
+            for i in runs.indices { call.runs[i].initialState = runs[i].row }
+        case .initialStateTransposed:
+            guard let states = initialState, headDim == stateDim, headDim > 1, !isCut else { return nil }
+            call.initialState = states.transposedLast()
+        case .noReset, .resetLate, .resetEarly:
+            guard sequences > batch else { return nil }
+            if fault != .noReset { call.shiftResets(by: fault == .resetLate ? 1 : -1) }
+        case .resetByID, .decayFromChunkStart, .finalStateOfFirst:
+            guard sequences > batch else { return nil }
+        case .headMapTiled:
+            // Every choice of operands that have fewer heads, the whole first.
+            let operands = [7, 1, 2, 4, 3, 5, 6][variant]
+            let shared = [x, b, c].enumerated().filter { $1.shape[2] < allHeads }.reduce(0) { $0 | 1 << $1.offset }
+            // A choice that differs from an earlier one only in operands with all heads is that one.
+            guard operands == 7 ? shared != 0 : operands & shared == operands && operands != shared else { return nil }
+            func tiled(_ count: Int) -> [Int] { headNumbers.map { $0 % count } }
+            if operands & 1 != 0 { call.xMap = tiled(x.shape[2]) }
+            if operands & 2 != 0 { call.bMap = tiled(b.shape[2]) }
+            if operands & 4 != 0 { call.cMap = tiled(c.shape[2]) }
+            guard call.xMap != xMap || call.bMap != bMap || call.cMap != cMap else { return nil }
+        case .groupZeroOnly:
+            call.bMap = bMap.map { _ in 0 }
+            call.cMap = cMap.map { _ in 0 }
+            guard call.bMap != bMap || call.cMap != cMap else { return nil }
+        case .bcSwapped:
+            guard b.shape[2] == c.shape[2] else { return nil }
+            (call.b, call.c) = (c, b)
+        case .stateTransposed:
+            guard headDim == stateDim, headDim > 1, !isCut else { return nil }
+        case .skipMissing:
+            guard d != nil else { return nil }
+            call.d = nil
+        case .skipOnSteppedInput, .skipMissingSomeChannels:
+            guard d != nil else { return nil }
+        case .skipAfterGate:
+            guard d != nil, z != nil else { return nil }
+        case .gateMissing:
+            guard z != nil else { return nil }
+            call.z = nil
+        case .gateSigmoid:
+            guard z != nil else { return nil }
+        case .dtBiasAfterSoftplus:
+            guard dtBias != nil, softplus else { return nil }
+        case .softplusNaive, .softplusThresholdMissing:
+            guard softplus else { return nil }
+        case .operandsBFloat16:
+            func rounded(_ tensor: Tensor<Double>) -> Tensor<Double> { tensor.map { NumberFormat.bf16.round($0) } }
+            (call.x, call.b, call.c) = (rounded(x), rounded(b), rounded(c))
+        default:
+            break
+        }
+        return call
+    }
+
+    /// Each sequence takes the next one's initial state; with one state a row, the last sequence takes the row's.
+    private mutating func exchangeInitialStates(count: Int) {
+        if count == sequences, count > 1 {
+            for i in runs.indices { runs[i].initialState = (i + 1) % count }
+        } else {
+            for i in runs.indices {
+                let isLast = i + 1 == runs.count || runs[i + 1].row != runs[i].row
+                let isFirst = i == 0 || runs[i - 1].row != runs[i].row
+                runs[i].initialState = isFirst && isLast ? (runs[i].row + 1) % count : isLast ? runs[i].row : nil
+            }
+        }
+    }
+
+    /// Every boundary inside a row moves by `shift` tokens.
+    private mutating func shiftResets(by shift: Int) {
+        for i in runs.indices {
+            let first = runs[i].tokens.lowerBound
+            let end = runs[i].tokens.upperBound
+            let start = first == 0 ? 0 : min(max(first + shift, 0), length)
+            let stop = end == length ? length : min(max(end + shift, 0), length)
+            runs[i].tokens = min(start, stop)..<stop
+        }
+    }
+}
+
+extension Tensor {
+    /// The last two axes exchanged, where they have the same length.
+    func transposedLast() -> Tensor {
+        let n = shape[shape.count - 1]
+        var result = self
+        for first in stride(from: 0, to: count, by: n * n) {
+            for i in 0..<n {
+                for j in 0..<n { result.elements[first + i * n + j] = elements[first + j * n + i] }
+            }
+        }
+        return result
+    }
+}

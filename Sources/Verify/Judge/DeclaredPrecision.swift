@@ -1,0 +1,135 @@
+//  What the author of a kernel says about its arithmetic, and what is assumed where he says nothing.
+//
+//  The precision chooses the bound and the sigma. A declaration is a line as in KernelArithmetic+Text.swift, or the name of
+//  a known kernel, possibly with changes: `mamba_ssm,chunks=f32`. Without one, the number formats are read off the tensors,
+//  and everything that tensors do not show is taken at its loosest among careful kernels: sums in float32 in any order,
+//  the fast exponential of GPUs, subnormals flushed. What is never assumed is a narrow state, a careless softplus or TF32.
+
+import DualityCore
+import DualityReference
+
+/// A declared precision, or the decision to infer one.
+public struct DeclaredPrecision: Sendable {
+    /// nil where the precision is to be inferred.
+    public let declared: KernelArithmetic?
+    /// The declaration as it was written.
+    public let text: String?
+    /// Whether the declaration says in what order the kernel goes through the sequence.
+    private let namesForm: Bool
+
+    /// The formats are read off the tensors.
+    public static let inferred = DeclaredPrecision(declared: nil, text: nil, namesForm: false)
+
+    private init(declared: KernelArithmetic?, text: String?, namesForm: Bool) {
+        self.declared = declared
+        self.text = text
+        self.namesForm = namesForm
+    }
+
+    /// Reads a declaration: a preset, `KEY=VALUE` items, or both.
+    ///
+    /// - Throws: `InputError` naming the item.
+    public init(parsing text: String) throws(InputError) {
+        let items = text.split(separator: ",", omittingEmptySubsequences: false)
+        let first = items.first.map(String.init) ?? ""
+        let rest = items.dropFirst().map(String.init)
+        if let preset = Self.presets.first(where: { $0.name == first }) {
+            declared = try KernelArithmetic(parsing: ([preset.arithmetic.description] + rest).joined(separator: ","))
+        } else if !first.contains("=") {
+            throw InputError(
+                .unknown, in: "precision \"\(first)\"", expected: "KEY=VALUE or a known kernel", found: "\"\(first)\"",
+                remedy: "Known kernels: \(Self.presets.map(\.name).joined(separator: ", ")).")
+        } else {
+            declared = try KernelArithmetic(parsing: text)
+        }
+        self.text = text
+        namesForm =
+            items.contains { $0.drop { $0 == " " }.hasPrefix("form=") } || first == "ggml"
+            || first.hasSuffix("_step")
+    }
+
+    /// Kernels that have a name here.
+    public static let presets: [(name: String, arithmetic: KernelArithmetic, summary: String)] = {
+        var vllm = KernelArithmetic.mambaChunkScan(.bf16)
+        vllm.chunkStates = .f32
+        var fla = KernelArithmetic.mambaChunkScan(.bf16, chunkSize: 64)
+        fla.softplus = .accurate
+        fla.scaledInput = .bf16
+        var ggml = KernelArithmetic(.f32, form: .recurrent)
+        ggml.scaledInput = nil
+        ggml.softplus = .naive
+        var mlx = fla
+        mlx.form = .chunked(size: 256)
+        mlx.exponential = .library
+        mlx.chunkStates = .bf16
+        return [
+            ("float32", careful(.f32), "float32 throughout"),
+            ("float64", KernelArithmetic(.f64, form: .recurrent), "float64 throughout"),
+            ("mamba_ssm", .mambaChunkScan(.bf16), "state-spaces/mamba, chunked scan of a bfloat16 model"),
+            ("mamba_ssm_f32", .mambaChunkScan(.f32), "the same on float32, TF32 off"),
+            ("mamba_ssm_step", .mambaStateUpdate(.bf16), "state-spaces/mamba, single steps, float32 state"),
+            ("vllm", vllm, "vLLM, chunked scan with float32 states"),
+            ("fla", fla, "flash-linear-attention, chunks of 64, dt x stored in bfloat16"),
+            ("ggml", ggml, "ggml and llama.cpp, float32 recurrence, log(1 + exp) softplus"),
+            ("mlx", mlx, "mlx, attention form in bfloat16"),
+        ]
+    }()
+
+    private static func careful(_ format: NumberFormat) -> KernelArithmetic {
+        var arithmetic = KernelArithmetic(format, form: .recurrent)
+        arithmetic.scaledInput = nil
+        arithmetic.exponential = .fast
+        arithmetic.subnormals = .flushed
+        return arithmetic
+    }
+
+    /// The arithmetics a kernel may have: it must be within what one of them allows, head by head. The first is the likelier.
+    ///
+    /// - Parameters:
+    ///   - inputs: the format of x.
+    ///   - output: the format of y; nil where it is not given.
+    ///   - chunkSize: what the case says chunks have; nil where it does not say.
+    func arithmetics(inputs: NumberFormat, output: NumberFormat?, chunkSize: Int?) -> [KernelArithmetic] {
+        var arithmetic: KernelArithmetic
+        if let declared {
+            if namesForm { return [declared] }
+            arithmetic = declared
+        } else {
+            arithmetic = Self.careful(.f32)
+            let output = output ?? inputs
+            if inputs == .f64 || output == .f64 {
+                arithmetic = KernelArithmetic(.f64, form: .recurrent)
+                arithmetic.scaledInput = nil
+            } else if inputs != .f32 {
+                (arithmetic.inputs, arithmetic.products, arithmetic.chunkStates) = (inputs, inputs, inputs)
+                arithmetic.parameters = .f32
+            }
+            arithmetic.output = output
+        }
+        // Order of the sums and size of the chunks unknown: a kernel chooses its own, whatever the case proposes.
+        var sizes = [chunkSize ?? arithmetic.form.chunkSize ?? 256]
+        for size in [64, 256, 16] where !sizes.contains(size) { sizes.append(size) }
+        var candidates = sizes.map { size in
+            var chunked = arithmetic
+            chunked.form = .chunked(size: size)
+            if arithmetic.accumulate != .f64 { chunked.decaySums = .differences }
+            return chunked
+        }
+        if declared?.form.chunkSize == nil {
+            var recurrent = arithmetic
+            recurrent.form = .recurrent
+            candidates.insert(recurrent, at: 1)
+        }
+        return candidates
+    }
+
+    /// What was judged by, for the report.
+    func description(of arithmetics: [KernelArithmetic]) -> String {
+        let formats = arithmetics[0]
+        let said =
+            "inputs=\(formats.inputs),products=\(formats.products),chunks=\(formats.chunkStates),"
+            + "state=\(formats.state),out=\(formats.output),softplus=\(formats.softplus.rawValue)"
+        guard let text else { return "\(said) (inferred from the tensors)" }
+        return text == said ? said : "\(text): \(said)"
+    }
+}

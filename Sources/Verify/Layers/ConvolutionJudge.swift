@@ -1,0 +1,182 @@
+//  The depthwise causal convolution before the scan.
+//
+//      pre_activation_t = bias + Σ_j w_j x_{t-W+1+j}          out = silu(pre_activation)
+//
+//  | tensor         | shape                | meaning                                                      |
+//  |----------------|----------------------|--------------------------------------------------------------|
+//  | x              | [B, L, C]            |                                                              |
+//  | weight, bias   | [C, 1, W] or [C, W], [C] | the last tap meets the current token                     |
+//  | initial_window | [B, C, W-1]          | what came before the first token, oldest first; zeros if absent |
+//  | seq_idx        | [B, L]               | packed: no tap reaches across a boundary                     |
+//  | conv_state     | [B, C, W]            | output: the last W columns of what was convolved             |
+
+import DualityCore
+import DualityReference
+
+struct ConvolutionJudge: KindJudge {
+    let x: Tensor<Double>
+    /// `[C, W]`
+    let weight: Tensor<Double>
+    let bias: Tensor<Double>?
+    let window: Tensor<Double>?
+    /// The number of the run of each token, `[B, L]`.
+    let runs: Tensor<Int>?
+    let activates: Bool
+    let inputFormat: NumberFormat
+    let chunkSize: Int? = nil
+
+    init(_ call: CallDescription, inputs source: any TensorSource) throws {
+        var mapped = MappedSource(source)
+        x = try finite(mapped, "x")
+        guard x.shape.count == 3 else {
+            throw InputError(.shape, in: "\(mapped.place): x", expected: "[B, L, C]", found: "\(x.shape)")
+        }
+        let channels = x.shape[2]
+        let taps = try finite(mapped, "weight")
+        guard taps.shape.first == channels, taps.shape.count == 2 || taps.shape.count == 3 && taps.shape[1] == 1,
+            let width = taps.shape.last, width > 0
+        else {
+            throw InputError(
+                .shape, in: "\(mapped.place): weight", expected: "[\(channels), 1, W]", found: "\(taps.shape)")
+        }
+        weight = try taps.reshaped([channels, width])
+        bias = mapped.contains("bias") ? try finite(mapped, "bias") : nil
+        try bias?.requireShape([channels], "\(mapped.place): bias")
+        window = mapped.contains("initial_window") ? try finite(mapped, "initial_window") : nil
+        try window?.requireShape([x.shape[0], channels, width - 1], "\(mapped.place): initial_window")
+        if try mapped.renumberSequences() != nil {
+            let numbers = try mapped.integers("seq_idx")
+            try numbers.requireShape([x.shape[0], x.shape[1]], "\(mapped.place): seq_idx")
+            runs = numbers
+        } else {
+            runs = nil
+        }
+        activates = try call.flag("activation", default: true)
+        inputFormat = try mapped.info("x").dtype.numberFormat
+    }
+
+    private var width: Int { weight.shape[1] }
+
+    var outputs: [OutputShape] {
+        let axes: [Axis] = [.batch, .token, .channel]
+        return [
+            OutputShape(name: "out", shape: x.shape, axes: axes),
+            OutputShape(name: "pre_activation", shape: x.shape, axes: axes),
+            OutputShape(
+                name: "conv_state", shape: [x.shape[0], x.shape[2], width], axes: [.batch, .channel, .state]),
+        ]
+    }
+
+    func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations {
+        let exact = run(nil)
+        var errors: [LayerError] = []
+        var magnitudes = x
+        for i in x.elements.indices {
+            let terms = terms(i, nil)
+            errors.append(LayerError(sumOf: terms))
+            magnitudes.elements[i] = terms.reduce(0) { $0 + $1.magnitude }
+        }
+        var expectations: [Expectation] = []
+        for output in outputs where found[output.name] != nil {
+            let format = formats[output.name] ?? inputFormat
+            guard let values = exact[output.name] else { continue }
+            let sizes = values.elements.indices.map { i -> LayerError in
+                switch output.name {
+                case "conv_state":
+                    return LayerError(bound: NumberFormat.f32.smallestNormal, variance: 0).stored(
+                        values.elements[i], as: format)
+                case "out" where activates:
+                    let pre = exact["pre_activation"]?.elements[i] ?? 0
+                    return errors[i].silu(of: pre).stored(values.elements[i], as: format)
+                default:
+                    return errors[i].stored(values.elements[i], as: format)
+                }
+            }
+            expectations.append(
+                Expectation(
+                    output.name, axes: output.axes, exact: values, errors: sizes,
+                    magnitudes: output.name == "pre_activation" ? magnitudes : nil, format: format))
+        }
+        return Expectations(outputs: expectations, precision: "inputs=\(inputFormat), sums in float32")
+    }
+
+    static let faults: [LayerFault] = [
+        LayerFault(
+            name: "conv-taps-reversed", summary: "the taps are applied in reverse: the first meets the current token"),
+        LayerFault(name: "conv-across-boundary", summary: "taps reach across a packed boundary"),
+        LayerFault(name: "conv-bias-missing", summary: "the convolution's bias is not added"),
+        LayerFault(
+            name: "conv-window-ignored", summary: "the convolution starts from zeros instead of the window it was given"
+        ),
+        LayerFault(name: "conv-activation-missing", summary: "the convolution's output is not passed through silu"),
+        LayerFault(name: "conv-activation-twice", summary: "the convolution's output is passed through silu twice"),
+        LayerFault(name: "conv-one-token-late", summary: "the newest tap meets the token before"),
+        LayerFault(name: "conv-sees-the-future", summary: "the convolution is centred: it reads tokens to come"),
+        LayerFault(name: "conv-state-misses-last-token", summary: "the window that is handed on ends one token early"),
+        LayerFault(
+            name: "conv-state-of-output", summary: "the window that is handed on holds the convolution's output"),
+    ]
+
+    func diagnose(
+        _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
+    ) -> Diagnosis {
+        LayerFault.diagnose(Self.faults, found, expectations) { run($0.name) }
+    }
+
+    /// What was before the tokens of a row and what they are: column `t` of a channel, t >= -(W-1).
+    private func column(_ row: Int, _ t: Int, _ channel: Int, _ fault: String?) -> Double {
+        let (length, channels) = (x.shape[1], x.shape[2])
+        if t >= length { return 0 }
+        if t >= 0 { return x.elements[(row * length + t) * channels + channel] }
+        guard let window, fault != "conv-window-ignored", t >= 1 - width else { return 0 }
+        return window.elements[(row * channels + channel) * (width - 1) + t + width - 1]
+    }
+
+    /// The terms of one number before the activation.
+    private func terms(_ element: Int, _ fault: String?) -> [Double] {
+        let (length, channels) = (x.shape[1], x.shape[2])
+        let (row, t, channel) = (element / (length * channels), element / channels % length, element % channels)
+        let shift = fault == "conv-one-token-late" ? 1 : fault == "conv-sees-the-future" ? -(width - 1) / 2 : 0
+        var terms: [Double] = []
+        if let bias, fault != "conv-bias-missing" { terms.append(bias.elements[channel]) }
+        for j in 0..<width {
+            let source = t - width + 1 + j - shift
+            if let runs, fault != "conv-across-boundary" {
+                // What lies before the row is the window of its first sequence.
+                let own = runs.elements[row * length + t]
+                let other = source < 0 ? 0 : runs.elements[row * length + min(source, length - 1)]
+                if own != other { continue }
+            }
+            let tap = weight.elements[channel * width + (fault == "conv-taps-reversed" ? width - 1 - j : j)]
+            terms.append(tap * column(row, source, channel, fault))
+        }
+        return terms
+    }
+
+    private func run(_ fault: String?) -> [String: Tensor<Double>] {
+        var pre = x
+        for i in x.elements.indices { pre.elements[i] = terms(i, fault).compensatedSum() }
+        var out = activates && fault != "conv-activation-missing" ? pre.map { Double.silu($0) } : pre
+        if fault == "conv-activation-twice" { out = out.map { Double.silu($0) } }
+        let (length, channels) = (x.shape[1], x.shape[2])
+        var state = Tensor(repeating: 0.0, shape: [x.shape[0], channels, width])
+        let end = length - (fault == "conv-state-misses-last-token" ? 1 : 0)
+        for i in state.elements.indices {
+            let (row, channel, j) = (i / (channels * width), i / width % channels, i % width)
+            let t = end - width + j
+            if fault == "conv-state-of-output", t >= 0 {
+                state.elements[i] = out.elements[(row * length + t) * channels + channel]
+            } else {
+                state.elements[i] = column(row, t, channel, fault)
+            }
+        }
+        return ["out": out, "pre_activation": pre, "conv_state": state]
+    }
+}
+
+/// A tensor of a source, all of whose numbers are finite.
+func finite(_ source: some TensorSource, _ name: String) throws -> Tensor<Double> {
+    let tensor: Tensor<Double> = try source.tensor(name)
+    do { try tensor.requireFinite(name) } catch { throw error.within(source.place) }
+    return tensor
+}

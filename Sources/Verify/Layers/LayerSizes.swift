@@ -1,0 +1,97 @@
+//  The bound and the sigma of a result that is a short sum, for layers whose errors can be written down in a line.
+//
+//      bound   γ_n Σ|terms| + half a spacing of the output's format             γ_n = n u / (1 - n u)
+//      sigma²  ν (Σ terms² + Σ partial sums²) + spacing² / 12                    ν = u² / (8 ln 2)
+//
+//  u is that of float32, in which all these layers accumulate. Source: Higham, Accuracy and Stability of Numerical
+//  Algorithms, 2nd ed., section 3.1.
+
+import DualityCore
+import DualityReference
+
+/// Sizes of error of one number.
+struct LayerError {
+    var bound = 0.0
+    var variance = 0.0
+
+    static let unit = NumberFormat.f32.unitRoundoff
+    /// The mean square of a rounding error relative to the number.
+    static let relativeVariance = unit * unit / (8 * Double.log(2))
+
+    static func growth(_ n: Int) -> Double {
+        let linear = Double(n) * unit
+        return linear < 1 ? linear / (1 - linear) : .infinity
+    }
+
+    /// A sum of products in float32, in any order.
+    init(sumOf terms: [Double]) {
+        var (magnitude, squares, partial) = (0.0, 0.0, 0.0)
+        for term in terms {
+            magnitude += term.magnitude
+            partial += term
+            squares += term * term + partial * partial
+        }
+        bound = Self.growth(terms.count + 1) * magnitude + NumberFormat.f32.smallestNormal
+        variance = Self.relativeVariance * squares
+    }
+
+    init(bound: Double, variance: Double) {
+        self.bound = bound
+        self.variance = variance
+    }
+
+    /// After storing the number in `format`.
+    func stored(_ value: Double, as format: NumberFormat) -> LayerError {
+        if format.holds(.f32) { return self }
+        let spacing = format.spacing(at: value.magnitude + bound)
+        return LayerError(bound: bound + spacing / 2, variance: variance + spacing * spacing / 12)
+    }
+
+    /// silu of a number with this error.
+    func silu(of value: Double) -> LayerError {
+        let result = Double.silu(value).magnitude
+        // exp, sum, quotient and product, and the argument's own rounding in a fast exponential.
+        let relative = Self.unit * (10 + 2 * value.magnitude)
+        return LayerError(
+            bound: 1.1 * bound + result * relative + NumberFormat.f32.smallestNormal,
+            variance: 1.21 * variance + Self.relativeVariance * result * result * (4 + value * value))
+    }
+}
+
+extension Expectation {
+    /// An expectation from sizes of error for every number.
+    init(
+        _ name: String, axes: [Axis], exact: Tensor<Double>, errors: [LayerError], magnitudes: Tensor<Double>?,
+        format: NumberFormat
+    ) {
+        let bounds = Tensor(shape: exact.shape, unchecked: errors.map { $0.bound * (1 + 0x1p-8) })
+        let sigmas = Tensor(shape: exact.shape, unchecked: errors.map { max($0.variance.squareRoot(), 1e-150) })
+        self.init(
+            name: name, axes: axes, exact: exact, bound: bounds, sigma: sigmas, magnitudes: magnitudes, format: format)
+    }
+}
+
+/// A known fault of a layer: its name and the outputs it leads to.
+struct LayerFault: Sendable {
+    let name: String
+    let summary: String
+    var isOfPrecision = false
+
+    /// Runs faults and says which explain what was found.
+    ///
+    /// - Parameter outputs: those of a fault; nil where it is about something that is not there.
+    static func diagnose(
+        _ faults: [LayerFault], _ found: [String: Tensor<Double>], _ expectations: [Expectation],
+        outputs: (LayerFault) -> [String: Tensor<Double>]?
+    ) -> Diagnosis {
+        let evidence = FaultEvidence(found, expectations)
+        let trials = faults.compactMap { fault -> FaultTrial? in
+            guard let results = outputs(fault), let values = evidence.gather({ results[$0] }) else { return nil }
+            return FaultTrial(
+                name: fault.name, isOfPrecision: fault.isOfPrecision, partialName: fault.name,
+                score: evidence.score(values))
+        }
+        let whole = FaultTrial.whole(trials, evidence)
+        return Diagnosis(findings: whole.isEmpty ? FaultTrial.partial(trials, evidence) : whole)
+    }
+}

@@ -1,0 +1,227 @@
+//  The stages of a Mamba-2 mixer in float64, each of which can be moved by noise or done wrongly.
+//
+//      1  z | x | B | C | dt = W_in u          2  B, C = rms(B), rms(C)          3  x | B | C = silu(conv(x | B | C))
+//      4  y = SSD(x, dt, -e^A_log, B, C, D)    5  v = gatednorm(y, z)            6  out = W_out v
+//
+//  The layers are the reference's own. Source: Reference/Mamba2Mixer.swift.
+
+import DualityCore
+import DualityReference
+
+struct MixerStages: Sendable {
+    /// `[B, L, Dm]`
+    let hidden: Tensor<Double>
+    let heads: Int
+    let sharedHeads: Int
+    let headDim: Int
+    let width: Int
+    private let inputProjection: Linear<Double>
+    private let outputProjection: Linear<Double>
+    private let convolutionWeight: Tensor<Double>
+    private let convolutionBias: Tensor<Double>?
+    private let rates: Tensor<Double>
+    private let dtBias: Tensor<Double>
+    private let d: Tensor<Double>
+    private let normWeight: Tensor<Double>
+    private let bNorm: RMSNorm<Double>?
+    private let cNorm: RMSNorm<Double>?
+    private let epsilon: Double
+
+    /// Channels of the convolution: x, B and C.
+    var convolved: Int { (2 * sharedHeads + heads) * headDim }
+
+    init(_ call: CallDescription, _ source: any TensorSource) throws {
+        func read(_ name: String) throws -> Tensor<Double> {
+            try finite(source, source.contains(name) ? name : source.contains("w.\(name)") ? "w.\(name)" : name)
+        }
+        func has(_ name: String) -> Bool { source.contains(name) || source.contains("w.\(name)") }
+        hidden = try read("hidden_states")
+        guard hidden.shape.count == 3 else {
+            throw InputError(
+                .shape, in: "\(source.place): hidden_states", expected: "[B, L, Dm]", found: "\(hidden.shape)")
+        }
+        rates = try read("A_log").map { -Double.exp($0) }
+        heads = rates.count
+        normWeight = try read("norm.weight")
+        guard heads > 0, normWeight.count % heads == 0, normWeight.count > 0 else {
+            throw InputError(
+                .shape, in: "\(source.place): norm.weight", expected: "a multiple of the \(heads) heads of A_log",
+                found: "\(normWeight.shape)")
+        }
+        headDim = normWeight.count / heads
+        let weight = try read("conv1d.weight")
+        let shared = ((weight.shape.first ?? 0) - heads * headDim) / (2 * headDim)
+        guard weight.shape.count == 3, weight.shape[1] == 1, shared > 0, heads % shared == 0,
+            weight.shape[0] == (2 * shared + heads) * headDim
+        else {
+            throw InputError(
+                .shape, in: "\(source.place): conv1d.weight",
+                expected: "[2 Hkv P + H P, 1, W] with H = \(heads), P = \(headDim)",
+                found: "\(weight.shape)")
+        }
+        sharedHeads = shared
+        width = weight.shape[2]
+        convolutionWeight = weight
+        convolutionBias = has("conv1d.bias") ? try read("conv1d.bias") : nil
+        dtBias = try read("dt_bias")
+        d = try read("D")
+        inputProjection = try Linear(weight: read("in_proj.weight"))
+        outputProjection = try Linear(weight: read("out_proj.weight"))
+        let rows = 2 * heads * headDim + 2 * shared * headDim + heads
+        guard inputProjection.weight.shape == [rows, hidden.shape[2]] else {
+            throw InputError(
+                .shape, in: "\(source.place): in_proj.weight", expected: "[\(rows), \(hidden.shape[2])]",
+                found: "\(inputProjection.weight.shape)")
+        }
+        guard outputProjection.weight.shape == [hidden.shape[2], heads * headDim] else {
+            throw InputError(
+                .shape, in: "\(source.place): out_proj.weight", expected: "[\(hidden.shape[2]), \(heads * headDim)]",
+                found: "\(outputProjection.weight.shape)")
+        }
+        try dtBias.requireShape([heads], "\(source.place): dt_bias")
+        try d.requireShape([heads], "\(source.place): D")
+        let bcEpsilon = try call.number("bc_epsilon", default: 1e-6)
+        let dim = headDim
+        func norm(_ name: String) throws -> RMSNorm<Double>? {
+            guard has(name) else { return nil }
+            let weight = try read(name)
+            try weight.requireShape([dim], "\(source.place): \(name)")
+            return RMSNorm(weight: weight, epsilon: bcEpsilon)
+        }
+        bNorm = try norm("B_norm.weight")
+        cNorm = try norm("C_norm.weight")
+        epsilon = try call.number("epsilon", default: 1e-5)
+    }
+
+    /// Runs the mixer.
+    ///
+    /// - Parameters:
+    ///   - fault: the name of a fault of the mixer, its convolution or its norm.
+    ///   - scanFault: a fault of the scan.
+    ///   - noise: moves the result of every stage.
+    func run(
+        _ fault: String?, scanFault: ScanFault? = nil, chunkSize: Int = 64, noise: MixerNoise? = nil
+    ) throws -> [String: Tensor<Double>] {
+        let (rows, length, model) = (hidden.shape[0], hidden.shape[1], hidden.shape[2])
+        var noise = noise
+        var out: [Double] = []
+        var (states, windows) = ([Double](), [Double]())
+        for row in 0..<rows {
+            let u = try Tensor(
+                shape: [length, model],
+                elements: Array(hidden.elements[row * length * model..<(row + 1) * length * model]))
+            let (inner, part) = (heads * headDim, sharedHeads * headDim)
+            var projected = inputProjection(u)
+            noise?.move(&projected.elements, rowsOf: projected.shape[1])
+            let z = projected.columns(0..<inner)
+            let x = projected.columns(inner..<inner + part)
+            var b = projected.columns(inner + part..<inner + 2 * part)
+            var c = projected.columns(inner + 2 * part..<2 * inner + 2 * part)
+            let dt = projected.columns(2 * inner + 2 * part..<2 * inner + 2 * part + heads)
+            if fault == "mixer-b-and-c-rows-swapped" {
+                guard part == inner else { throw unsuited }
+                (b, c) = (c, b)
+            }
+            let normsLate = fault == "mixer-bc-norm-after-conv"
+            if normsLate && bNorm == nil { throw unsuited }
+            if fault == "mixer-bc-norm-missing" && bNorm == nil { throw unsuited }
+            func normed(_ values: Tensor<Double>, _ norm: RMSNorm<Double>?) -> Tensor<Double> {
+                guard let norm, fault != "mixer-bc-norm-missing" else { return values }
+                var result = norm(values)
+                noise?.move(&result.elements, rowsOf: headDim)
+                return result
+            }
+            if !normsLate { (b, c) = (normed(b, bNorm), normed(c, cNorm)) }
+            let (convolved, window) = try convolve(joined([x, b, c]), fault)
+            var mixed = convolved
+            noise?.move(&mixed.elements, rowsOf: headDim)
+            windows += window
+            let xs = mixed.columns(0..<part)
+            (b, c) = (mixed.columns(part..<2 * part), mixed.columns(2 * part..<2 * part + inner))
+            if normsLate { (b, c) = (normed(b, bNorm), normed(c, cNorm)) }
+            let inputs = try SSDInputs(
+                x: xs.reshaped([1, length, sharedHeads, headDim]), dt: dt.reshaped([1, length, heads]), a: rates,
+                b: b.reshaped([1, length, sharedHeads, headDim]), c: c.reshaped([1, length, heads, headDim]), d: d,
+                dtBias: dtBias)
+            var result: ScanResult
+            if let scanFault {
+                guard let scan = FaultyScan(ScanCall(inputs), [scanFault], chunkSize: chunkSize) else { throw unsuited }
+                result = scan.run()
+            } else {
+                result = ScanResult(try SSDForm.recurrent.evaluate(inputs))
+            }
+            noise?.move(&result.y.elements, rowsOf: headDim)
+            noise?.move(&result.finalState.elements, rowsOf: headDim)
+            states += result.finalState.elements
+            var normal = try gatedNorm(result.y.reshaped([length, inner]), z, fault)
+            noise?.move(&normal.elements, rowsOf: headDim)
+            var projectedOut = outputProjection(normal)
+            noise?.move(&projectedOut.elements, rowsOf: model)
+            out += projectedOut.elements
+        }
+        return [
+            "out": try Tensor(shape: hidden.shape, elements: out),
+            "ssm_state": try Tensor(shape: [rows, heads, headDim, headDim], elements: states),
+            "conv_state": try Tensor(shape: [rows, convolved, width], elements: windows),
+        ]
+    }
+
+    private var unsuited: InputError {
+        InputError(.unsupported, in: "fault", expected: "a mixer it is about", found: "another")
+    }
+
+    /// The convolution with its activation, and the last W columns of its input.
+    private func convolve(_ history: Tensor<Double>, _ fault: String?) throws -> (Tensor<Double>, [Double]) {
+        let (length, channels) = (history.shape[0], history.shape[1])
+        var weight = convolutionWeight
+        if fault == "conv-taps-reversed" {
+            for c in 0..<channels {
+                for j in 0..<width {
+                    weight.elements[c * width + j] = convolutionWeight.elements[c * width + width - 1 - j]
+                }
+            }
+        }
+        if fault == "mixer-conv-on-x-only" {
+            for c in sharedHeads * headDim..<channels {
+                for j in 0..<width { weight.elements[c * width + j] = j == width - 1 ? 1 : 0 }
+            }
+        }
+        let convolution = try CausalConvolution(
+            weight: weight, bias: fault == "conv-bias-missing" ? nil : convolutionBias)
+        var window = convolution.emptyWindow
+        var result = convolution.extend(history, window: &window)
+        if fault != "conv-activation-missing" { result = result.map { Double.silu($0) } }
+        var last = [Double](repeating: 0, count: channels * width)
+        let source = fault == "mixer-conv-state-after-conv" ? result : history
+        for c in 0..<channels {
+            for j in 0..<width where length - width + j >= 0 {
+                last[c * width + j] = source.elements[(length - width + j) * channels + c]
+            }
+        }
+        return (result, last)
+    }
+
+    private func gatedNorm(_ y: Tensor<Double>, _ z: Tensor<Double>, _ fault: String?) throws -> Tensor<Double> {
+        let weight = fault == "norm-weight-missing" ? normWeight.map { _ in 1.0 } : normWeight
+        let norm = try GatedGroupNorm(
+            weight: weight, groupSize: fault == "norm-over-one-group" ? heads * headDim : headDim, epsilon: epsilon,
+            normBeforeGate: fault == "gate-after-norm")
+        if fault == "norm-gate-missing" { return norm(y, gate: nil) }
+        if fault == "norm-gate-sigmoid" {
+            var gated = y
+            for i in gated.elements.indices { gated.elements[i] *= Double.sigmoid(z.elements[i]) }
+            return norm(gated, gate: nil)
+        }
+        return norm(y, gate: z)
+    }
+
+    /// Matrices with the same rows, side by side.
+    private func joined(_ parts: [Tensor<Double>]) throws -> Tensor<Double> {
+        let rows = parts[0].shape[0]
+        var elements: [Double] = []
+        for t in 0..<rows {
+            for part in parts { elements += part.elements[t * part.shape[1]..<(t + 1) * part.shape[1]] }
+        }
+        return try Tensor(shape: [rows, parts.reduce(0) { $0 + $1.shape[1] }], elements: elements)
+    }
+}

@@ -1,0 +1,101 @@
+//  What is said about one case, and about a whole run.
+
+import DualityCore
+
+/// The verdict on one call of a kernel, with its reasons.
+public struct CaseReport: Sendable {
+    public let name: String
+    public let kind: CaseKind
+    /// What the case is there to catch; empty for a dump of the user's own.
+    public var catches = ""
+    public var verdict: Verdict
+    public var outputs: [OutputReport] = []
+    /// What could not be used, each naming the tensor; any of these makes the verdict FAIL.
+    public var problems: [String] = []
+    /// Outputs that the kind has and that were not handed in.
+    public var notChecked: [String] = []
+    public var diagnosis = Diagnosis()
+    /// What the verdict rests on.
+    public var precision = ""
+    public var remarks: [String] = []
+    /// The format of the operands, and the SHA-256 of the file they came from.
+    public var inputFormat = ""
+    public var hash = ""
+    public var seed: UInt64?
+    /// The mean -dt A of a token, of each head.
+    public var decays: [Double] = []
+
+    /// Nothing of the case was handed in.
+    public var isUnchecked: Bool { outputs.isEmpty && problems.isEmpty }
+
+    /// Tokens, where some output has them.
+    var tokens: Int { outputs.compactMap { $0.growth?.tokens.last }.max() ?? 0 }
+
+    /// Numbers in all outputs.
+    var size: Int { outputs.reduce(0) { $0 + $1.count } }
+
+    public init(name: String, kind: CaseKind, verdict: Verdict = .pass) {
+        self.name = name
+        self.kind = kind
+        self.verdict = verdict
+    }
+}
+
+/// The outcome of a whole run.
+public struct Report: Sendable {
+    /// What was verified: the directory or file of results.
+    public var candidate: String
+    /// Against what: the suite, or the dump itself.
+    public var reference: String
+    public var cases: [CaseReport]
+    /// What is wrong outside all cases, such as a file of no case's name.
+    public var problems: [String] = []
+    public var machine = ""
+
+    public init(candidate: String, reference: String, cases: [CaseReport]) {
+        self.candidate = candidate
+        self.reference = reference
+        self.cases = cases
+    }
+
+    /// The worst verdict of any case.
+    public var verdict: Verdict {
+        max(checked.map(\.verdict).max() ?? .pass, problems.isEmpty ? .pass : .fail)
+    }
+
+    /// The cases of which something was handed in.
+    public var checked: [CaseReport] { cases.filter { !$0.isUnchecked } }
+
+    /// The faults that explain most cases, best first, with their numbers of cases.
+    public var leadingFaults: [(name: String, cases: Int)] {
+        var votes: [String: Int] = [:]
+        var order: [String] = []
+        for item in cases {
+            let best = item.diagnosis.findings.prefix { $0.isTied || $0.title == item.diagnosis.findings.first?.title }
+            for name in Set(best.flatMap(\.names)) {
+                if votes[name] == nil { order.append(name) }
+                votes[name, default: 0] += 1
+            }
+        }
+        return order.map { ($0, votes[$0] ?? 0) }.sorted { a, b in a.1 == b.1 ? a.0 < b.0 : a.1 > b.1 }
+    }
+
+    /// Puts the findings of each case that cannot be told apart there in the order of how many cases they explain.
+    mutating func rankAcrossCases() {
+        let votes = Dictionary(uniqueKeysWithValues: leadingFaults.map { ($0.name, $0.cases) })
+        for i in cases.indices {
+            var findings = cases[i].diagnosis.findings
+            guard !findings.isEmpty else { continue }
+            let tied = findings.prefix(1) + findings.dropFirst().prefix { $0.isTied }
+            guard tied.count > 1 else { continue }
+            func votesOf(_ finding: Finding) -> Int { finding.names.compactMap { votes[$0] }.min() ?? 0 }
+            var ordered = tied.enumerated().sorted { a, b in
+                let (x, y) = (votesOf(a.element), votesOf(b.element))
+                return x == y ? a.offset < b.offset : x > y
+            }.map(\.element)
+            for j in ordered.indices { ordered[j].isTied = j > 0 }
+            findings.replaceSubrange(0..<tied.count, with: ordered)
+            cases[i].diagnosis.findings = findings
+        }
+    }
+}
