@@ -8,9 +8,9 @@ struct Page {
     let script: Script
     let outputs: [RecordedOutput]
 
-    /// The first picture of the page, for the index.
+    /// A picture for the index: of the first figure, and there the one in the middle.
     var cover: String? {
-        for case .figure(_, let pictures) in outputs.map(\.output) { return pictures.first }
+        for case .figure(_, let pictures) in outputs.map(\.output) { return pictures[pictures.count / 2] }
         return nil
     }
 
@@ -54,7 +54,8 @@ struct Page {
             let name = String(rest[open.upperBound..<close.lowerBound])
             guard let text = values[name] else {
                 throw InputError(
-                    .missing, in: "\(script.name): {{\(name)}}", expected: "a value(\"\(name)\", …) in the script",
+                    .missing, in: "\(script.name): {{\(name)}}",
+                    expected: "a value(\"\(name)\", …) in the script",
                     found: "none")
             }
             result += rest[..<open.lowerBound] + Self.typeset(text)
@@ -75,7 +76,9 @@ struct Page {
         var blocks: [String] = []
         var lines: [String] = []
         func flush() {
-            if !lines.isEmpty { blocks.append("<pre class=\"output\">\(lines.joined(separator: "\n"))</pre>") }
+            if !lines.isEmpty {
+                blocks.append("<pre class=\"output\">\(lines.joined(separator: "\n"))</pre>")
+            }
             lines = []
         }
         for output in outputs {
@@ -89,7 +92,8 @@ struct Page {
                 blocks.append(Self.table(header, rows))
             case .missing(let what, let how):
                 flush()
-                blocks.append("<p class=\"missing\">Left out: \(escaped(what)). To get it: \(escaped(how))</p>")
+                blocks.append(
+                    "<p class=\"missing\">Left out: \(escaped(what)). To get it: \(escaped(how))</p>")
             case .figure(let caption, let pictures):
                 flush()
                 let images = pictures.map {
@@ -106,8 +110,10 @@ struct Page {
 
     private static func table(_ header: [String], _ rows: [[String]]) -> String {
         let head = header.map { "<th>\(escaped($0))</th>" }.joined()
-        let body = rows.map { "<tr>\($0.map { "<td>\(escaped($0))</td>" }.joined())</tr>" }.joined(separator: "\n")
-        return "<div class=\"table\"><table>\n<thead><tr>\(head)</tr></thead>\n<tbody>\n\(body)\n</tbody></table></div>"
+        let body = rows.map { "<tr>\($0.map { "<td>\(escaped($0))</td>" }.joined())</tr>" }.joined(
+            separator: "\n")
+        return
+            "<div class=\"table\"><table>\n<thead><tr>\(head)</tr></thead>\n<tbody>\n\(body)\n</tbody></table></div>"
     }
 }
 

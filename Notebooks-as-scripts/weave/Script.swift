@@ -51,7 +51,8 @@ struct Script {
         let lines = source.components(separatedBy: "\n")
         let starts = lines.indices.filter { lines[$0].hasPrefix("// %%") }
         guard let first = starts.first, lines[..<first].allSatisfy(\.isEmpty) else {
-            throw InputError(.malformed, in: place, expected: "'// %%' on the first line", found: lines.first ?? "")
+            throw InputError(
+                .malformed, in: place, expected: "'// %%' on the first line", found: lines.first ?? "")
         }
         var cells: [Cell] = []
         for (i, start) in starts.enumerated() {
@@ -62,7 +63,8 @@ struct Script {
             if kind == .prose {
                 if let stray = body.firstIndex(where: { !$0.isEmpty && !$0.hasPrefix("//") }) {
                     throw InputError(
-                        .malformed, in: "\(place): line \(start + stray + 2)", expected: "a comment in a cell of prose",
+                        .malformed, in: "\(place): line \(start + stray + 2)",
+                        expected: "a comment in a cell of prose",
                         found: body[stray])
                 }
                 text = body.map { String($0.dropFirst($0.hasPrefix("// ") ? 3 : 2)) }

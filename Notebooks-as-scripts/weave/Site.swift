@@ -14,7 +14,9 @@ struct Site {
 
     /// The names of all scripts, in order.
     func names() throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: scripts.path).filter { $0.first?.isNumber == true }.sorted()
+        try FileManager.default.contentsOfDirectory(atPath: scripts.path).filter {
+            $0.first?.isNumber == true
+        }.sorted()
     }
 
     /// Builds the whole site.
@@ -45,9 +47,11 @@ struct Site {
             }
             try pandoc(page.markdown(), variables, to: "\(page.script.name).html")
         }
-        let introduction = try String(contentsOf: scripts.appendingPathComponent("page/index.md"), encoding: .utf8)
+        let introduction = try String(
+            contentsOf: scripts.appendingPathComponent("page/index.md"), encoding: .utf8)
         try pandoc(
-            introduction + "\n\n" + cards(pages), ["title": "Duality, by running it", "index": "yes"], to: "index.html")
+            introduction + "\n\n" + cards(pages), ["title": "Duality, by running it", "index": "yes"],
+            to: "index.html")
         progress("\(site.path)/index.html: \(pages.count) pages")
     }
 
@@ -57,13 +61,15 @@ struct Site {
         let script = try Script(name: name, source: source)
         let process = Process()
         process.executableURL = binaries.appendingPathComponent(name)
-        process.environment = ProcessInfo.processInfo.environment.merging([Recording.variable: figures.path]) { $1 }
+        process.environment = ProcessInfo.processInfo.environment.merging([Recording.variable: figures.path])
+        { $1 }
         process.standardOutput = FileHandle.nullDevice
         try process.run()
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
             throw InputError(
-                .value, in: name, expected: "a run without complaint", found: "exit status \(process.terminationStatus)"
+                .value, in: name, expected: "a run without complaint",
+                found: "exit status \(process.terminationStatus)"
             )
         }
         let record = figures.appendingPathComponent("outputs.jsonl")
@@ -96,7 +102,8 @@ struct Site {
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments =
             [
-                "pandoc", "--from", "markdown-auto_identifiers+gfm_auto_identifiers", "--to", "html5", "--mathml",
+                "pandoc", "--from", "markdown-auto_identifiers+gfm_auto_identifiers", "--to", "html5",
+                "--mathml",
                 "--standalone",
                 "--template", scripts.appendingPathComponent("page/template.html").path,
                 "--output", site.appendingPathComponent(file).path,
@@ -107,7 +114,8 @@ struct Site {
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
             throw InputError(
-                .unsupported, in: file, expected: "pandoc to set it", found: "exit status \(process.terminationStatus)",
+                .unsupported, in: file, expected: "pandoc to set it",
+                found: "exit status \(process.terminationStatus)",
                 remedy: "Is pandoc installed? apt-get install pandoc")
         }
     }

@@ -29,7 +29,7 @@ public struct Axis: Sendable {
 /// Numbers that belong together, drawn in one colour.
 public struct Series: Sendable {
     enum Style: Sendable {
-        case line, points, lineAndPoints, dashed, impulses, steps
+        case line, points, lineAndPoints, dashed
     }
 
     let name: String
@@ -48,12 +48,6 @@ public struct Series: Sendable {
     /// What a theory says, beside what was measured.
     public static func dashed(_ name: String, _ points: [(Double, Double)]) -> Series {
         Series(name: name, style: .dashed, points: points)
-    }
-    public static func impulses(_ name: String, _ points: [(Double, Double)]) -> Series {
-        Series(name: name, style: .impulses, points: points)
-    }
-    public static func steps(_ name: String, _ points: [(Double, Double)]) -> Series {
-        Series(name: name, style: .steps, points: points)
     }
 }
 

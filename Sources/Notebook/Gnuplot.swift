@@ -111,7 +111,7 @@ enum Gnuplot {
         switch panel.content {
         case .chart(let series): lines += chart(series)
         case .map(let rows, let colour, let numbers): lines += map(rows, colour, numbers)
-        case .bars(let bars): lines += self.bars(bars, from: panel.x.scale == .linear ? "0" : "STATS_min / 2")
+        case .bars(let bars): lines += self.bars(bars, from: panel.x)
         }
         return lines.joined(separator: "\n") + "\n"
     }
@@ -136,20 +136,22 @@ enum Gnuplot {
     private static func chart(_ series: [Series]) -> [String] {
         var lines = ["set key outside top left horizontal Left reverse samplen 1.6 width 1"]
         var plots: [String] = []
+        // A theory has the colour of what it explains: the first dashed series that of the first other one, and so on.
+        var (dashed, others) = (0, 0)
         for (i, one) in series.enumerated() {
             lines.append("$s\(i) << EOD")
             lines += one.points.map { $0.x.isFinite && $0.y.isFinite ? "\($0.x) \($0.y)" : "" }
             lines.append("EOD")
-            let colour = "lc rgb '\(colours[i % colours.count].light)'"
-            let mark = "pt \([7, 5, 9, 13, 11, 4][i % 6]) ps 0.6"
+            let place = one.style == .dashed ? dashed : others
+            if one.style == .dashed { dashed += 1 } else { others += 1 }
+            let colour = "lc rgb '\(colours[place % colours.count].light)'"
+            let mark = "pt \([7, 5, 9, 13, 11, 4][place % 6]) ps 0.6"
             let style =
                 switch one.style {
                 case .line: "lines lw 2.2 \(colour)"
                 case .points: "points \(mark) \(colour)"
                 case .lineAndPoints: "linespoints lw 2 \(mark) \(colour)"
                 case .dashed: "lines lw 1.8 dt (6,4) \(colour)"
-                case .impulses: "impulses lw 2 \(colour)"
-                case .steps: "histeps lw 2 \(colour)"
                 }
             plots.append(
                 "$s\(i) using 1:2 with \(style) " + (one.name.isEmpty ? "notitle" : "title \(quoted(one.name))"))
@@ -177,12 +179,14 @@ enum Gnuplot {
         }
         lines.append("EOD")
         if let numbers {
-            let all = rows.joined().filter(\.isFinite)
-            let low = colour.range?.lowerBound ?? all.min() ?? 0
-            let high = colour.range?.upperBound ?? all.max() ?? 1
+            // Where a number stands on the colour scale decides whether it is read on a dark or on a light field.
+            let place = { (number: Double) in colour.scale == .linear ? number : log2(max(number.magnitude, 1e-300)) }
+            let all = rows.joined().filter(\.isFinite).map(place)
+            let low = colour.range.map { place($0.lowerBound) } ?? all.min() ?? 0
+            let high = colour.range.map { place($0.upperBound) } ?? all.max() ?? 1
             for (t, row) in rows.enumerated() {
                 for (s, number) in row.enumerated() where number.isFinite {
-                    let light = (number - low) / (high - low) > 0.5
+                    let light = (place(number) - low) / (high - low) > 0.5
                     lines.append(
                         "set label \(quoted(text(number, numbers))) at \(s + 1),\(t + 1) center front font ',13' "
                             + "tc rgb '\(light ? "#010101" : "#fefefe")'")
@@ -192,16 +196,19 @@ enum Gnuplot {
         return lines + ["plot $m using 1:2:3 with image pixels notitle"]
     }
 
-    /// - Parameter edge: where bars begin; 0 is not on a logarithmic axis.
-    private static func bars(_ bars: [(name: String, value: Double)], from edge: String) -> [String] {
+    private static func bars(_ bars: [(name: String, value: Double)], from axis: Axis) -> [String] {
+        // 0 is not on a logarithmic axis: bars begin at its edge.
+        let least = bars.map(\.value).min() ?? 1
+        let edge = axis.range?.lowerBound ?? (axis.scale == .linear ? 0 : least / 3)
+        let start = axis.scale == .linear ? [] : ["set xrange [\(edge):*]"]
         let marks = bars.enumerated().map { "\(quoted($1.name)) \($0 + 1)" }.joined(separator: ", ")
         var lines = [
             "set ytics (\(marks)) scale 0", "set yrange [\(bars.count).6:0.4]", "set grid noytics", "$b << EOD",
         ]
         lines += bars.enumerated().map { "\($1.value) \($0 + 1)" }
         let colour = colours[0].light
-        return lines + [
-            "EOD", "stats $b using 1 nooutput",
+        return start + lines + [
+            "EOD",
             "plot $b using 1:2:(\(edge)):1:($2 - 0.32):($2 + 0.32) with boxxyerror "
                 + "fs solid 0.85 noborder lc rgb '\(colour)' notitle",
         ]

@@ -42,6 +42,7 @@ public func text(_ number: Int) -> String {
 
 /// 1.2e-5 without the zeros that C puts into exponents.
 private func scientific(_ number: Double, _ digits: Int) -> String {
+    if number == 0 { return "0" }
     let parts = String(format: "%.\(max(0, digits - 1))e", number).split(separator: "e")
     guard parts.count == 2, let exponent = Int(parts[1]) else { return "\(number)" }
     return "\(parts[0])e\(exponent)"

@@ -61,6 +61,11 @@ public func claim(_ sentence: String, _ holds: Bool, line: Int = #line) {
     Recording.shared.add(.claim(sentence), line: line)
 }
 
+/// Ends the script with a reason and exit status 2, where it cannot go on with what it was given.
+public func stop(_ reason: String) -> Never {
+    fail(reason, status: 2)
+}
+
 /// Says that a part of the script cannot be run here, and how to get it.
 public func missing(_ what: String, get how: String, line: Int = #line) {
     emit("(left out: \(what). To get it: \(how))")
