@@ -218,8 +218,8 @@ claim("bfloat16 loses more the longer the memory", ends[2] > 5 * errors[2][15].1
 // **1.** One outlier of 100 joins a row of numbers around 1. What happens to the others at int8?
 
 // %% [markdown] fold="Answer 1"
-// The scale becomes $100/127 \approx 0.8$: everything below 0.4 becomes zero, the rest becomes 0.8 or 1.6. Scales for
-// groups of columns contain the damage.
+// The scale becomes $100/127$. Everything below half of that becomes zero, the rest a multiple of it. Scales for groups
+// of columns contain the damage.
 
 // %% fold="Answer 1"
 let row = int8(Tensor<Float>([0.3, -0.35, 0.9, 1.4, 100]))
