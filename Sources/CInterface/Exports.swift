@@ -20,6 +20,18 @@ public func callBound(
     answer { try errorSizes(ArgumentTensors(operands, count: count, place: "operands"), options: options) }
 }
 
+@_cdecl("duality_verify")
+public func callVerify(
+    _ cases: UnsafePointer<duality_case>?, _ count: Int64, _ options: UnsafePointer<CChar>?
+) -> OpaquePointer {
+    answer { try judge(cases, count: count, options: options) }
+}
+
+@_cdecl("duality_vectors")
+public func callVectors(_ options: UnsafePointer<CChar>?) -> OpaquePointer {
+    answer { try vectors(options: options) }
+}
+
 @_cdecl("duality_status")
 public func statusOfResult(_ result: OpaquePointer?) -> Int32 { object(result)?.status ?? Int32(DUALITY_OTHER) }
 

@@ -2,6 +2,7 @@
 
 import DualityCore
 import DualityReference
+import DualityVerify
 
 private let operandNames = ["x", "dt", "A", "B", "C", "D", "z", "dt_bias", "initial_states", "seq_idx", "cu_seqlens"]
 private let upstreamNames = ["dout", "dfinal_states", "dvarlen_states"]
@@ -47,7 +48,10 @@ private func evaluate<Scalar: RealNumber>(
 func errorSizes(_ operands: ArgumentTensors, options text: UnsafePointer<CChar>?) throws -> CallResult {
     let options = try Options(text, known: Options.stepKeys + ["precision", "quantities"])
     try operands.requireNames(among: operandNames)
-    let arithmetic = try KernelArithmetic(parsing: options.fields.string("precision") ?? "float32")
+    let text = try options.fields.string("precision") ?? "float32"
+    guard let arithmetic = try DeclaredPrecision(parsing: text).declared else {
+        throw InputError(.value, in: "options: precision", expected: "an arithmetic", found: "\"\(text)\"")
+    }
     let all = ["bound", "sigma", "floor", "magnitude"]
     let wanted = try options.fields.strings("quantities") ?? all
     if let other = wanted.first(where: { !all.contains($0) }) {

@@ -111,6 +111,48 @@ duality_result *duality_ssd(const duality_tensor *operands, int64_t count, const
  */
 duality_result *duality_bound(const duality_tensor *operands, int64_t count, const char *options);
 
+/* A call of a kernel, and what came out of it. */
+typedef struct duality_case {
+    const char *name;              /* what the report calls it; "case 0", ... when NULL */
+    const char *options;           /* a JSON object, or NULL: "kind" (default "scan"), "dt_softplus", "dt_limit", "chunk_size",
+                                      ..., and "catches", what the case is there to catch */
+    const duality_tensor *inputs;  /* the operands, by the names of the kind */
+    int64_t input_count;
+    const duality_tensor *outputs; /* the kernel's: y, final_states, varlen_states, grad_x, ...; absent ones are not checked;
+                                      NULL when the kernel does not do this call */
+    int64_t output_count;
+} duality_case;
+
+/*
+ * Judges the outputs of a kernel. What is wrong with a case is said in the report; only wrong options are an error.
+ *
+ * Options:
+ *     "precision"     what the kernel computes in, as for duality_bound(), also "vllm", "fla", "ggml", "mlx"; read off the
+ *                     tensors when absent
+ *     "candidate"     what the report calls the kernel
+ *     "reference"     what the report calls the cases
+ *     "diagnose"      whether to look for the cause of an error, default true
+ *     "verbose"       whether "text" has the figures of cases that pass too, default false
+ *
+ * Result texts: "verdict" (PASS, SUSPECT or FAIL), "headline" (one line), "short" (for the message of a test), "text" (for a
+ * terminal), "markdown", "html" (a self-contained page), "json" ({"schema": 1, "verdict", "cases": [{"name", "verdict",
+ * "diagnosis": [names, best first], "outputs": {...}}], ...}).
+ */
+duality_result *duality_verify(const duality_case *cases, int64_t count, const char *options);
+
+/*
+ * Test vectors: operands that catch what goes wrong in kernels.
+ *
+ * Options:
+ *     "suite"         "smoke" (default), "standard", "stress"
+ *     "dtype"         "f32" (default), "bf16", "f16": the format in which every number is exact
+ *     "cases"         names of the cases to make the operands of, default none
+ *
+ * Result: text "json", {"suite", "dtype", "cases": [{"name", "kind", "catches", "options"}]} of the whole suite; the operands of
+ * the cases asked for as tensors CASE/NAME.
+ */
+duality_result *duality_vectors(const char *options);
+
 /* DUALITY_OK, or the class of the error. */
 int32_t duality_status(const duality_result *result);
 

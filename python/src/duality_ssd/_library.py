@@ -7,8 +7,9 @@ import json
 import os
 import sys
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,19 @@ class _Tensor(ctypes.Structure):
         ("rank", ctypes.c_int64),
         ("shape", ctypes.POINTER(ctypes.c_int64)),
         ("strides", ctypes.POINTER(ctypes.c_int64)),
+    ]
+
+
+class _Case(ctypes.Structure):
+    """``duality_case``."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("options", ctypes.c_char_p),
+        ("inputs", ctypes.POINTER(_Tensor)),
+        ("input_count", ctypes.c_int64),
+        ("outputs", ctypes.POINTER(_Tensor)),
+        ("output_count", ctypes.c_int64),
     ]
 
 
@@ -56,6 +70,8 @@ def _load() -> ctypes.CDLL:
     for name, restype, argtypes in [
         ("duality_ssd", result, [tensors, ctypes.c_int64, text]),
         ("duality_bound", result, [tensors, ctypes.c_int64, text]),
+        ("duality_verify", result, [ctypes.POINTER(_Case), ctypes.c_int64, text]),
+        ("duality_vectors", result, [text]),
         ("duality_status", ctypes.c_int32, [result]),
         ("duality_text", text, [result, text]),
         ("duality_count", ctypes.c_int64, [result]),
@@ -93,8 +109,18 @@ class Result:
         tensor = _Tensor()
         for i in range(_library.duality_count(self._handle)):
             _library.duality_tensor_at(self._handle, i, ctypes.byref(tensor))
-            arrays[tensor.name.decode()] = np.asarray(_View(self, tensor))
+            array = np.asarray(_View(self, tensor))
+            arrays[tensor.name.decode()] = array.view(_bfloat16()) if tensor.dtype == b"BF16" else array
         return arrays
+
+
+def _bfloat16() -> Any:
+    """The format that NumPy does not have."""
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise ImportError("duality_ssd: bfloat16 arrays need ml_dtypes: pip install ml_dtypes") from error
+    return ml_dtypes.bfloat16
 
 
 class _View:
@@ -128,8 +154,44 @@ class _Tensors:
             structure.strides = ctypes.cast(strides, ctypes.POINTER(ctypes.c_int64))
 
 
+def _json(options: Mapping[str, Any]) -> bytes:
+    return json.dumps({key: value for key, value in options.items() if value is not None}).encode()
+
+
 def call(function: str, arguments: Iterable[Argument], options: Mapping[str, Any]) -> Result:
     """Calls a function of the library that takes operands and options. Other threads run meanwhile."""
     tensors = _Tensors(arguments)
-    text = json.dumps({key: value for key, value in options.items() if value is not None}).encode()
-    return Result(getattr(_library, function)(tensors.structures, len(tensors.arguments), text))
+    return Result(getattr(_library, function)(tensors.structures, len(tensors.arguments), _json(options)))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a kernel: its options, its inputs, and what came out."""
+
+    name: str
+    options: Mapping[str, Any]
+    inputs: List[Argument]
+    #: None where the kernel does not do this call.
+    outputs: Optional[List[Argument]]
+
+
+def judge(calls: Iterable[Call], options: Mapping[str, Any]) -> Result:
+    """The report on some calls, as texts."""
+    judged = list(calls)
+    cases = (_Case * max(len(judged), 1))()
+    alive = []
+    for case, item in zip(cases, judged):
+        inputs = _Tensors(item.inputs)
+        alive.append(inputs)
+        case.name, case.options = item.name.encode(), _json(item.options)
+        case.inputs, case.input_count = inputs.structures, len(item.inputs)
+        if item.outputs is not None:
+            outputs = _Tensors(item.outputs)
+            alive.append(outputs)
+            case.outputs, case.output_count = outputs.structures, len(item.outputs)
+    return Result(_library.duality_verify(cases, len(judged), _json(options)))
+
+
+def list_vectors(options: Mapping[str, Any]) -> Result:
+    """The cases of a suite, and the operands of those that are asked for."""
+    return Result(_library.duality_vectors(_json(options)))

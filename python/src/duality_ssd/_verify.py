@@ -1,0 +1,267 @@
+"""A kernel's outputs in, a report out: the verdict, where it goes wrong first, and what most likely is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+
+from ._arrays import Argument, Array, argument
+from ._errors import InputError
+from ._library import Call, judge
+from ._vectors import Case, Dtype, Suite, vectors
+
+#: What a kernel returns: y alone, (y, final_states), or arrays by name.
+Outputs = Union[Array, Tuple[Array, Array], Mapping[str, Optional[Array]]]
+
+
+class Report:
+    """What is said about a kernel. True when its verdict is PASS; printed, it is the whole report."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = dict(texts)
+        #: The report as data: ``{"schema": 1, "verdict": …, "cases": [{"name", "verdict", "diagnosis", "outputs", …}], …}``.
+        self.json: Dict[str, Any] = json.loads(texts["json"])
+
+    @property
+    def verdict(self) -> str:
+        """"PASS", "SUSPECT" or "FAIL": the worst of all cases."""
+        return str(self.json["verdict"])
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict is PASS."""
+        return self.verdict == "PASS"
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    @property
+    def cases(self) -> List[Dict[str, Any]]:
+        """What is said about each case of which there was an output."""
+        return list(self.json["cases"])
+
+    @property
+    def diagnosis(self) -> List[str]:
+        """The names of the known faults that explain the error, the one that explains most cases first; empty if none does."""
+        return [fault["name"] for fault in self.json["diagnosis"]]
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        return self._texts["headline"]
+
+    @property
+    def short(self) -> str:
+        """The verdict, the likely cause, and the first wrong cases with where they go wrong."""
+        return self._texts["short"]
+
+    @property
+    def text(self) -> str:
+        """The whole report for a terminal."""
+        return self._texts["text"]
+
+    @property
+    def markdown(self) -> str:
+        """The report for a pull request."""
+        return self._texts["markdown"]
+
+    @property
+    def html(self) -> str:
+        """The report as one self-contained page."""
+        return self._texts["html"]
+
+    def save(self, path: Union[str, Path]) -> None:
+        """Writes the report to a file, in the form that its suffix says: .html, .md, .json or .txt."""
+        forms = {".html": self.html, ".md": self.markdown, ".json": self._texts["json"] + "\n", ".txt": self.text + "\n"}
+        suffix = Path(path).suffix
+        if suffix not in forms:
+            raise InputError("value", str(path), "a file name that ends in .html, .md, .json or .txt", repr(suffix))
+        Path(path).write_text(forms[suffix], encoding="utf-8")
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<Report {self.headline}>"
+
+    def _repr_html_(self) -> str:  # how notebooks show it
+        return self.html
+
+
+def verify(
+    outputs: Outputs,
+    inputs: Union[Case, Mapping[str, Any]],
+    *,
+    precision: Optional[str] = None,
+    layout: Optional[str] = None,
+    names: Optional[Mapping[str, str]] = None,
+    kind: Optional[str] = None,
+    options: Optional[Mapping[str, Any]] = None,
+    name: str = "kernel",
+    diagnose: bool = True,
+) -> Report:
+    """Judges what a kernel made of some inputs.
+
+    A kernel that is wrong gets a report that says so, not an exception; so does an output of a wrong shape or full of NaN.
+
+    Args:
+        outputs: ``y``, ``(y, final_states)``, or arrays by name: y, final_states, varlen_states, grad_x, grad_dt, …. What is
+            absent or None is reported as not checked.
+        inputs: the operands by name, as for :func:`ssd`, and the options of the call, as in
+            ``dict(x=x, dt=dt, A=A, B=B, C=C, D=D, dt_softplus=True)``; or a case from :func:`vectors`.
+        precision: what the kernel computes in: a known kernel ("mamba_ssm", "vllm", "fla", "ggml", "mlx", "float32", …), items
+            such as ``inputs=bf16,products=bf16,state=f32,out=bf16``, or both. Read off the arrays when None.
+        layout: the order of axes of x and y, of inputs and outputs alike, in the letters b, l, h, p: "bhlp" for
+            ``[B, H, L, P]``. In B and C the group and the state axis stand for h and p. "blhp" when None.
+        names: names of arrays that differ from ours, ``{"x": "hidden_states", …}``.
+        kind: what it is a call of: "scan" (when None), "step", "gradients", "convolution", "gated_norm", "mixer", "matmul".
+        options: options of the call beside those in `inputs`: dt_softplus (default True), dt_limit, chunk_size, ….
+        name: what the report calls the kernel.
+        diagnose: whether to look for the cause of an error.
+
+    Raises:
+        InputError: when the inputs, the precision, the layout or the names cannot be used.
+    """
+    call = _call(outputs, inputs, layout=layout, names=names, kind=kind, options=options, name=name)
+    return _judged([call], precision, name, "float64 reference", diagnose)
+
+
+def assert_ssd_close(
+    outputs: Outputs,
+    inputs: Union[Case, Mapping[str, Any]],
+    *,
+    precision: Optional[str] = None,
+    layout: Optional[str] = None,
+    names: Optional[Mapping[str, str]] = None,
+    kind: Optional[str] = None,
+    options: Optional[Mapping[str, Any]] = None,
+    name: str = "kernel",
+    diagnose: bool = True,
+) -> None:
+    """For tests: raises unless what a kernel made of some inputs is what a correct kernel of its precision makes of them.
+
+    There is no tolerance to choose: `precision` says what may be lost. The arguments are those of :func:`verify`.
+
+    Raises:
+        AssertionError: when the verdict is not PASS. The message is the report's short form: how wrong, where first, and why.
+        InputError: when the inputs cannot be used.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    report = verify(
+        outputs, inputs, precision=precision, layout=layout, names=names, kind=kind, options=options, name=name,
+        diagnose=diagnose,
+    )  # fmt: skip
+    if not report:
+        raise AssertionError(report.short)
+
+
+def verify_kernel(
+    kernel: Callable[[Case], Optional[Outputs]],
+    suite: Suite = "standard",
+    *,
+    dtype: Dtype = "f32",
+    kinds: Optional[Sequence[str]] = None,
+    precision: Optional[str] = None,
+    name: Optional[str] = None,
+    diagnose: bool = True,
+) -> Report:
+    """Runs a kernel on a suite of test vectors and judges what comes out, in one report.
+
+    Args:
+        kernel: is called with each :class:`Case`, and returns its outputs, or None for a case that it does not know.
+        suite: "smoke", "standard" or "stress".
+        dtype: the number format in which all operands are exact: "f32", "bf16" or "f16".
+        kinds: the kinds of cases to run, such as ``["scan"]``; all when None.
+
+    The other arguments are those of :func:`verify`.
+    """
+    candidate = name or str(getattr(kernel, "__name__", "kernel"))
+    calls: List[Call] = []
+    for case in vectors(suite, dtype=dtype, kinds=kinds):
+        calls.append(_call(kernel(case), case, name=case.name))
+    return _judged(calls, precision, candidate, f"suite {suite} in {dtype}", diagnose)
+
+
+def _judged(calls: Iterable[Call], precision: Optional[str], name: str, reference: str, diagnose: bool) -> Report:
+    options = {"precision": precision, "candidate": name, "reference": reference, "diagnose": diagnose}
+    result = judge(calls, options)
+    forms = ("json", "headline", "short", "text", "markdown", "html")
+    return Report({form: result.text(form) or "" for form in forms})
+
+
+# Keys of `inputs` that are options of the call, not arrays.
+_OPTIONS = ("dt_softplus", "dt_limit", "chunk_size")
+
+# Arrays that have all four axes, and those that have all but p.
+_WIDE = ("x", "y", "z", "B", "C", "dout", "grad_x", "grad_z", "grad_B", "grad_C")
+_NARROW = ("dt", "grad_dt")
+
+
+def _call(
+    outputs: Optional[Outputs],
+    inputs: Union[Case, Mapping[str, Any]],
+    *,
+    layout: Optional[str] = None,
+    names: Optional[Mapping[str, str]] = None,
+    kind: Optional[str] = None,
+    options: Optional[Mapping[str, Any]] = None,
+    name: str,
+) -> Call:
+    described: Dict[str, Any] = {}
+    if isinstance(inputs, Case):
+        described.update(inputs.options)
+        described["kind"], described["catches"] = inputs.kind, inputs.catches
+        inputs = inputs.inputs
+    arrays = dict(inputs)
+    for key in _OPTIONS:
+        if key in arrays:
+            described[key] = arrays.pop(key)
+    described.update(options or {})
+    if kind is not None:
+        described["kind"] = kind
+    found: Optional[Dict[str, Any]]
+    if outputs is None:
+        found = None
+    elif isinstance(outputs, Mapping):
+        found = dict(outputs)
+    elif isinstance(outputs, tuple):
+        if len(outputs) != 2:
+            expected = "y, (y, final_states), or arrays by name"
+            raise InputError("value", f"{name}: outputs", expected, f"a tuple of {len(outputs)}")
+        found = dict(zip(("y", "final_states"), outputs))
+    else:
+        found = {"y": outputs}
+    for key, value in described.items():
+        if isinstance(value, tuple):
+            described[key] = list(value)
+    results = None if found is None else _arranged(found, layout, names)
+    return Call(name, described, _arranged(arrays, layout, names), results)
+
+
+def _arranged(arrays: Mapping[str, Any], layout: Optional[str], names: Optional[Mapping[str, str]]) -> List[Argument]:
+    """The arrays under our names, with their axes in our order."""
+    ours = {theirs: name for name, theirs in (names or {}).items()}
+    given = [argument(ours.get(name, name), array) for name, array in arrays.items() if array is not None]
+    return given if layout is None else [_reordered(array, layout) for array in given]
+
+
+def _reordered(array: Argument, layout: str) -> Argument:
+    letters = layout.lower()
+    if len(set(letters)) != len(letters) or set(letters) | {"b"} != set("blhp"):
+        raise InputError("value", "layout", "the letters b, l, h, p in some order, b optional", repr(layout))
+    if array.name in _WIDE:
+        wanted = "blhp"
+    elif array.name in _NARROW:
+        wanted, letters = "blh", letters.replace("p", "")
+    else:
+        return array
+    if len(array.shape) != len(letters):
+        raise InputError("shape", array.name, f"{len(letters)} axes, {letters}", str(list(array.shape)))
+    order = [letters.find(letter) for letter in wanted]  # -1 where there is no batch: a new axis of length 1
+    return replace(
+        array,
+        shape=tuple(1 if axis < 0 else array.shape[axis] for axis in order),
+        strides=tuple(0 if axis < 0 else array.strides[axis] for axis in order),
+    )
