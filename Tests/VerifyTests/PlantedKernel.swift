@@ -1,0 +1,309 @@
+import DualityCore
+import DualityReference
+
+@testable import DualityVerify
+
+/// A chunked kernel in float32, or with the roundings of a bfloat16 model, with one thing wrong. Written out token by token
+/// from the equations, it shares nothing with the faulty scans that the diagnosis runs.
+struct PlantedKernel {
+    /// nil for a right kernel.
+    let fault: ScanFault?
+    var chunk = 16
+    /// Whether operands of products, states between chunks and y are rounded to bfloat16.
+    var isBFloat16 = false
+
+    private func has(_ fault: ScanFault) -> Bool { self.fault == fault }
+
+    private func bf16(_ value: Float) -> Float { Float(NumberFormat.bf16.round(Double(value))) }
+    private func half(_ value: Float) -> Float { Float(NumberFormat.f16.round(Double(value))) }
+    /// An operand of a matrix product.
+    private func factor(_ value: Float) -> Float {
+        if has(.productsTF32) { return Float(NumberFormat.tf32.round(Double(value))) }
+        return isBFloat16 || has(.productsBFloat16) ? bf16(value) : value
+    }
+
+    func step(_ raw: Float, _ bias: Float?, _ call: ScanCall) -> Float {
+        var u = raw
+        if let bias, !has(.dtBiasMissing), !has(.dtBiasAfterSoftplus) { u += has(.dtBiasTwice) ? bias + bias : bias }
+        var step = u
+        if call.softplus && !has(.softplusMissing) {
+            if has(.softplusNaive) {
+                step = u > 20 ? u : Float.log(1 + Float.exp(u))
+            } else if has(.softplusThresholdMissing) {
+                step = u > 20 ? Float.log(1 + Float.exp(u)) : Float.softplus(u)
+            } else {
+                step = Float.thresholdedSoftplus(u)
+            }
+        }
+        if let bias, has(.dtBiasAfterSoftplus) { step += bias }
+        if !has(.dtLimitIgnored) { step = min(max(step, Float(call.limit.lowerBound)), Float(call.limit.upperBound)) }
+        if has(.dtClampThousandth) { step = max(step, 0.001) }
+        return has(.dtBFloat16) ? bf16(step) : step
+    }
+
+    func run(_ call: ScanCall) -> ScanResult {
+        var result = ScanResult(like: call)
+        for h in 0..<call.heads {
+            for row in 0..<call.batch {
+                if has(.resetByID), let ids = call.ids {
+                    attend(call, ids, row, h, &result)
+                } else {
+                    scan(call, row, h, &result)
+                }
+            }
+        }
+        return result
+    }
+
+    private func scan(_ call: ScanCall, _ row: Int, _ h: Int, _ result: inout ScanResult) {
+        let (length, heads, headDim, stateDim) = (call.length, call.heads, call.headDim, call.stateDim)
+        func number(_ tensor: Tensor<Double>, _ t: Int, _ head: Int, _ i: Int) -> Float {
+            let (count, width) = (tensor.shape[2], tensor.shape[3])
+            let value = Float(tensor.elements[((row * length + t) * count + head) * width + i])
+            return has(.operandsBFloat16) ? bf16(value) : value
+        }
+        func map(_ count: Int) -> Int { has(.headMapTiled) ? h % count : h / (heads / count) }
+        let (bHeads, cHeads) = (call.b.shape[2], call.c.shape[2])
+        let bHead = has(.groupZeroOnly) ? 0 : map(bHeads)
+        let cHead = has(.groupZeroOnly) ? 0 : map(cHeads)
+        func x(_ t: Int, _ p: Int) -> Float { number(call.x, t, map(call.x.shape[2]), p) }
+        func b(_ t: Int, _ n: Int) -> Float {
+            has(.bcSwapped) ? number(call.c, t, cHead, n) : number(call.b, t, bHead, n)
+        }
+        func c(_ t: Int, _ n: Int) -> Float {
+            has(.bcSwapped) ? number(call.b, t, bHead, n) : number(call.c, t, cHead, n)
+        }
+
+        var rate = Float(call.a.elements[h])
+        if has(.aBFloat16Log) { rate = -Float.exp(bf16(Float.log(-rate))) }
+        if has(.aBFloat16) { rate = bf16(rate) }
+        if has(.aTakenAsLog) { rate = -Float.exp(rate) }
+        let bias = call.dtBias.map { Float($0.elements[h]) }
+        let steps = (0..<length).map { step(Float(call.dt.elements[(row * length + $0) * heads + h]), bias, call) }
+        var z = steps.map { $0 * rate }
+        if has(.aWithoutDt) { z = z.map { _ in rate } }
+        if has(.decayOneTokenLate) { z = [0] + z.dropLast() }
+        if has(.decayBFloat16) { z = z.map { Float.log(bf16(Float.exp($0))) } }
+        var running: [Float] = []
+        for value in z { running.append((running.last ?? 0) + value) }
+        /// ln of the decay over tokens first ... last.
+        func seg(_ first: Int, _ last: Int) -> Float {
+            if first > last { return 0 }
+            if has(.longCumulativeSums) { return running[last] - (first > 0 ? running[first - 1] : 0) }
+            return z[first...last].reduce(0, +)
+        }
+
+        // Where the sequence of each token begins, and which it is.
+        var runs = call.runs.filter { $0.row == row }
+        if has(.noReset) {
+            runs = [
+                ScanRun(row: row, tokens: 0..<length, sequence: runs[0].sequence, initialState: runs[0].initialState)
+            ]
+        }
+        let ends = call.runs.filter { $0.row == row }.map { ($0.sequence, $0.tokens.upperBound - 1) }
+        let shift = has(.resetLate) ? 1 : has(.resetEarly) ? -1 : 0
+        func run(of t: Int) -> ScanRun {
+            runs.last { ($0.tokens.lowerBound == 0 ? 0 : $0.tokens.lowerBound + shift) <= t } ?? runs[0]
+        }
+        func begin(_ t: Int) -> Int {
+            let first = run(of: t).tokens.lowerBound
+            return first == 0 ? 0 : max(first + shift, 0)
+        }
+        func initial(_ t: Int) -> [Float] {
+            let zero = [Float](repeating: 0, count: headDim * stateDim)
+            guard let states = call.initialState, !has(.initialStateIgnored) else { return zero }
+            let own = run(of: t)
+            var index = own.initialState
+            if has(.initialStateEverySequence) { index = row }
+            if has(.initialStateWrongSequence) {
+                let perSequence = states.shape[0] == call.sequences && call.sequences > 1
+                if perSequence {
+                    index = (own.sequence + 1) % call.sequences
+                } else {
+                    index = own.tokens.upperBound == length ? (runs.count == 1 ? (row + 1) % call.batch : row) : nil
+                }
+            }
+            guard let index else { return zero }
+            let first = (index * heads + h) * headDim * stateDim
+            return (0..<headDim * stateDim).map { i in
+                let place = has(.initialStateTransposed) ? i % stateDim * headDim + i / stateDim : i
+                return Float(states.elements[first + place])
+            }
+        }
+        func stored(_ value: Float) -> Float {
+            has(.chunkStatesBFloat16) || isBFloat16 ? bf16(value) : has(.chunkStatesFloat16) ? half(value) : value
+        }
+        func kept(_ value: Float) -> Float {
+            has(.stateBFloat16) ? bf16(value) : has(.stateFloat16) ? half(value) : value
+        }
+        func xbar(_ s: Int) -> Float { has(.dtNotInX) ? 1 : has(.dtTwiceInX) ? steps[s] * steps[s] : steps[s] }
+        /// The state after token `last`, of a chunk that begins at `first` and is entered with `entering`.
+        func state(_ first: Int, _ last: Int, _ entering: [Float]) -> [Float] {
+            let start = begin(last)
+            let from = max(first, start)
+            let base = start >= first ? initial(last) : entering
+            var decay = Float.exp(seg(from, last))
+            if has(.stateNotDecayed) { decay = 1 }
+            if has(.decayFromChunkStart) && start > first { decay = Float.exp(seg(first, last)) }
+            var update = [Float](repeating: 0, count: headDim * stateDim)
+            for s in from...last {
+                let off =
+                    has(.chunkStateOffByOne)
+                    ? seg(s, last) : has(.chunkStateMissesLast) ? seg(s + 1, last - 1) : seg(s + 1, last)
+                let weight = Float.exp(off) * xbar(s)
+                for n in 0..<stateDim {
+                    let scaled = factor(weight * b(s, n))
+                    for p in 0..<headDim { update[p * stateDim + n] += scaled * factor(x(s, p)) }
+                }
+            }
+            return base.indices.map { kept(decay * base[$0] + update[$0]) }
+        }
+
+        var entering = initial(0)
+        var before = entering
+        for first in stride(from: 0, to: length, by: chunk) {
+            let chunkEnd = min(first + chunk, length) - 1
+            for t in first...chunkEnd {
+                let start = begin(t)
+                let read = (start >= first ? initial(t) : has(.chunkStateStale) ? before : entering).map(stored)
+                var decay = Float.exp(seg(max(first, start), t))
+                if has(.readOutOffByOne) { decay = Float.exp(seg(max(first, start), t - 1)) }
+                if has(.readOutNotDecayed) { decay = 1 }
+                if has(.decayFromChunkStart) && start > first { decay = Float.exp(seg(first, t)) }
+                if has(.chunkStateMissing) && first > 0 { decay = 0 }
+                for p in 0..<headDim {
+                    var y = Float.zero
+                    if decay > 0 {
+                        for n in 0..<stateDim { y += read[p * stateDim + n] * factor(c(t, n)) }
+                        y *= decay
+                    }
+                    result.y.elements[((row * length + t) * heads + h) * headDim + p] = Double(y)
+                }
+                for s in max(first, start)...t {
+                    if has(.readBeforeUpdate) && s == t { continue }
+                    var gram = Float.zero
+                    for n in 0..<stateDim { gram += factor(c(t, n)) * factor(b(s, n)) }
+                    var exponent = seg(s + 1, t)
+                    if has(.maskOffByOne) { exponent = seg(s, t) }
+                    if has(.maskMissesOwn) { exponent = seg(s + 1, t - 1) }
+                    if has(.readBeforeUpdate) { exponent = seg(s + 1, t - 1) }
+                    let weight = factor(Float.exp(exponent) * gram * xbar(s))
+                    for p in 0..<headDim {
+                        let place = ((row * length + t) * heads + h) * headDim + p
+                        result.y.elements[place] = Double(Float(result.y.elements[place]) + weight * factor(x(s, p)))
+                    }
+                }
+                if has(.readBeforeUpdate) {
+                    for p in 0..<headDim {
+                        var y = Float.zero
+                        for n in 0..<stateDim { y += read[p * stateDim + n] * c(t, n) }
+                        let now = Float.exp(seg(max(first, start), t))
+                        let then = Float.exp(seg(max(first, start), t - 1))
+                        let place = ((row * length + t) * heads + h) * headDim + p
+                        result.y.elements[place] += Double((then - now) * y)
+                    }
+                }
+                if let (sequence, _) = ends.first(where: { $0.1 == t }) {
+                    store(call, state(first, t, entering), sequence, row, h, steps, rate, bias, t, entering, &result)
+                }
+            }
+            before = entering
+            entering = state(first, chunkEnd, entering)
+        }
+        finish(call, row, h, steps, x, &result)
+    }
+
+    /// Every two tokens of equal id see each other, whatever lies between.
+    private func attend(_ call: ScanCall, _ ids: Tensor<Int>, _ row: Int, _ h: Int, _ result: inout ScanResult) {
+        let (length, heads, headDim, stateDim) = (call.length, call.heads, call.headDim, call.stateDim)
+        func at(_ tensor: Tensor<Double>, _ t: Int, _ i: Int) -> Float {
+            let (count, width) = (tensor.shape[2], tensor.shape[3])
+            return Float(tensor.elements[((row * length + t) * count + h / (heads / count)) * width + i])
+        }
+        let bias = call.dtBias.map { Float($0.elements[h]) }
+        let steps = (0..<length).map { step(Float(call.dt.elements[(row * length + $0) * heads + h]), bias, call) }
+        let z = steps.map { $0 * Float(call.a.elements[h]) }
+        let own = (0..<length).map { ids.elements[row * length + $0] }
+        for t in 0..<length {
+            var state = [Float](repeating: 0, count: headDim * stateDim)
+            var decay: Float = 1
+            for s in (0...t).reversed() {
+                if own[s] == own[t] {
+                    for p in 0..<headDim {
+                        for n in 0..<stateDim {
+                            state[p * stateDim + n] += factor(decay * steps[s] * at(call.b, s, n)) * at(call.x, s, p)
+                        }
+                    }
+                }
+                decay *= Float.exp(z[s])
+            }
+            if own[t] == own[0], let states = call.initialState {
+                for i in state.indices {
+                    state[i] += decay * Float(states.elements[(row * heads + h) * headDim * stateDim + i])
+                }
+            }
+            for p in 0..<headDim {
+                var y = Float.zero
+                for n in 0..<stateDim { y += state[p * stateDim + n] * at(call.c, t, n) }
+                result.y.elements[((row * length + t) * heads + h) * headDim + p] = Double(y)
+            }
+            let last = call.runs.firstIndex { $0.row == row && $0.tokens.upperBound - 1 == t }
+            for i in state.indices {
+                if let last {
+                    result.sequenceStates.elements[(last * heads + h) * headDim * stateDim + i] = Double(state[i])
+                }
+                if t + 1 == length {
+                    result.finalState.elements[(row * heads + h) * headDim * stateDim + i] = Double(state[i])
+                }
+            }
+        }
+        finish(call, row, h, steps, { at(call.x, $0, $1) }, &result)
+    }
+
+    private func store(
+        _ call: ScanCall, _ found: [Float], _ sequence: Int, _ row: Int, _ h: Int, _ steps: [Float], _ rate: Float,
+        _ bias: Float?, _ t: Int, _ entering: [Float], _ result: inout ScanResult
+    ) {
+        var state = found
+        let partial = call.length % chunk
+        if t + 1 == call.length && partial != 0 {
+            if has(.lastChunkDropped) { state = entering }
+            if has(.padding) {
+                for _ in partial..<chunk { state = state.map { $0 * Float.exp(step(0, bias, call) * rate) } }
+            }
+        }
+        let size = call.headDim * call.stateDim
+        let isFirst = call.runs.first { $0.row == row }?.sequence == sequence
+        for i in 0..<size {
+            let place = has(.stateTransposed) ? i % call.stateDim * call.headDim + i / call.stateDim : i
+            result.sequenceStates.elements[(sequence * call.heads + h) * size + i] = Double(state[place])
+            if isFirst || !has(.finalStateOfFirst) {
+                result.finalState.elements[(row * call.heads + h) * size + i] = Double(state[place])
+            }
+        }
+    }
+
+    private func finish(
+        _ call: ScanCall, _ row: Int, _ h: Int, _ steps: [Float], _ x: (Int, Int) -> Float, _ result: inout ScanResult
+    ) {
+        for t in 0..<call.length {
+            for p in 0..<call.headDim {
+                let place = ((row * call.length + t) * call.heads + h) * call.headDim + p
+                var y = Float(result.y.elements[place])
+                var skip = Float.zero
+                if let d = call.d, !has(.skipMissing), !(has(.skipMissingSomeChannels) && p >= call.headDim / 2) {
+                    skip = Float(d.elements[d.shape.count == 2 ? h * call.headDim + p : h]) * x(t, p)
+                    if has(.skipOnSteppedInput) { skip *= steps[t] }
+                }
+                if !has(.skipAfterGate) { y += skip }
+                if let z = call.z, !has(.gateMissing) {
+                    let gate = Float(z.elements[place])
+                    y *= has(.gateSigmoid) ? Float.sigmoid(gate) : Float.silu(gate)
+                }
+                if has(.skipAfterGate) { y += skip }
+                if has(.overflowFloat16) && abs(y) > 65504 { y = y > 0 ? .infinity : -.infinity }
+                result.y.elements[place] = Double(isBFloat16 || has(.outputBFloat16) ? bf16(y) : y)
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import DualityCore
+import DualityReference
+import Foundation
+import TestSupport
+import Testing
+
+@testable import DualityVerify
+
+/// Kernels that are right, of every precision and chunk size, are never rejected.
+///
+/// A few hundred cases here; `DUALITY_CASES=10000` runs that many.
+@Suite struct RightKernelTests {
+    struct Outcome: Sendable {
+        let verdict: Verdict
+        let bound: Double
+        let sigma: Double
+        let words: String
+    }
+
+    enum Kernel: String, CaseIterable, Sendable {
+        case recurrent, chunked, otherChunks, associative, bfloat16, bfloat16Steps, float16
+
+        var format: NumberFormat {
+            switch self {
+            case .bfloat16, .bfloat16Steps: .bf16
+            case .float16: .f16
+            default: .f32
+            }
+        }
+
+        func run(_ inputs: SSDInputs<Double>, chunk: Int) throws -> ScanResult {
+            func narrow(_ form: SSDForm) throws -> ScanResult {
+                let outputs = try form.evaluate(inputs.converted(to: Float.self))
+                var result = ScanResult(like: ScanCall(inputs))
+                result.y = outputs.y.converted()
+                result.finalState = outputs.finalState.converted()
+                result.sequenceStates = outputs.sequenceStates.converted()
+                return result
+            }
+            switch self {
+            case .recurrent: return try narrow(.recurrent)
+            case .chunked: return try narrow(.chunked(size: chunk))
+            case .otherChunks: return try narrow(.chunked(size: [16, 64, 256][chunk % 3]))
+            case .associative: return try narrow(.associative(tree: .balanced, leaf: 1))
+            case .bfloat16, .float16:
+                var arithmetic = KernelArithmetic.mambaChunkScan(format, chunkSize: max(chunk, 16))
+                arithmetic.parameters = .f32
+                arithmetic.softplus = .accurate
+                return ScanResult(try arithmetic.emulate(inputs))
+            case .bfloat16Steps:
+                var arithmetic = KernelArithmetic.mambaStateUpdate(.bf16)
+                arithmetic.parameters = .f32
+                arithmetic.softplus = .accurate
+                return ScanResult(try arithmetic.emulate(inputs))
+            }
+        }
+    }
+
+    @Test func rightKernelsAreNeverRejected() throws {
+        let full = ProcessInfo.processInfo.environment["DUALITY_CASES"].flatMap { Int($0) }
+        let count = full ?? 210
+        let cases = Array(SSDCaseGenerator(seed: 77, budget: full == nil ? 30_000 : 120_000).prefix(count))
+        let outcomes = try parallelMap(count) { i in
+            Result {
+                let (item, kernel) = (cases[i], Kernel.allCases[i % Kernel.allCases.count])
+                let table = try ScanOperands(item).table(item.description, in: kernel.format)
+                let call = CallDescription(
+                    name: item.description, kind: .scan,
+                    options: ["dt_softplus": "\(item.softplus)", "chunk_size": "\(max(item.chunkSize, 16))"])
+                let judge = try ScanJudge(call, inputs: table, precision: .inferred)
+                let result = try kernel.run(judge.inputs, chunk: item.chunkSize)
+                let report = try Verifier(diagnoses: false).verify(
+                    call, inputs: table,
+                    outputs: result.table("right", y: kernel.format, packed: judge.inputs.packing != nil))
+                let lines = report.outputs.filter { $0.verdict != .pass }.map { "\($0.name): \($0.reason)" }
+                return Outcome(
+                    verdict: report.verdict, bound: report.outputs.compactMap(\.errorOverBound).max() ?? 0,
+                    sigma: report.outputs.map(\.errorOverSigma).max() ?? 0,
+                    words: "\(kernel) on \(item): \((lines + report.problems).joined(separator: "; "))")
+            }
+        }.map { try $0.get() }
+        let rejected = outcomes.filter { $0.verdict == .fail }
+        #expect(rejected.isEmpty, "\(rejected.map(\.words).joined(separator: "\n"))")
+        let suspected = outcomes.filter { $0.verdict == .suspect }
+        #expect(
+            Double(suspected.count) <= 0.01 * Double(count) + 1,
+            "\(suspected.count) suspected:\n\(suspected.map(\.words).joined(separator: "\n"))")
+        if full != nil {
+            let sigmas = outcomes.map(\.sigma).sorted()
+            let figures = [0.5, 0.9, 0.99, 0.999, 1].map { sigmas[min(Int($0 * Double(count)), count - 1)] }
+            print(
+                "\(count) cases: \(suspected.count) SUSPECT, \(rejected.count) FAIL; largest error/bound "
+                    + "\(outcomes.map(\.bound).max() ?? 0); error/sigma at 50, 90, 99, 99.9, 100 %: \(figures)")
+        }
+    }
+}
