@@ -1,17 +1,18 @@
-//  The comparison of forms as a table for people: a form a line, the two precisions side by side.
+//  The comparison of forms as a table for people: a form a line, the two precisions side by side, and for SSD in float32 the largest
+//  error of any number in units of its bound and of its sigma.
 
 import DualityInference
 import DualityReference
 import Foundation
 
-/// Lines such as `chunked Q = 64   5.9e-16   6.6e-16   1.3e-07   1.4e-07   PASS`.
+/// Lines such as `chunked Q = 64   5.9e-16   6.6e-16   1.3e-07   1.4e-07   0.21   3.40   PASS`.
 enum AgreementTable {
     static func lines(_ rows: [SSDAgreement]) -> [String] {
         lines(
             rows.map {
                 Row(
                     label: label($0.form), agreement: ($0.precision, $0.y.error, $0.finalState.error, $0.limit),
-                    passes: $0.passes)
+                    passes: $0.passes, ratios: [$0.overBound, $0.overSigma].compactMap { $0?.error })
             })
     }
 
@@ -20,7 +21,7 @@ enum AgreementTable {
             rows.map {
                 Row(
                     label: label($0.form), agreement: ($0.precision, $0.y.error, $0.finalState.error, $0.limit),
-                    passes: $0.passes)
+                    passes: $0.passes, ratios: [])
             })
     }
 
@@ -28,21 +29,26 @@ enum AgreementTable {
         let label: String
         let agreement: (precision: String, y: Double, state: Double, limit: Double)
         let passes: Bool
+        /// error / bound and error / sigma, where they are known.
+        let ratios: [Double]
     }
 
     private static func lines(_ rows: [Row]) -> [String] {
-        var table = TextTable([.left, .left, .left, .left, .left, .left])
+        let hasRatios = rows.contains { !$0.ratios.isEmpty }
+        var table = TextTable([TextTable.Alignment](repeating: .left, count: hasRatios ? 8 : 6))
         table.add("", "float64", "", "float32")
-        table.add("form", "y", "state", "y", "state")
+        table.add(["form", "y", "state", "y", "state"] + (hasRatios ? ["/ bound", "/ sigma"] : []))
         table.addRule()
         let double = rows.filter { $0.agreement.precision == "f64" }
         let single = rows.filter { $0.agreement.precision == "f32" }
         for (a, b) in zip(double, single) {
-            table.add([a.label] + errors(a) + errors(b) + [a.passes && b.passes ? "PASS" : "FAIL"])
+            let ratios = b.ratios.map { String(format: "%.2f", $0) }
+            table.add([a.label] + errors(a) + errors(b) + ratios + [a.passes && b.passes ? "PASS" : "FAIL"])
         }
         table.addRule()
         if let a = double.first, let b = single.first {
-            table.add("limit", number(a.agreement.limit), "", number(b.agreement.limit))
+            let limits = hasRatios ? ["", "1", "\(Int(SSDAgreement.largestSigma))"] : []
+            table.add(["limit", number(a.agreement.limit), "", number(b.agreement.limit)] + limits)
         }
         return table.lines()
     }

@@ -4,7 +4,9 @@ import ArgumentParser
 import DualityCore
 import DualityInference
 import DualityReference
+import DualityVerify
 import Foundation
+import Synchronization
 
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,8 +15,15 @@ struct CheckCommand: ParsableCommand {
         discussion: """
             Lets the model read a text, takes the operands of SSD in every Mamba-2 layer, and runs each form in float64 and \
             in float32 on them. The table shows, for the output y and the final state, the largest relative error \
-            (L2 norm) of any head of any layer against the recurrent form in float64. Exit status 1 if one is over its \
-            limit. Gated DeltaNet and Gated KalmaNet layers have two forms of their own, which are compared likewise.
+            (L2 norm) of any head of any layer against the recurrent form in float64, and for float32 the largest error of \
+            any number in units of its proved bound (at most 1) and of its expected rounding error (at most 8). Exit \
+            status 1 if one is over its limit. Gated DeltaNet and Gated KalmaNet layers have two forms of their own, which are compared likewise.
+
+            With --exhaustive the operands are generated instead, without end: lengths, chunk sizes, head maps, decays, \
+            packing, subnormal and huge numbers. The table then shows for every form in every precision the largest \
+            relative error, the largest error in units of the proved bound (at most 1) and of the expected rounding \
+            error (at most 8), their median in those units, and the case that was worst, as a line that --case runs \
+            again. Precision bf16 is the imitation of a kernel that multiplies in bfloat16.
             """)
 
     @OptionGroup var model: ModelOptions
@@ -27,10 +36,30 @@ struct CheckCommand: ParsableCommand {
     @Option(help: ArgumentHelp("How many of its tokens.", valueName: "n"))
     var tokens = 512
 
+    @Flag(help: "Check generated cases until Ctrl-C, or as many as --cases says.")
+    var exhaustive = false
+
+    @Option(help: ArgumentHelp("How many generated cases (implies --exhaustive).", valueName: "n"))
+    var cases: Int?
+
+    @Option(help: ArgumentHelp("Which stream of generated cases.", valueName: "s"))
+    var seed: UInt64 = 1
+
+    @Option(
+        name: .customLong("case"),
+        help: ArgumentHelp("Check one generated case, given as its line (seed=… B=… L=…).", valueName: "line"))
+    var line: String?
+
     @Flag(help: "Write the table as JSON.")
     var json = false
 
     func run() throws {
+        if let survey = try generated() {
+            let lines = SurveyReport.lines(survey).joined(separator: "\n")
+            print(json ? SurveyReport.json(survey, seed: seed).serialized() : lines)
+            if !survey.passes { throw ExitCode(1) }
+            return
+        }
         let ids = try tokenIDs()
         let model = try model.load(as: Float.self)
         Terminal.progress("reading \(ids.ids.count) tokens")
@@ -42,9 +71,7 @@ struct CheckCommand: ParsableCommand {
                 remedy: "A model of attention alone has no forms to compare.")
         }
         let cases = try layers.map { (name: "layer \($0.layer)", inputs: try $0.inputs.converted(to: Double.self)) }
-        let agreements =
-            cases.isEmpty
-            ? [] : try SSDAgreement.measure(on: cases) { Terminal.progress("checking \($0)") }
+        let agreements = try measured(cases)
         let others =
             recurrences.isEmpty
             ? []
@@ -95,6 +122,40 @@ struct CheckCommand: ParsableCommand {
             print(verdict(agreements, others, fast))
         }
         if !passes { throw ExitCode(1) }
+    }
+
+    /// The forms on every case, the cores sharing the layers.
+    private func measured(_ cases: [(name: String, inputs: SSDInputs<Double>)]) throws -> [SSDAgreement] {
+        let results = Mutex<[Result<[SSDAgreement], any Error>]>([])
+        Terminal.progress("checking \(cases.count) layers")
+        DispatchQueue.concurrentPerform(iterations: cases.count) { i in
+            let result = Result { try SSDAgreement.measure(on: [cases[i]]) }
+            results.withLock {
+                $0.append(result)
+                Terminal.progress("checked \($0.count) of \(cases.count) layers")
+            }
+        }
+        Terminal.clearProgress()
+        return try SSDAgreement.merged(results.withLock { $0 }.map { try $0.get() })
+    }
+
+    /// What generated cases show; nil when none are asked for.
+    private func generated() throws -> FormSurvey? {
+        if let line {
+            guard let item = SSDCase(line) else {
+                throw InputError(
+                    .malformed, in: "--case", expected: "a line as check prints it, such as \"\(SSDCase(seed: 1))\"",
+                    found: "\"\(line)\"")
+            }
+            var survey = FormSurvey()
+            try survey.take(item)
+            return survey
+        }
+        if let cases, cases < 1 {
+            throw InputError(.value, in: "--cases", expected: "at least 1", found: "\(cases)")
+        }
+        guard exhaustive || cases != nil else { return nil }
+        return try ExhaustiveCheck(seed: seed, limit: cases).run()
     }
 
     /// The ids to read, and what they are.
@@ -176,7 +237,9 @@ struct CheckCommand: ParsableCommand {
                     [
                         "form": .string(row.form.name), "chunk": row.form.chunkSize.map { JSON($0) } ?? .null,
                         "precision": .string(row.precision), "y": place(row.y), "final_states": place(row.finalState),
-                        "limit": JSON(row.limit), "pass": .bool(row.passes),
+                        "error_over_bound": row.overBound.map(place) ?? .null,
+                        "error_over_sigma": row.overSigma.map(place) ?? .null, "limit": JSON(row.limit),
+                        "pass": .bool(row.passes),
                     ]
                 }),
             "recurrence_layers": .array(recurrences.map { JSON($0) }),

@@ -34,6 +34,29 @@ struct SSDCommand: ParsableCommand {
             The result holds y [batch, length, heads, head dim] and
             final_states [batch, heads, head dim, state dim]; when packed also
             varlen_states [sequences, heads, head dim, state dim].
+
+            With --gradients the file also holds what a loss says about the result: dout
+            (of y), dfinal_states, dvarlen_states, any of them. The result then has
+            grad_x, grad_dt, grad_A, grad_B, grad_C, and grad_D, grad_z, grad_dt_bias
+            where there is such an operand, and grad_initial_states.
+
+            With --bound the result has, for T = y, final_states and, when packed,
+            varlen_states, in float64:
+              T_bound         the most that a correct kernel may be from the exact T
+              T_sigma         the standard deviation of its rounding errors
+              T_floor         the error of the exact T rounded to the kernel's format
+            and with --gradients also grad_x, grad_B and grad_C with _bound and _sigma.
+            Which kernel: --arithmetic, else that of --emulate, else the form and the
+            precision asked for.
+
+            An arithmetic is a preset (float64, float32, mamba_ssm, mamba_ssm_f32,
+            mamba_ssm_step), items KEY=VALUE, or a preset and items, with commas between:
+              form=recurrent|quadratic|chunked:SIZE
+              inputs, parameters, steps, scaled, products, chunks, state, out, accumulate
+                              f64, f32, tf32, bf16, f16, e4m3, e5m2
+              sums=segments|differences  softplus=accurate|naive
+              exp=library|fast           subnormals=kept|flushed
+            such as mamba_ssm,state=bf16. docs/formats.md says what each key is.
             """)
 
     enum Form: String, CaseIterable, ExpressibleByArgument {
@@ -47,8 +70,8 @@ struct SSDCommand: ParsableCommand {
     @Option(name: .customLong("in"), help: ArgumentHelp("The operands.", valueName: "case.safetensors"))
     var input: String
 
-    @Option(help: "How to compute it.")
-    var form: Form = .recurrent
+    @Option(help: "How to compute it. (default: recurrent)")
+    var form: Form?
 
     @Option(help: "What to compute in. Operands are widened or rounded to it.")
     var precision: Precision = .f64
@@ -72,6 +95,20 @@ struct SSDCommand: ParsableCommand {
             "Also write chunk_states, the states after every E tokens and at the end of a row.", valueName: "E"))
     var statesEvery: Int?
 
+    @Flag(help: "Also compute the gradients of a loss, from dout and dfinal_states.")
+    var gradients = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Instead of the exact result, that of a kernel with these number formats.", valueName: "arithmetic"))
+    var emulate: String?
+
+    @Flag(help: "Also write how far a correct kernel may be from the exact result.")
+    var bound = false
+
+    @Option(help: ArgumentHelp("The kernel that --bound is about.", valueName: "arithmetic"))
+    var arithmetic: String?
+
     @Option(
         name: .customLong("out"), help: ArgumentHelp("Where to write y and final_states.", valueName: "f.safetensors"))
     var output: String
@@ -84,24 +121,100 @@ struct SSDCommand: ParsableCommand {
     }
 
     private func run<Scalar: RealNumber>(in type: Scalar.Type) throws {
-        let inputs = try SSDInputs<Scalar>(
-            readingFrom: SafetensorsFile(path: input), dtSoftplus: !noSoftplus, dtLimit: limits())
-        let form: SSDForm =
-            switch self.form {
-            case .recurrent: .recurrent
-            case .chunked: .chunked(size: chunk ?? 256)
-            case .quadratic: .quadratic
-            case .associative: .associative(tree: .balanced, leaf: chunk ?? 1)
-            case .convolution: .convolution
-            }
-        let outputs = try form.evaluate(inputs, statesEvery: statesEvery)
+        try requireCompatibleOptions()
+        let source = try SafetensorsFile(path: input)
+        func read<Number: RealNumber>() throws -> SSDInputs<Number> {
+            try SSDInputs<Number>(readingFrom: source, dtSoftplus: !noSoftplus, dtLimit: limits())
+        }
         var file = SafetensorsWriter()
+        let shapes: String
+        if let emulate {
+            let kernel = try self.kernel(emulate, "--emulate")
+            let inputs: SSDInputs<Double> = try read()
+            shapes = try add(kernel.emulate(inputs), packed: inputs.packing != nil, to: &file) + ", emulated"
+        } else {
+            let inputs: SSDInputs<Scalar> = try read()
+            let outputs = try chosenForm.evaluate(inputs, statesEvery: statesEvery)
+            shapes = try add(outputs, packed: inputs.packing != nil, to: &file) + ", \(Scalar.name)"
+            if gradients {
+                let found = try chosenForm.gradients(of: inputs, upstream: SSDUpstream(readingFrom: source))
+                for (name, gradient) in found.named { try file.add("grad_\(name)", gradient) }
+            }
+        }
+        if bound { try addSizes(of: read(), source, to: &file) }
+        try file.write(to: output)
+        print("\(output): \(shapes)")
+    }
+
+    private func requireCompatibleOptions() throws(InputError) {
+        if emulate != nil {
+            let other = gradients ? "--gradients" : statesEvery != nil ? "--states-every" : nil
+            if let other {
+                throw InputError(
+                    .unsupported, in: other, expected: "no --emulate beside it", found: "both",
+                    remedy: "Kernels are imitated forwards, and their chunk states are not kept.")
+            }
+        }
+        if arithmetic != nil, !bound {
+            throw InputError(
+                .value, in: "--arithmetic", expected: "--bound beside it", found: "no --bound",
+                remedy: "To run a kernel of that arithmetic, use --emulate.")
+        }
+    }
+
+    private var chosenForm: SSDForm {
+        switch form ?? .recurrent {
+        case .recurrent: .recurrent
+        case .chunked: .chunked(size: chunk ?? 256)
+        case .quadratic: .quadratic
+        case .associative: .associative(tree: .balanced, leaf: chunk ?? 1)
+        case .convolution: .convolution
+        }
+    }
+
+    /// A kernel's arithmetic; --form, where it is given, decides its form.
+    private func kernel(_ text: String, _ option: String) throws(InputError) -> KernelArithmetic {
+        do {
+            var kernel = try KernelArithmetic(parsing: text)
+            if form != nil { kernel.form = chosenForm }
+            return kernel
+        } catch { throw error.within(option) }
+    }
+
+    private func add<Scalar: RealNumber>(
+        _ outputs: SSDOutputs<Scalar>, packed: Bool, to file: inout SafetensorsWriter
+    ) throws -> String {
         try file.add("y", outputs.y)
         try file.add("final_states", outputs.finalState)
-        if inputs.packing != nil { try file.add("varlen_states", outputs.sequenceStates) }
+        if packed { try file.add("varlen_states", outputs.sequenceStates) }
         if let states = outputs.boundaryStates { try file.add("chunk_states", states) }
-        try file.write(to: output)
-        print("\(output): y \(outputs.y.shape), final_states \(outputs.finalState.shape), \(Scalar.name)")
+        return "y \(outputs.y.shape), final_states \(outputs.finalState.shape)"
+    }
+
+    /// Bounds, sigmas and floors.
+    private func addSizes(
+        of inputs: SSDInputs<Double>, _ source: SafetensorsFile, to file: inout SafetensorsWriter
+    ) throws {
+        let kernel =
+            try arithmetic.map { text throws(InputError) in try self.kernel(text, "--arithmetic") }
+            ?? emulate.map { text throws(InputError) in try self.kernel(text, "--emulate") }
+            ?? KernelArithmetic(precision == .f64 ? .f64 : .f32, form: chosenForm)
+        let floor = try kernel.roundingFloor(of: SSDForm.recurrent.evaluate(inputs)).sizes
+        for (suffix, sizes) in try [
+            ("bound", kernel.errorBound(for: inputs)), ("sigma", kernel.roundingSigma(for: inputs)), ("floor", floor),
+        ] {
+            try file.add("y_\(suffix)", sizes.y)
+            try file.add("final_states_\(suffix)", sizes.finalState)
+            if inputs.packing != nil { try file.add("varlen_states_\(suffix)", sizes.sequenceStates) }
+        }
+        guard gradients else { return }
+        let upstream = try SSDUpstream<Double>(readingFrom: source)
+        for (name, sizes) in try kernel.gradientErrorBound(for: inputs, upstream: upstream).named {
+            try file.add("grad_\(name)_bound", sizes)
+        }
+        for (name, sizes) in try kernel.gradientRoundingSigma(for: inputs, upstream: upstream).named {
+            try file.add("grad_\(name)_sigma", sizes)
+        }
     }
 
     /// `LO,HI` as a range.

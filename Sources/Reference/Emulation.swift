@@ -92,6 +92,11 @@ extension KernelArithmetic {
     }
 }
 
+extension SSDOutputs<Float> {
+    /// The same numbers as Doubles, exactly.
+    public var widened: SSDOutputs<Double> { converted() }
+}
+
 extension SSDOutputs {
     /// The same numbers in another format.
     func converted<Other: RealNumber>(to type: Other.Type = Other.self) -> SSDOutputs<Other> {

@@ -83,7 +83,7 @@ extension KernelArithmetic {
     }
 
     /// z / (1 + exp(-z)), or z times that quotient of one.
-    private func silu(_ z: Bounded) -> Bounded {
+    func silu(_ z: Bounded) -> Bounded {
         let value = Double.silu(z.value)
         // exp, the sum, the quotient and the product; the slope of silu is below 1.1.
         let relative = (1 + relativeErrorOfExp(z.magnitude)) * (1 + operation.growth(4)) - 1

@@ -31,7 +31,7 @@ extension BoundedSequence {
         var state = initialState.values
         var first = 0
         while first < length {
-            let chunk = first..<first + min(size - (start + first) % size, length - first)
+            let chunk = arithmetic.chunk(at: first, ofSequenceAt: start, length: length)
             walk.advance(&state, over: chunk, &result)
             first = chunk.upperBound
         }
@@ -52,17 +52,27 @@ private struct ChunkedBound {
     let xMagnitudes: [Double]
     /// The factor of the weights: Δ, or 1 where x̄ is an operand.
     let factor: [Bounded]
+    /// Whether a partial sum of y may exceed the format of sums.
+    let mayOverflow: Bool
+    /// What underflow in a tree may lose of a state, all compositions together.
+    let lostInTree: Double
 
     init(_ sequence: BoundedSequence, _ arithmetic: KernelArithmetic) {
         self.sequence = sequence
         self.arithmetic = arithmetic
+        let products = arithmetic.storage(arithmetic.products)
         func asFactor(_ rows: BoundedRows) -> BoundedRows {
-            BoundedRows(rows.values) { arithmetic.products.round(arithmetic.inputs.round($0)) }
+            if rows.areComputed {
+                let factors = rows.values.indices.map { i in
+                    Bounded(rows.values[i], error: rows.errors?[i] ?? 0).rounded(products)
+                }
+                return BoundedRows(computed: factors)
+            }
+            return BoundedRows(rows.values) { arithmetic.products.round(arithmetic.inputs.round($0)) }
         }
         b = asFactor(sequence.b)
         c = asFactor(sequence.c)
         if let format = arithmetic.scaledInput {
-            let products = arithmetic.storage(arithmetic.products)
             let scaled = sequence.scaledInputs(arithmetic, storedAs: format).map { $0.rounded(products) }
             x = BoundedRows(values: scaled.map(\.value), errors: scaled.map(\.error))
             factor = [Bounded](repeating: Bounded(1), count: sequence.length)
@@ -73,6 +83,12 @@ private struct ChunkedBound {
         bMagnitudes = b.magnitudes
         cMagnitudes = c.magnitudes
         xMagnitudes = x.values.map(\.magnitude)
+        let steps = factor.map(\.magnitude)
+        let largest = sequence.largestState(
+            x: x.magnitudes.enumerated().map { $1 * steps[$0 / sequence.headDim] }, b: bMagnitudes)
+        let readOut = largest * (cMagnitudes.max() ?? 0) * Double(sequence.stateDim)
+        mayOverflow = !(2 * max(largest, readOut) < arithmetic.operation.largest)
+        lostInTree = 2 * Double(arithmetic.leaves(of: sequence.length)) * arithmetic.operation.tiny * (1 + largest)
     }
 
     func advance(_ state: inout [Double], over chunk: Range<Int>, _ result: inout HeadErrors) {
@@ -90,7 +106,7 @@ private struct ChunkedBound {
         let operation = arithmetic.operation
         let product = arithmetic.productAddition
         let storage = arithmetic.storage(arithmetic.products)
-        let growth = product.growth(chunk.count + stateDim + 4)
+        let growth = product.growth(arithmetic.additions(inChunkOf: chunk.count) + stateDim + 4)
         let gramGrowth = product.growth(stateDim)
         let own = t * stateDim
         result.y.withUnsafeMutableBufferPointer { y in
@@ -130,6 +146,8 @@ private struct ChunkedBound {
                     let tiny = product.tiny * (2 * Double(chunk.count + stateDim) + entering.sums[p])
                     errors[p] = Bounded(y[p], error: errors[p] + term.rounded(operation).error).rounded(operation).error
                     errors[p] += tiny
+                    // The error is at least γ times the sum of all magnitudes, which no partial sum exceeds.
+                    if mayOverflow, !(errors[p] <= growth * operation.largest) { errors[p] = .infinity }
                 }
             }
         }
@@ -143,14 +161,16 @@ private struct ChunkedBound {
         let operation = arithmetic.operation
         let storage = arithmetic.storage(arithmetic.products)
         let product = arithmetic.productAddition
-        let growth = product.growth(chunk.count + 2)
+        let growth = product.growth(arithmetic.additions(inChunkOf: chunk.count) + 2)
         let end = chunk.upperBound - 1
 
         let decay = decays.fromStart(end)
         for i in state.indices {
             let kept = (Bounded(state[i], error: errors[i]) * decay).rounded(operation)
             state[i] = kept.value
-            errors[i] = (1 + growth) * kept.error + growth * kept.value.magnitude + Double(chunk.count) * product.tiny
+            errors[i] =
+                (1 + growth) * kept.error + growth * kept.value.magnitude + Double(chunk.count) * product.tiny
+                + lostInTree
         }
         for s in chunk {
             // fl(L Δ B) = w B with a relative error, and an absolute one where that underflows in the narrow format.
@@ -186,6 +206,7 @@ private struct ChunkedBound {
         let store = arithmetic.storage(arithmetic.state)
         for i in state.indices {
             errors[i] = Bounded(state[i], error: errors[i]).rounded(operation).rounded(store).error
+            if mayOverflow, !(errors[i] <= growth * operation.largest) { errors[i] = .infinity }
         }
     }
 }
@@ -217,14 +238,32 @@ private struct ChunkDecays {
     /// ρ, `[n]`, and that of `lead`: what the additions of the running sum may add to its error.
     let roundings: [Double]
     let leadRounding: Double
+    /// Of the tree, 0 where there is none.
+    let leaves: Int
 
     init(_ sequence: BoundedSequence, over chunk: Range<Int>, _ arithmetic: KernelArithmetic) {
         self.arithmetic = arithmetic
+        leaves = arithmetic.leaves(of: sequence.length)
         first = chunk.lowerBound
-        let position = sequence.start + chunk.lowerBound
+        let position = arithmetic.firstPosition(ofSequenceAt: sequence.start) + chunk.lowerBound
         let chunkStart = arithmetic.chunkSize.map { position % $0 } ?? 0
-        lead = first == 0 ? sequence.lead : Bounded(0)
         let operation = arithmetic.operation
+        if sequence.isReversed {
+            // The running sums of the kernel go the other way: any of them is at most the sum of all.
+            lead = Bounded(0)
+            leadRounding = 0
+            var sum = Bounded(0)
+            sums = chunk.map { t in
+                sum = sum + sequence.logDecay[t]
+                return sum
+            }
+            let before = chunk.upperBound == sequence.length ? sequence.lead.magnitude : 0
+            let size = min(arithmetic.chunkSize ?? 1, chunk.count + sequence.start + sequence.length)
+            let rounding = operation.growth(size) * (sum.magnitude + before)
+            roundings = [Double](repeating: rounding, count: chunk.count)
+            return
+        }
+        lead = first == 0 ? sequence.lead : Bounded(0)
         var sum = lead
         var sums: [Bounded] = []
         var roundings: [Double] = []
@@ -241,15 +280,17 @@ private struct ChunkDecays {
     /// L_ts, for s <= t.
     func between(_ s: Int, _ t: Int) -> BoundedDecay {
         if s == t { return .none }
-        return decay(from: sums[s - first], roundings[s - first], to: t, additions: t - s - 1)
+        return decay(from: sums[s - first], roundings[s - first], to: t, additions: t - s - 1, leaves: 0)
     }
 
     /// The decay of the entering state up to and with token t.
     func fromStart(_ t: Int) -> BoundedDecay {
-        decay(from: lead, leadRounding, to: t, additions: t - first)
+        decay(from: lead, leadRounding, to: t, additions: t - first, leaves: leaves)
     }
 
-    private func decay(from sum: Bounded, _ rounding: Double, to t: Int, additions: Int) -> BoundedDecay {
+    private func decay(
+        from sum: Bounded, _ rounding: Double, to t: Int, additions: Int, leaves: Int
+    ) -> BoundedDecay {
         let (end, endRounding) = (sums[t - first], roundings[t - first])
         var segment = Bounded(end.value - sum.value, error: end.error - sum.error)
         let operation = arithmetic.operation
@@ -258,6 +299,8 @@ private struct ChunkDecays {
         case .differences: segment.error += rounding + endRounding
         }
         if arithmetic.decaySums == .differences { segment = segment.rounded(operation) }
+        segment.error +=
+            operation.growth(leaves) * segment.magnitude + arithmetic.productError(of: additions + 1)
         return arithmetic.decay(segment)
     }
 }

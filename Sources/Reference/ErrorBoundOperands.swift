@@ -21,6 +21,8 @@ struct BoundedSequence {
     let logDecay: [Bounded]
     /// Sum of z over the tokens of the row between the beginning of the chunk and that of the sequence.
     let lead: Bounded
+    /// Whether the tokens run backwards in time, as the walks of gradients have them; `lead` is then that of the last chunk.
+    var isReversed = false
     /// `[L, P]`
     let x: BoundedRows
     /// `[L, N]`
@@ -35,6 +37,8 @@ struct BoundedSequence {
 struct BoundedRows {
     var values: [Double]
     var errors: [Double]?
+    /// Whether the kernel computes them, and does not read them in its format.
+    var areComputed = false
 }
 
 extension BoundedRows {
@@ -73,7 +77,7 @@ extension BoundedSequence {
             return step.magnitude == 0 ? step : (step * rate).rounded(arithmetic.operation).rounded(storage)
         }
         logDecay = Array(z[start...])
-        let chunkStart = arithmetic.chunkSize.map { start - start % $0 } ?? start
+        let chunkStart = arithmetic.isTree ? start : arithmetic.chunkSize.map { start - start % $0 } ?? start
         lead = z[chunkStart..<start].reduce(Bounded(0), +)
         step = run.tokens.map { steps.elements[(run.row * inputs.length + $0) * inputs.heads + head] }
 
@@ -86,6 +90,22 @@ extension BoundedSequence {
         b = rows(inputs.b, head: inputs.headMap.b[head], width: stateDim)
         c = rows(inputs.c, head: inputs.headMap.c[head], width: stateDim)
         initialState = BoundedRows(run.initialState(of: head, in: inputs)) { arithmetic.state.round($0) }
+    }
+}
+
+extension BoundedSequence {
+    /// At least any number of the state: no decay exceeds 1, so none exceeds what has ever been put into one.
+    ///
+    /// - Parameters:
+    ///   - x: |x̄| with its error, `[L, P]`.
+    ///   - b: |B| likewise, `[L, N]`.
+    func largestState(x: [Double], b: [Double]) -> Double {
+        var state = initialState.magnitudes.max() ?? 0
+        for t in 0..<length {
+            let largestX = x[t * headDim..<(t + 1) * headDim].max() ?? 0
+            state += largestX * (b[t * stateDim..<(t + 1) * stateDim].max() ?? 0)
+        }
+        return state
     }
 }
 

@@ -71,6 +71,8 @@ private struct RecurrentBound {
     let cWeights: [Double]
     /// Whether some number of the state may exceed its format.
     let mayOverflow: Bool
+    /// Whether a partial sum of y may.
+    let readOutMayOverflow: Bool
 
     init(_ sequence: BoundedSequence, _ arithmetic: KernelArithmetic) {
         self.sequence = sequence
@@ -87,13 +89,10 @@ private struct RecurrentBound {
         cWeights = sequence.c.values.indices.map { i in
             growth * sequence.c.values[i].magnitude + (1 + growth) * (errors?[i] ?? 0)
         }
-        // a <= 1, so that no number of the state exceeds what has ever been put into one.
-        var largest = sequence.initialState.magnitudes.max() ?? 0
-        for t in 0..<sequence.length {
-            let x = input[t * sequence.headDim..<(t + 1) * sequence.headDim].map(\.magnitude).max() ?? 0
-            largest += x * (b[t * sequence.stateDim..<(t + 1) * sequence.stateDim].max() ?? 0)
-        }
+        let largest = sequence.largestState(x: input.map(\.magnitude), b: b)
         mayOverflow = !(2 * largest < min(storage.largest, operation.largest))
+        let readOut = largest * (c.max() ?? 0) * Double(sequence.stateDim)
+        readOutMayOverflow = !(2 * readOut < operation.largest)
     }
 
     /// One token on one row of the state: moves S and E on, returns y and its error.
@@ -138,9 +137,11 @@ private struct RecurrentBound {
                     let first = t * count
                     guard let values = values.baseAddress, let c = c.baseAddress, let weights = weights.baseAddress
                     else { return (0, 0) }
-                    let error =
+                    var error =
                         (1 + growth) * dot(e, c + first, count) + dotOfMagnitudes(s, weights + first, count)
                         + Double(count) * operation.tiny
+                    // The error is at least γ times the sum of all magnitudes, which no partial sum exceeds.
+                    if readOutMayOverflow, !(error <= growth * operation.largest) { error = .infinity }
                     return (dot(s, values + first, count), error)
                 }
             }

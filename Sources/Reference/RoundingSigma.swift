@@ -18,16 +18,26 @@ extension KernelArithmetic {
     /// - Throws: `InputError` when dt, dtBias or A overflow their formats.
     /// - Complexity: a small multiple of the form's own time; O(L P) memory beside the result.
     public func roundingSigma(for inputs: SSDInputs<Double>) throws(InputError) -> SSDErrorSizes {
-        var sizes = sigma(for: inputs)
+        // Which numbers round alike is a matter of those that the kernel has read.
+        let read = try withSummedBias(rounded(inputs))
+        var sizes = sigma(for: read)
         if accumulate == .f64 {
             // Then the oracle's own rounding is of the same size. What it is, is known.
             let (plain, exact) = try (inputs.oracle(summation: .plain), inputs.oracle(summation: .compensated))
             sizes = sizes.combined(with: SSDErrorSizes(differenceOf: plain, exact), hypotenuse)
         }
-        let read = try withSummedBias(rounded(inputs))
         if !read.hasSameNumbers(as: inputs) {
             let (exact, found) = try (SSDForm.recurrent.evaluate(inputs), SSDForm.recurrent.evaluate(read))
             sizes = sizes.combined(with: SSDErrorSizes(differenceOf: exact, found), hypotenuse)
+        }
+        let ofTree = treeVariance(of: inputs.length)
+        if ofTree > 0 {
+            // The logarithms of a tree are sums of their own: as if all decays were of a slightly different A.
+            let change = 0x1p-20
+            let other = try inputs.withRates(inputs.a.map { $0 * (1 + change) })
+            let (exact, found) = try (SSDForm.recurrent.evaluate(inputs), SSDForm.recurrent.evaluate(other))
+            let scale = ofTree.squareRoot() / change
+            sizes = sizes.combined(with: SSDErrorSizes(differenceOf: exact, found)) { hypotenuse($0, scale * $1) }
         }
         if let factors = try asFactors(read) {
             // Skip and gate do not see these.
@@ -42,7 +52,7 @@ extension KernelArithmetic {
 
     /// dt as what the kernel's dt + dtBias makes of it. No kernel has a choice in that sum, and its error is often the same
     /// for all tokens of a head: the last bits are those of dtBias alone.
-    private func withSummedBias(_ inputs: SSDInputs<Double>) throws(InputError) -> SSDInputs<Double> {
+    func withSummedBias(_ inputs: SSDInputs<Double>) throws(InputError) -> SSDInputs<Double> {
         guard let bias = inputs.dtBias, accumulate != .f64 else { return inputs }
         var dt = inputs.dt
         for i in dt.elements.indices {
@@ -71,8 +81,7 @@ extension KernelArithmetic {
         for run in inputs.runs {
             for head in 0..<inputs.heads {
                 let sequence = SpreadSequence(inputs, steps: steps, run: run, head: head, arithmetic: self)
-                let result =
-                    chunkSize.map { sequence.chunkedSigma(self, size: $0) } ?? sequence.recurrentSigma(self)
+                let result = sequence.sigma(self)
                 let y = HeadResult(y: result.y, states: [result.stateErrors])
                 let yErrors = HeadResult(y: result.yErrors, states: [result.stateErrors])
                 exact.store(y, of: run, head: head, steps: ones, rate: 0)
@@ -129,6 +138,12 @@ extension SSDInputs<Double> {
     fileprivate func hasSameNumbers(as other: SSDInputs<Double>) -> Bool {
         x == other.x && dt == other.dt && b == other.b && c == other.c && d == other.d && z == other.z
             && dtBias == other.dtBias && initialState == other.initialState
+    }
+
+    fileprivate func withRates(_ rates: Tensor<Double>) throws(InputError) -> SSDInputs<Double> {
+        try SSDInputs(
+            x: x, dt: dt, a: rates, b: b, c: c, d: d, z: z, dtBias: dtBias, initialState: initialState,
+            packing: packing, headMap: headMap, dtSoftplus: dtSoftplus, dtLimit: dtLimit)
     }
 
     /// The same call without D, and with other x, B and C.

@@ -1,7 +1,7 @@
 //  The sigma of the chunked form (and of the quadratic one, which is a single chunk).
 //
 //      weights   w_ts = exp(seg) K_ts: the decay, the products, the rounding to the format of the products, and the sum K = C · B,
-//                whose sum of squares is taken to be |C|² |B|² / N
+//                whose sum of squares is taken to be |C|² |B|² / N where N is large
 //      sums      over tokens and over n, in an order between one running sum and many (RoundingSigmaOperands.swift)
 //      state     V <- exp(ℓ_end)² V + roundings of H and of U, number by number; a kernel is followed from chunk to chunk
 //
@@ -15,7 +15,7 @@ extension SpreadSequence {
         var walk = ChunkedSigma(self, arithmetic)
         var first = 0
         while first < length {
-            let chunk = first..<first + min(size - (start + first) % size, length - first)
+            let chunk = arithmetic.chunk(at: first, ofSequenceAt: start, length: length)
             walk.advance(over: chunk)
             first = chunk.upperBound
         }
@@ -47,6 +47,8 @@ private struct ChunkedSigma {
     var state: [Double]
     /// Ŝ: the state of a kernel that is followed, as in RoundingSigmaRecurrent.swift; `[P, N]`.
     var followed: [Double]
+    /// The largest magnitude so far of each number of the state, for trees; `[P, N]`.
+    var peak: [Double]
     var spread: StateSpread
     var y: [Double]
     var variances: [Double]
@@ -59,7 +61,7 @@ private struct ChunkedSigma {
         isNarrow = !arithmetic.products.holds(arithmetic.accumulate)
         roundedB = isNarrow ? sequence.b.map { arithmetic.products.round($0) } : sequence.b
         roundedC = isNarrow ? sequence.c.map { arithmetic.products.round($0) } : sequence.c
-        let (headDim, step) = (sequence.headDim, sequence.step)
+        let (headDim, step) = (sequence.headDim, sequence.factor)
         input = sequence.x.enumerated().map { i, x in step[i / headDim] * x }
         if let format = arithmetic.scaledInput {
             inputVariance = operation + arithmetic.storageVariance(format).relative + factor.relative
@@ -68,6 +70,7 @@ private struct ChunkedSigma {
         }
         state = sequence.initialState
         followed = state
+        peak = [Double](repeating: 0, count: state.count)
         spread = StateSpread(headDim: headDim, stateDim: sequence.stateDim)
         y = [Double](repeating: 0, count: sequence.x.count)
         variances = y
@@ -81,6 +84,7 @@ private struct ChunkedSigma {
             (sequence.logDecayVariances[t] + end).squareRoot()
         }
         terms.partialSums = operation / 2
+        terms.sharedSums = sequence.isReversed && arithmetic.decaySums == .segments ? operation : 0
         let copy = arithmetic.storageVariance(arithmetic.chunkStates)
         let copies = state.map { copy.variance(at: $0) + factor.variance(at: $0) }
 
@@ -153,16 +157,19 @@ private struct ChunkedSigma {
             let gram = sequence.gram(t, s)
             let value = decay * gram
             // Where Δ is part of the weight it is rounded with it.
-            let step = arithmetic.scaledInput == nil ? sequence.step[s] : 1
+            let step = arithmetic.scaledInput == nil ? sequence.factor[s] : 1
             if step == 0 { return WeightSpread(value: value) }  // it meets an x̄ of 0
+            let squares = sequence.gramSquares(t, s)
+            // The leaves of a tree run the recurrence: the state is rounded at every token.
+            let inState = arithmetic.isTree ? operation * squares * Double(1 + 2 * (t - s)) : 0
             let ofGram =
                 decay * decay
-                * sumVariance(
-                    gram, squares: sequence.cNorms[t] * sequence.bNorms[s] / Double(sequence.stateDim),
-                    terms: sequence.stateDim, relative: operation, exactProducts: isNarrow)
+                * (inState
+                    + sumVariance(
+                        gram, squares: squares, terms: sequence.stateDim, relative: operation, exactProducts: isNarrow))
             let own =
                 value * value * (2 * operation + variances[s - first])
-                + arithmetic.underflowVariance / (step * step)
+                + arithmetic.underflowVariance * Double(sequence.stateDim + 1) / (step * step)
             // Of two errors that may repeat the larger: that of a narrow format, where weights round alike, and else that
             // of C · B, where B is the same.
             guard isNarrow else {
@@ -226,6 +233,7 @@ private struct ChunkedSigma {
                 }
             }
         }
+        let lostInTree = Double(arithmetic.leaves(of: sequence.length)) * arithmetic.underflowVariance
         let format = arithmetic.accumulate
         let (addition, stored) = (arithmetic.operationVariance, arithmetic.storageVariance(arithmetic.state))
         let decay = format.round(kept)
@@ -244,6 +252,10 @@ private struct ChunkedSigma {
             let (ofSum, ofStorage) = (sum - product, sum - followed[i])
             spread.variance[i] +=
                 min(addition.variance(at: new), ofSum * ofSum) + min(stored.variance(at: new), ofStorage * ofStorage)
+            if lostInTree > 0 {
+                peak[i] = max(peak[i], state[i].magnitude)
+                spread.variance[i] += lostInTree * (peak[i] * peak[i])
+            }
             state[i] = new
             followed[i] = held
         }
@@ -259,9 +271,9 @@ private struct ChunkedSigma {
         var own = deviations
         var effect = [Double](repeating: 0, count: state.count)
         for (weight, s) in zip(weights, chunk) {
-            let weight = weight * (scalesB ? sequence.step[s] : 1)
+            let weight = weight * (scalesB ? sequence.factor[s] : 1)
             for n in 0..<stateDim {
-                let repeats = cells[n].take(weight * sequence.b[s * stateDim + n], factor, arithmetic.products)
+                let repeats = cells[n].take(weight * roundedB[s * stateDim + n], factor, arithmetic.products)
                 keeps[n] = repeats ? 1 : 0
                 deviations[n] = cells[n].deviation
                 own[n] = cells[n].ownVariance

@@ -5,7 +5,8 @@
 //                    belong to the tokens between; summed as a tree, to the two ends. Both are counted,
 //                    because the order is not known.
 //
-//  Additions of one and the same z round alike, time after time: their errors add.
+//  Additions of one and the same z round alike, time after time: their errors add. With n_g additions of each different z, that
+//  makes ν seg² (sum of n_g²) / 4 of them, where all different ones make ν seg² n / 3.
 
 import DualityCore
 
@@ -18,8 +19,8 @@ struct ChunkDecaySpreads {
     let sums: [Double]
     /// ν ℓ² where decays are differences, else 0; `[tokens]`.
     let ends: [Double]
-    /// Whether a token has the step of the next, `[tokens]`.
-    private let repeats: [Bool]
+    /// Which of the chunk's different z a token has, `[tokens]`; nil where no two are the same.
+    private let kinds: [Int]?
 
     init(_ sequence: SpreadSequence, over chunk: Range<Int>, _ arithmetic: KernelArithmetic) {
         self.arithmetic = arithmetic
@@ -28,7 +29,13 @@ struct ChunkDecaySpreads {
         let lead = chunk.lowerBound == 0 ? sequence.lead : 0
         sums = sequence.logDecaySums(over: chunk)
         ends = sums.map { arithmetic.decaySums == .differences ? operation * ($0 + lead) * ($0 + lead) : 0 }
-        repeats = chunk.map { $0 + 1 < sequence.length && sequence.step[$0] == sequence.step[$0 + 1] }
+        var numbers: [Double: Int] = [:]
+        let kinds = chunk.map { t in
+            let number = numbers[sequence.logDecay[t]] ?? numbers.count
+            numbers[sequence.logDecay[t]] = number
+            return number
+        }
+        self.kinds = numbers.count < chunk.count ? kinds : nil
     }
 
     /// ln of the decay from token `i` to token `j` of the chunk.
@@ -37,17 +44,17 @@ struct ChunkDecaySpreads {
     /// For each token up to `j`, the relative variance of its decay to `j`.
     func variances(to j: Int) -> [Double] {
         var variances = [Double](repeating: 0, count: j + 1)
-        var (sum, repeated) = (0.0, 0.0)  // of the additions; of those that are one and the same
+        var sum = 0.0  // of the additions
+        var alike = Repetitions(kinds)
         for i in stride(from: j - 1, through: 0, by: -1) {
             let segment = segment(i, j)
             switch arithmetic.decaySums {
             case .segments:
                 if i < j - 1 {
-                    let before = repeats[i + 1] ? repeated : 0
-                    repeated = before + (operation * segment * segment).squareRoot()
-                    sum += repeated * repeated - before * before
+                    sum += operation * segment * segment
+                    alike.count(i + 1)
                 }
-                variances[i] = sum
+                variances[i] = max(sum, operation * segment * segment * alike.squares / 4)
             case .differences:
                 variances[i] = operation * segment * segment + ends[i]
             }
@@ -61,12 +68,32 @@ struct ChunkDecaySpreads {
         var variance = arithmetic.relativeVarianceOfExp(sums[j])
         switch arithmetic.decaySums {
         case .segments:
-            let additions = Double(j)
-            let alike = repeats[..<j].allSatisfy { $0 }
-            variance += operation * sums[j] * sums[j] * (alike ? additions * additions / 4 : additions / 3)
+            var alike = Repetitions(kinds)
+            if kinds != nil { for i in 0..<j { alike.count(i) } }
+            variance += operation * sums[j] * sums[j] * max(Double(j) / 3, alike.squares / 4)
         case .differences:
             variance += operation * sums[j] * sums[j]
         }
         return variance
+    }
+}
+
+/// How often each different z has been added.
+private struct Repetitions {
+    private let kinds: [Int]?
+    private var counts: [Double] = []
+    /// The sum of the squares of the counts; 0 where no z repeats.
+    private(set) var squares = 0.0
+
+    init(_ kinds: [Int]?) {
+        self.kinds = kinds
+        if let kinds { counts = [Double](repeating: 0, count: kinds.count) }
+    }
+
+    @inline(__always)
+    mutating func count(_ token: Int) {
+        guard let kinds else { return }
+        squares += 2 * counts[kinds[token]] + 1
+        counts[kinds[token]] += 1
     }
 }

@@ -8,17 +8,23 @@ struct SpreadSequence {
     let headDim: Int
     let stateDim: Int
     /// Where in its row the sequence begins; chunks are counted from the start of the row.
-    let start: Int
-    /// Δ, `[L]`.
-    let step: [Double]
+    private(set) var start: Int
+    /// Δ, `[L]`: where it repeats, its errors do.
+    private(set) var step: [Double]
+    /// The factor of x: Δ, or 1; `[L]`.
+    private(set) var factor: [Double]
     /// Relative standard deviation of Δ, `[L]`.
-    let stepDeviations: [Double]
+    private(set) var stepDeviations: [Double]
     /// z = Δ A, `[L]`.
-    let logDecay: [Double]
+    private(set) var logDecay: [Double]
     /// Variance of z besides that of Δ, `[L]`.
-    let logDecayVariances: [Double]
+    private(set) var logDecayVariances: [Double]
     /// Sum of z over the tokens of the row between the beginning of the chunk and that of the sequence.
-    let lead: Double
+    private(set) var lead: Double
+    /// What is known of the kernel's operands.
+    var known = KnownOperands()
+    /// Whether the tokens run backwards in time.
+    private(set) var isReversed = false
     /// `[L, P]`
     let x: [Double]
     /// `[L, N]`
@@ -50,33 +56,90 @@ struct SpreadSequence {
         let rowSteps = (0..<run.tokens.upperBound).map {
             steps.elements[(run.row * inputs.length + $0) * inputs.heads + head]
         }
-        let z = rowSteps.map { Spread($0.value * rate).rounded(arithmetic.operationVariance).rounded(stored) }
+        let readRate = arithmetic.accumulate.round(rate)
+        let z = rowSteps.map { step in
+            let exact = Spread(step.value * rate)
+            // The product of a step that is known is known.
+            let isKnown = step.variance == 0 && arithmetic.accumulate != .f64
+            return isKnown ? exact : exact.rounded(arithmetic.operationVariance).rounded(stored)
+        }
+        let knownZ = rowSteps[start...].map { step in
+            let exact = step.value * readRate
+            guard step.variance == 0 else { return exact }
+            // Of its own rounding alone: what rounding dt + dtBias does is counted in RoundingSigma.swift.
+            let product = arithmetic.accumulate.round(step.value) * readRate
+            return exact + (arithmetic.steps.round(arithmetic.accumulate.round(product)) - product)
+        }
         step = rowSteps[start...].map(\.value)
+        factor = step
         stepDeviations = rowSteps[start...].map { $0.relative.squareRoot() }
         logDecay = z[start...].map(\.value)
         logDecayVariances = z[start...].map(\.variance)
-        let chunkStart = arithmetic.chunkSize.map { start - start % $0 } ?? start
+        if arithmetic.accumulate != .f64, knownZ != logDecay { known.logDecay = knownZ }
+        let chunkStart = arithmetic.isTree ? start : arithmetic.chunkSize.map { start - start % $0 } ?? start
         lead = z[chunkStart..<start].reduce(0) { $0 + $1.value }
-        x = columns(of: inputs.x, row: run.row, tokens: run.tokens, head: inputs.headMap.x[head], width: headDim)
-        b = columns(of: inputs.b, row: run.row, tokens: run.tokens, head: inputs.headMap.b[head], width: stateDim)
-        c = columns(of: inputs.c, row: run.row, tokens: run.tokens, head: inputs.headMap.c[head], width: stateDim)
-        bSquares = b.map { $0 * $0 }
-        cSquares = c.map { $0 * $0 }
+        let (row, tokens, map) = (run.row, run.tokens, inputs.headMap)
+        x = columns(of: inputs.x, row: row, tokens: tokens, head: map.x[head], width: headDim)
+        b = columns(of: inputs.b, row: row, tokens: tokens, head: map.b[head], width: stateDim)
+        c = columns(of: inputs.c, row: row, tokens: tokens, head: map.c[head], width: stateDim)
+        initialState = run.initialState(of: head, in: inputs)
+        (bSquares, cSquares, bNorms, cNorms, repeatsB) = Self.squares(b, c, length, stateDim)
+    }
+
+    /// The steps and decays of another sequence with other operands: x `[L, P]`, B and C `[L, N]`, S_0 `[P, N]`.
+    init(
+        like other: SpreadSequence, headDim: Int, stateDim: Int, x: [Double], b: [Double], c: [Double],
+        initialState: [Double]
+    ) {
+        // Δ is in the operands already.
+        factor = [Double](repeating: 1, count: other.length)
+        (length, start, lead) = (other.length, other.start, other.lead)
+        (step, stepDeviations) = (other.step, other.stepDeviations)
+        (logDecay, logDecayVariances) = (other.logDecay, other.logDecayVariances)
+        known.logDecay = other.known.logDecay
+        (self.headDim, self.stateDim, self.x, self.b, self.c) = (headDim, stateDim, x, b, c)
+        self.initialState = initialState
+        (bSquares, cSquares, bNorms, cNorms, repeatsB) = Self.squares(b, c, length, stateDim)
+    }
+
+    /// Turns the decays around in time, each token taking that of the next: the error of Δ is in it, and Δ itself in nothing.
+    mutating func reverseDecays(start: Int) {
+        func shifted(_ numbers: [Double]) -> [Double] { length == 0 ? [] : [0] + numbers.dropFirst().reversed() }
+        let deviations = stepDeviations
+        let ofSteps = logDecay.indices.map { t in
+            let deviation = deviations[t] * logDecay[t]
+            return logDecayVariances[t] + deviation * deviation
+        }
+        (logDecay, logDecayVariances, step) = (shifted(logDecay), shifted(ofSteps), shifted(step))
+        isReversed = true
+        known.logDecay = known.logDecay.map(shifted)
+        stepDeviations = [Double](repeating: 0, count: length)
+        (self.start, lead) = (start, 0)
+    }
+
+    /// B² and C², the sums of each over n, and where B repeats.
+    private static func squares(
+        _ b: [Double], _ c: [Double], _ length: Int, _ stateDim: Int
+    ) -> ([Double], [Double], [Double], [Double], [Bool]) {
+        let (bSquares, cSquares) = (b.map { $0 * $0 }, c.map { $0 * $0 })
         func norms(_ squares: [Double]) -> [Double] {
             stride(from: 0, to: squares.count, by: stateDim).map { squares[$0..<$0 + stateDim].reduce(0, +) }
         }
-        bNorms = norms(bSquares)
-        cNorms = norms(cSquares)
-        let (b, length) = (self.b, self.length)
-        repeatsB = (0..<length).map { t in
+        let repeats = (0..<length).map { t in
             t + 1 < length && (0..<stateDim).allSatisfy { b[t * stateDim + $0] == b[(t + 1) * stateDim + $0] }
         }
-        initialState = run.initialState(of: head, in: inputs)
+        return (bSquares, cSquares, norms(bSquares), norms(cSquares), repeats)
     }
 
     /// C_t · B_s.
     func gram(_ t: Int, _ s: Int) -> Double {
         withPointers(c, b) { dot($0 + t * stateDim, $1 + s * stateDim, stateDim) }
+    }
+
+    /// The sum of the squares of the terms of C_t · B_s; where there are many, that of as many equal ones.
+    func gramSquares(_ t: Int, _ s: Int) -> Double {
+        if stateDim > 16 { return cNorms[t] * bNorms[s] / Double(stateDim) }
+        return withPointers(cSquares, bSquares) { dot($0 + t * stateDim, $1 + s * stateDim, stateDim) }
     }
 
     /// ln of the decay from the block's beginning up to and with each of its tokens.

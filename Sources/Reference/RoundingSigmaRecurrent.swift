@@ -57,9 +57,9 @@ private struct RecurrentSigma {
             let isOne = arithmetic.accumulate.round(Double.exp($0)) == 1
             return ($1 + (isOne ? 0 : arithmetic.relativeVarianceOfExp($0))).squareRoot()
         }
-        let step = sequence.step
+        let factor = sequence.factor
         let headDim = sequence.headDim
-        input = sequence.x.enumerated().map { i, x in step[i / headDim] * x }
+        input = sequence.x.enumerated().map { i, x in factor[i / headDim] * x }
         inputVariance = operation + (arithmetic.scaledInput.map { arithmetic.storageVariance($0).relative } ?? 0)
         state = sequence.initialState
         followed = state

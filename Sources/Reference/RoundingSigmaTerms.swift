@@ -54,6 +54,9 @@ struct BlockTerms {
     var inputVariances: [Double] = []
     /// Relative variance of each partial sum of the terms.
     var partialSums = 0.0
+    /// ν where the logarithm of a decay is a running sum from t outwards, so that the rounding of each addition is in all the terms
+    /// beyond; else 0.
+    var sharedSums = 0.0
     /// The variance of an x̄ below the normal range.
     var underflow = 0.0
 
@@ -91,12 +94,15 @@ struct BlockTerms {
         }
         withPointers(to: &earlier, &stepEffect, &decayEffect, &sharedEffect) {
             earlier, stepEffect, decayEffect, sharedEffect in
+            var segment = 0.0
             for s in weights.indices.reversed() {
                 let (weight, row, z) = (weights[s].value, x + s * headDim, logDecay[s])
                 let own = weights[s].variance + inputVariances[s] * weight * weight
                 let tiny = underflow * (1 + weight * weight)
                 let (step, decay, shared) = (stepDeviations[s], decayDeviations[s], weights[s].sharedDeviation)
                 let isLast = s == weights.count - 1
+                segment += z
+                let ofSums = partialSums + sharedSums * segment * segment
                 let keep = isLast ? 0 : repetitions[s]
                 let keepShared = isLast ? 0 : weights[s].repetition
                 for p in 0..<headDim {
@@ -109,7 +115,7 @@ struct BlockTerms {
                     let sharedBefore = keepShared * sharedEffect[p]
                     let sharedNow = sharedBefore + shared * row[p]
                     variance[p] +=
-                        (tiny + own * row[p] * row[p] + partialSums * (before * before))
+                        (tiny + own * row[p] * row[p] + ofSums * (before * before))
                         + ((stepNow - stepBefore) * (stepNow + stepBefore)
                             + (decayNow - decayBefore) * (decayNow + decayBefore)
                             + (sharedNow - sharedBefore) * (sharedNow + sharedBefore))

@@ -2,6 +2,8 @@
 //
 //      error = max over cases, rows and heads of ||ŷ_h - y_h|| / ||y_h||          (and the same of the final state)
 //
+//  and, of single numbers in float32, error / bound and error / sigma (ErrorBound.swift, RoundingSigma.swift).
+//
 //  The oracle is the recurrent form in float64. The operands are rounded to float32 once and then given to both
 //  precisions, so that a difference is the doing of the arithmetic alone. Heads are taken one by one, because the error
 //  of a faint head would not show beside a loud one.
@@ -25,12 +27,21 @@ public struct SSDAgreement: Sendable {
     public let precision: String
     public internal(set) var y = Worst()
     public internal(set) var finalState = Worst()
+    /// Largest error of any number over its proved bound; nil in float64, where the forms are a few roundings apart.
+    public internal(set) var overBound: Worst?
+    /// Largest error of any number over the standard deviation that roundings give it.
+    public internal(set) var overSigma: Worst?
     /// What the errors may be.
     public let limit: Double
 
+    /// What error / sigma may be: beyond it nothing random explains the difference.
+    public static let largestSigma = 8.0
+
     /// The larger of the two errors.
     public var worst: Worst { y.error >= finalState.error ? y : finalState }
-    public var passes: Bool { worst.error <= limit }
+    public var passes: Bool {
+        worst.error <= limit && overBound?.error ?? 0 <= 1 && overSigma?.error ?? 0 <= Self.largestSigma
+    }
 
     /// Forms worth comparing: chunks far below, around and far above the head dimension.
     public static let forms: [SSDForm] = [
@@ -58,10 +69,52 @@ public struct SSDAgreement: Sendable {
             let oracle = try SSDForm.recurrent.evaluate(exact)
             for i in forms.indices {
                 double[i].take(try forms[i].evaluate(exact), against: oracle, of: name)
-                single[i].take(try forms[i].evaluate(narrow), against: oracle, of: name)
+                let found = try forms[i].evaluate(narrow)
+                single[i].take(found, against: oracle, of: name)
+                let kernel = KernelArithmetic(.f32, form: forms[i])
+                single[i].overBound = worse(
+                    single[i].overBound, found, oracle, try kernel.errorBound(for: exact), of: name)
+                single[i].overSigma = worse(
+                    single[i].overSigma, found, oracle, try kernel.roundingSigma(for: exact), of: name)
             }
         }
         return double + single
+    }
+
+    /// What was found on several lists of cases, with the same forms, in one.
+    public static func merged(_ parts: [[SSDAgreement]]) -> [SSDAgreement] {
+        guard var rows = parts.first else { return [] }
+        for part in parts.dropFirst() {
+            for i in rows.indices {
+                rows[i].y = rows[i].y.worse(part[i].y)
+                rows[i].finalState = rows[i].finalState.worse(part[i].finalState)
+                rows[i].overBound = part[i].overBound.map { rows[i].overBound?.worse($0) ?? $0 }
+                rows[i].overSigma = part[i].overSigma.map { rows[i].overSigma?.worse($0) ?? $0 }
+            }
+        }
+        return rows
+    }
+
+    /// The larger of a ratio so far and the ratios of these outputs.
+    private static func worse(
+        _ before: Worst?, _ found: SSDOutputs<Float>, _ oracle: SSDOutputs<Double>, _ sizes: SSDErrorSizes,
+        of name: String
+    ) -> Worst {
+        var worst = before ?? Worst()
+        func take(_ found: Tensor<Float>, _ oracle: Tensor<Double>, _ sizes: Tensor<Double>, headAxis: Int) {
+            let width = oracle.shape[(headAxis + 1)...].reduce(1, *)
+            for i in oracle.elements.indices {
+                let error = (Double(found.elements[i]) - oracle.elements[i]).magnitude
+                let ratio = error == 0 ? 0 : error / sizes.elements[i]
+                if !(ratio <= worst.error) {
+                    let head = i / width % oracle.shape[headAxis]
+                    worst = Worst(error: ratio.isNaN ? .infinity : ratio, place: name, head: head)
+                }
+            }
+        }
+        take(found.y, oracle.y, sizes.y, headAxis: 2)
+        take(found.finalState, oracle.finalState, sizes.finalState, headAxis: 1)
+        return worst
     }
 
     private mutating func take<Scalar: RealNumber>(
@@ -73,6 +126,8 @@ public struct SSDAgreement: Sendable {
 }
 
 extension SSDAgreement.Worst {
+    fileprivate func worse(_ other: Self) -> Self { other.error > error ? other : self }
+
     mutating func take(_ errors: [Double], of name: String) {
         for (head, found) in errors.enumerated() where !(found <= error) {  // a NaN is the worst there is
             self = SSDAgreement.Worst(error: found.isNaN ? .infinity : found, place: name, head: head)

@@ -70,4 +70,64 @@ import Testing
         let run = try Duality.run("generate", "--greedy", "--max-tokens", "2", "Once", directory: directory)
         #expect(run.status == 0, "\(run.errors)")
     }
+
+    @Test func generatedCasesAreCheckedAndRunAgainByTheirLine() throws {
+        let run = try Duality.run("check", "--cases", "12", "--seed", "5", "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        let json = try JSON(parsing: run.output)
+        #expect(json["pass"]?.bool == true && json["cases"]?.int == 12)
+        let rows = try #require(json["rows"]?.array)
+        #expect(Set(rows.compactMap { $0["precision"]?.string }) == ["f64", "f32", "bf16"])
+        let worst = try #require(
+            rows.first { $0["form"]?.string == "chunked" && $0["precision"]?.string == "f32" }?["error_over_sigma"])
+        let line = try #require(worst["case"]?.string)
+        #expect(line.hasPrefix("seed=" + (worst["seed"]?.string ?? "none") + " "))
+        let again = try JSON(parsing: Duality.run("check", "--case", line, "--json").output)
+        let found = again["rows"]?.array?.first {
+            $0["form"]?.string == "chunked" && $0["precision"]?.string == "f32"
+        }
+        #expect(found?["error_over_sigma"]?["value"]?.double == worst["value"]?.double)
+        #expect(try Duality.run("check", "--case", "seed=1 Q=none").status == 2)
+    }
+
+    @Test func ssdWritesGradientsBoundsAndEmulations() throws {
+        let file = Fixtures.path("ssd/len1.safetensors")
+        let source = try SafetensorsFile(path: file)
+        let exact = try Duality.run("ssd", "--in", file, "--gradients", "--bound", "--out", path("exact"))
+        #expect(exact.status == 0, "\(exact.errors)")
+        let result = try SafetensorsFile(path: path("exact"))
+        for name in ["x", "dt", "A", "B", "C"] {
+            let gradient: Tensor<Double> = try result.tensor("grad_\(name)")
+            let error = try relativeL2(
+                gradient.elements, source.tensor("grad_\(name)_f64", as: Double.self).elements)
+            #expect(error < 3e-7, "grad_\(name): \(error)")
+        }
+        for name in ["y", "final_states"] {
+            for suffix in ["bound", "sigma", "floor"] {
+                #expect(try result.info("\(name)_\(suffix)").shape == result.info(name).shape)
+            }
+        }
+        for name in ["grad_x", "grad_B", "grad_C"] {
+            for suffix in ["bound", "sigma"] {
+                #expect(try result.info("\(name)_\(suffix)").shape == result.info(name).shape)
+            }
+        }
+
+        // An imitated kernel is off, and inside the bound of its arithmetic.
+        let kernel = "mamba_ssm,form=chunked:64"
+        let emulated = try Duality.run("ssd", "--in", file, "--emulate", kernel, "--bound", "--out", path("kernel"))
+        #expect(emulated.status == 0, "\(emulated.errors)")
+        let ours = try SafetensorsFile(path: path("kernel"))
+        let (found, bound) = (try ours.tensor("y", as: Double.self), try ours.tensor("y_bound", as: Double.self))
+        let y: Tensor<Double> = try result.tensor("y")
+        let ratios = y.elements.indices.map { (found.elements[$0] - y.elements[$0]).magnitude / bound.elements[$0] }
+        #expect(ratios.allSatisfy { $0 <= 1 } && (ratios.max() ?? 0) > 1e-3, "\(ratios.max() ?? 0)")
+
+        for wrong in [["--emulate", "fast"], ["--emulate", "mamba_ssm", "--gradients"], ["--arithmetic", "float32"]] {
+            let run = try Duality.run(
+                "ssd", "--in", file, "--out", path("none"), wrong[0], wrong.count > 1 ? wrong[1] : "--bound",
+                wrong.count > 2 ? wrong[2] : "--no-dt-softplus")
+            #expect(run.status == 2, "\(wrong): \(run.errors)")
+        }
+    }
 }

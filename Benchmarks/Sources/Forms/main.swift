@@ -1,9 +1,10 @@
 //  What each form of SSD costs in the reference, by length: seconds for one head of P = N = 128, and for a layer.
 //
-//      swift run -c release --package-path Benchmarks forms [--layer] > forms.tsv
+//      swift run -c release --package-path Benchmarks forms [--layer | --bounds] > forms.tsv
 //
 //  Tab-separated: length, then float64 seconds for the recurrent, chunked (Q = 64, 256) and quadratic form. `--layer` measures one layer of
-//  the 8B shape instead (L = 2048, H = 32, x and B with 8 heads). Every number is the best of the repeats, forms in alternation;
+//  the 8B shape instead (L = 2048, H = 32, x and B with 8 heads), and `--bounds` four heads of that layer with the float32 bound and sigma
+//  of two forms. Every number is the best of the repeats, forms in alternation;
 //  before a time is printed the forms are checked against each other.
 
 import DualityCore
@@ -53,6 +54,19 @@ let forms: [SSDForm] = [.recurrent, .chunked(size: 64), .chunked(size: 256), .qu
 if CommandLine.arguments.contains("--layer") {
     print("L\trecurrent\tchunked 64\tchunked 256")
     row("2048", try measure(operands(length: 2048, heads: 32, keyValueHeads: 8), Array(forms.dropLast()), repeats: 2))
+} else if CommandLine.arguments.contains("--bounds") {
+    // Bound and sigma cost the same for every head.
+    let inputs = try operands(length: 2048, heads: 32, keyValueHeads: 8).heads(0..<4)
+    print("form\toracle\tbound\tsigma")
+    for form in [SSDForm.recurrent, .chunked(size: 256)] {
+        let arithmetic = KernelArithmetic(.f32, form: form)
+        let times = try [
+            ContinuousClock().measure { _ = try SSDForm.recurrent.evaluate(inputs) },
+            ContinuousClock().measure { _ = try arithmetic.errorBound(for: inputs) },
+            ContinuousClock().measure { _ = try arithmetic.roundingSigma(for: inputs) },
+        ]
+        row(form.name, times.map { $0 / .seconds(1) })
+    }
 } else {
     print("L\trecurrent\tchunked 64\tchunked 256\tquadratic")
     for length in [512, 1024, 2048, 4096, 8192, 16384] {

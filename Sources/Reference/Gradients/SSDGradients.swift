@@ -149,7 +149,7 @@ extension SSDInputs {
 }
 
 extension SSDUpstream {
-    fileprivate func check(_ inputs: SSDInputs<Scalar>) throws(InputError) {
+    func check(_ inputs: SSDInputs<Scalar>) throws(InputError) {
         let (batch, heads, headDim, stateDim) = (inputs.batch, inputs.heads, inputs.headDim, inputs.stateDim)
         try y?.requireShape([batch, inputs.length, heads, headDim], "dout")
         try finalState?.requireShape([batch, heads, headDim, stateDim], "dfinal_states")
@@ -158,7 +158,7 @@ extension SSDUpstream {
     }
 
     /// Ĝ of every sequence, `[S, H, P, N]`: what is asked of a row's final state is asked of its last sequence.
-    fileprivate func finalStates(in inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
+    func finalStates(in inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
         let shape = [inputs.heads, inputs.headDim, inputs.stateDim]
         let size = shape.reduce(1, *)
         let runs = inputs.runs

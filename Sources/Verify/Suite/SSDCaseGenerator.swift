@@ -41,12 +41,19 @@ public struct SSDCaseGenerator: Sequence, IteratorProtocol, Sendable {
         item.stateDim = pick([1, 2, 3, 5, 7, 16, 16, 33, 64, 128])
         // 1e-8 ... 1e3, uniform in the exponent; the power is taken by repeated products, the same everywhere.
         item.decay = Self.powerOfTen(random.integer(in: -8...3)) * random.uniform(in: 1...5)
-        item.stateScale = pick([0, 0, 1, 1, 1e-6, 1e6])
+        item.stateScale = pick([0, 0, 1, 1, 1e-6, 1e6, 1e-30, 1e15])
         item.skip = pick(SSDCase.Skip.allCases)
         item.gate = pick([false, true])
         item.bias = pick([false, true])
         item.softplus = pick([true, true, true, false])
         item.values = pick([.normal, .normal, .normal, .normal, .normal, .sparse, .sparse, .zeros, .denormal, .large])
+        if pick([false, false, true]) {
+            item.map = .random
+            let counts = Array(1...item.heads)
+            (item.xHeads, item.bHeads, item.cHeads) = (pick(counts), pick(counts), pick(counts))
+        }
+        item.still = pick([false, false, false, false, false, true])
+        item.limited = pick([false, false, false, false, true])
         if item.length > 1, pick([false, false, true]) {
             // Boundaries at an offset of a chunk, next to its border, and anywhere.
             let border = Swift.min(chunk, item.length - 1)
@@ -98,6 +105,9 @@ extension SSDCase {
         consider { $0.skip = .none }
         consider { $0.bias = false }
         consider { $0.stateScale = 0 }
+        consider { $0.map = .grouped }
+        consider { $0.still = false }
+        consider { $0.limited = false }
         consider { $0.values = .normal }
         return simpler
     }

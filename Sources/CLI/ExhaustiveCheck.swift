@@ -1,0 +1,126 @@
+//  `duality check --exhaustive`: the forms on generated cases, for as long as one likes.
+
+import DualityCore
+import DualityReference
+import DualityVerify
+import Foundation
+import Synchronization
+
+/// Set by Ctrl-C: the cases under way are finished, and what was found is printed.
+private let interrupted = Atomic<Bool>(false)
+
+struct ExhaustiveCheck {
+    let seed: UInt64
+    /// nil for no end.
+    let limit: Int?
+
+    /// Runs until the limit or Ctrl-C.
+    func run() throws -> FormSurvey {
+        signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
+        defer { signal(SIGINT, SIG_DFL) }
+        var survey = FormSurvey()
+        // Many small cases, and among them a few large ones.
+        var small = SSDCaseGenerator(seed: seed, budget: 12_000)
+        var large = SSDCaseGenerator(seed: ~seed, budget: 400_000)
+        let start = Date()
+        var (noted, failed) = (Date(), false)
+        while survey.cases < limit ?? .max, !interrupted.load(ordering: .relaxed) {
+            let batch = survey.cases..<min(survey.cases + 64, limit ?? .max)
+            try survey.take(Self.survey(of: batch.compactMap { $0 % 128 == 127 ? large.next() : small.next() }))
+            let seconds = Int(Date().timeIntervalSince(start))
+            Terminal.progress("\(survey.cases.grouped) cases in \(seconds) s; Ctrl-C ends with a summary")
+            if !Terminal.stderrIsTerminal, Date().timeIntervalSince(noted) > 60 {
+                noted = Date()
+                Terminal.note("\(survey.cases.grouped) cases in \(seconds) s")
+            }
+            if !failed, let row = survey.rows.first(where: { !$0.passes }) {
+                failed = true
+                Terminal.clearProgress()
+                Terminal.note("\(row.form.name) in \(row.form.precision) is beyond its limit; going on")
+            }
+        }
+        Terminal.clearProgress()
+        return survey
+    }
+
+    /// The cases of one batch, shared among the cores.
+    private static func survey(of items: [SSDCase]) throws -> FormSurvey {
+        let workers = max(1, min(ProcessInfo.processInfo.activeProcessorCount, items.count))
+        let next = Atomic<Int>(0)
+        let results = Mutex<(FormSurvey, (any Error)?)>((FormSurvey(), nil))
+        DispatchQueue.concurrentPerform(iterations: workers) { _ in
+            var survey = FormSurvey()
+            var failure: (any Error)?
+            while failure == nil {
+                let i = next.add(1, ordering: .relaxed).oldValue
+                guard i < items.count else { break }
+                do { try survey.take(items[i]) } catch { failure = error }
+            }
+            results.withLock {
+                $0.0.take(survey)
+                $0.1 = $0.1 ?? failure
+            }
+        }
+        return try results.withLock { result in
+            if let error = result.1 { throw error }
+            return result.0
+        }
+    }
+}
+
+/// A survey for people and for programs.
+enum SurveyReport {
+    static func lines(_ survey: FormSurvey) -> [String] {
+        var table = TextTable([.left, .left, .right, .left, .left, .left, .left, .left, .left])
+        table.add("form", "precision", "cases", "error", "typical", "/ bound", "/ sigma", "median", "")
+        table.addRule()
+        for row in survey.rows where row.cases > 0 {
+            table.add(
+                row.form.name, row.form.precision, row.cases.grouped, short(row.error.value), short(row.typicalError),
+                short(row.bound.value), short(row.sigma.value), short(row.sigmas.median), row.passes ? "PASS" : "FAIL")
+        }
+        var lines = table.lines()
+        lines.append("")
+        lines.append("Worst cases by error / sigma; run one again with: duality check --case \"LINE\"")
+        for row in survey.rows where row.cases > 0 {
+            lines.append("  \(row.form.name) \(row.form.precision): \(row.sigma.item)")
+        }
+        for row in survey.rows where row.bound.value > 1 {
+            lines.append("  over the bound, \(row.form.name) \(row.form.precision): \(row.bound.item)")
+        }
+        lines.append("")
+        let failures = survey.rows.filter { !$0.passes }
+        lines.append(
+            failures.isEmpty
+                ? "PASS  \(survey.cases.grouped) cases: every form inside its bound and \(Int(SurveyRow.largestSigma)) sigma"
+                : "FAIL  \(failures.count) of \(survey.rows.count) rows beyond their bound or \(Int(SurveyRow.largestSigma)) sigma"
+        )
+        return lines
+    }
+
+    static func json(_ survey: FormSurvey, seed: UInt64) -> JSON {
+        func worst(_ worst: SurveyRow.Worst) -> JSON {
+            ["value": JSON(worst.value), "case": .string(worst.item), "seed": .string(seedField(worst.item))]
+        }
+        return [
+            "pass": .bool(survey.passes), "cases": JSON(survey.cases), "generator_seed": .string("\(seed)"),
+            "rows": .array(
+                survey.rows.filter { $0.cases > 0 }.map { row in
+                    [
+                        "form": .string(row.form.name), "precision": .string(row.form.precision),
+                        "cases": JSON(row.cases), "error": worst(row.error), "typical_error": JSON(row.typicalError),
+                        "error_over_bound": worst(row.bound), "error_over_sigma": worst(row.sigma),
+                        "median_error_over_sigma": JSON(row.sigmas.median), "pass": .bool(row.passes),
+                    ]
+                }),
+        ]
+    }
+
+    private static func seedField(_ line: String) -> String {
+        String(line.split(separator: " ").first?.dropFirst("seed=".count) ?? "")
+    }
+
+    private static func short(_ value: Double) -> String {
+        value != 0 && (value < 0.01 || value >= 1000) ? String(format: "%.1e", value) : String(format: "%.2f", value)
+    }
+}
