@@ -77,7 +77,9 @@ import Testing
         let missed = visible.filter { $0.verdict == .pass }
         #expect(missed.isEmpty, "passed: \(missed.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma" })")
         let seen = Set(visible.map(\.fault))
-        let never = faults.filter { !seen.contains($0) }
+        // Rounding the step or A_log to bfloat16 moves none of these small cases by more than their operands' rounding does.
+        let hidden: Set<ScanFault> = isBFloat16 ? [.dtBFloat16, .aBFloat16Log] : []
+        let never = faults.filter { !seen.contains($0) && !hidden.contains($0) }
         #expect(never.isEmpty, "visible in no case: \(never.map(\.rawValue))")
         let named = visible.filter { $0.best.contains($0.fault.rawValue) }
         let score = Double(named.count) / Double(max(visible.count, 1))

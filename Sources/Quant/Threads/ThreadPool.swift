@@ -9,8 +9,6 @@
 //      state    generation (24 bits) | parts of the job (20) | next part to claim (20)        one word, so that a claim is one
 //                                                                                              compare-and-swap
 //      A worker that read the job of one generation can never claim a part of another: the word would have changed.
-//
-//  Measured against DispatchQueue.concurrentPerform and task groups: docs/performance.md, "Fork and join".
 
 import DualityKernels
 import Foundation
