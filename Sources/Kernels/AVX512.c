@@ -41,12 +41,24 @@ INLINE __m512i four_activations(const int8_t *a) {
     return _mm512_set1_epi32(four);
 }
 
-INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums,
+#define HAS_WHOLE_INT8_TILES
+
+INLINE __mmask16 rows_of_half(const int8_result *result, int half) {
+    int64_t rows = result->rows - 16 * half;
+    return rows >= 16 ? 0xffff : rows <= 0 ? 0 : (__mmask16)((1 << rows) - 1);
+}
+
+INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uint8_t *w, const int8_result *result,
                           const uint8_t *ahead, int64_t stride) {
     __m512i s[TILE][2];
-    UNROLL for (int r = 0; r < R; r++) {
-        s[r][0] = _mm512_loadu_si512(sums + r * 32);
-        s[r][1] = _mm512_loadu_si512(sums + r * 32 + 16);
+    int32_t *sums = result->sums;
+    if (result->begins) {
+        UNROLL for (int r = 0; r < R; r++) s[r][0] = s[r][1] = _mm512_set1_epi32(result->corrections[r]);
+    } else {
+        UNROLL for (int r = 0; r < R; r++) {
+            s[r][0] = _mm512_loadu_si512(sums + r * 32);
+            s[r][1] = _mm512_loadu_si512(sums + r * 32 + 16);
+        }
     }
     for (int64_t i = 0; i < steps; i++) {
         _mm_prefetch((const char *)ahead, _MM_HINT_T1);
@@ -58,9 +70,20 @@ INLINE void multiply_int8(const int R, int64_t steps, const int8_t *a, const uin
             s[r][1] = _mm512_dpbusd_epi32(s[r][1], high, x);
         }
     }
+    if (!result->ends) {
+        UNROLL for (int r = 0; r < R; r++) {
+            _mm512_storeu_si512(sums + r * 32, s[r][0]);
+            _mm512_storeu_si512(sums + r * 32 + 16, s[r][1]);
+        }
+        return;
+    }
+    __m512 low = _mm512_loadu_ps(result->rowScales), high = _mm512_loadu_ps(result->rowScales + 16);
+    __mmask16 lowRows = rows_of_half(result, 0), highRows = rows_of_half(result, 1);
     UNROLL for (int r = 0; r < R; r++) {
-        _mm512_storeu_si512(sums + r * 32, s[r][0]);
-        _mm512_storeu_si512(sums + r * 32 + 16, s[r][1]);
+        __m512 scale = _mm512_set1_ps(result->tokenScales[r]);
+        float *y = result->y + r * result->ldy;
+        _mm512_mask_storeu_ps(y, lowRows, _mm512_mul_ps(_mm512_cvtepi32_ps(s[r][0]), _mm512_mul_ps(low, scale)));
+        _mm512_mask_storeu_ps(y + 16, highRows, _mm512_mul_ps(_mm512_cvtepi32_ps(s[r][1]), _mm512_mul_ps(high, scale)));
     }
 }
 
@@ -98,22 +121,32 @@ INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_
 }
 
 #define DEFINE_INT8_TILE(R)                                                                        \
-    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums,     \
-                              const uint8_t *ahead, int64_t stride) {                              \
-        multiply_int8(R, steps, a, w, sums, ahead, stride);                                        \
+    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w,                    \
+                              const int8_result *result, const uint8_t *ahead, int64_t stride) {   \
+        multiply_int8(R, steps, a, w, result, ahead, stride);                                      \
     }                                                                                              \
     static void int8_stream_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) { \
         stream_int8(R, R <= 2 ? 4 : R <= 4 ? 2 : 1, steps, a, w, sums);                            \
     }
 FOR_EACH_TILE(DEFINE_INT8_TILE)
 
-/// Scaled groups for V halves of a panel: integer and float sums of all rows in registers together.
-INLINE void multiply_groups(const int R, const int V, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
-                            const float *tokenScales, const int32_t *corrections, const float *rowScales, float *sums,
+/// Scaled groups for V halves of a panel from half `half` on: integer and float sums of all rows in registers together.
+INLINE void multiply_groups(const int R, const int V, int half, int64_t groups, int64_t steps, const int8_t *a,
+                            const uint8_t *w, const float *tokenScales, const int32_t *corrections,
+                            const float *rowScales, const int8_result *result, bool begins, bool ends,
                             const uint8_t *ahead, int64_t stride) {
     __m512 total[TILE][2];
-    UNROLL for (int r = 0; r < R; r++) {
-        UNROLL for (int v = 0; v < V; v++) total[r][v] = _mm512_loadu_ps(sums + r * 32 + v * 16);
+    float *sums = (float *)result->sums + half * 16;
+    w += half * 64;
+    rowScales += half * 16;
+    if (begins) {
+        UNROLL for (int r = 0; r < R; r++) {
+            UNROLL for (int v = 0; v < V; v++) total[r][v] = _mm512_setzero_ps();
+        }
+    } else {
+        UNROLL for (int r = 0; r < R; r++) {
+            UNROLL for (int v = 0; v < V; v++) total[r][v] = _mm512_loadu_ps(sums + r * 32 + v * 16);
+        }
     }
     for (int64_t g = 0; g < groups; g++) {
         __m512i s[TILE][2];
@@ -140,35 +173,45 @@ INLINE void multiply_groups(const int R, const int V, int64_t groups, int64_t st
             }
         }
     }
-    UNROLL for (int r = 0; r < R; r++) {
-        UNROLL for (int v = 0; v < V; v++) _mm512_storeu_ps(sums + r * 32 + v * 16, total[r][v]);
+    if (!ends) {
+        UNROLL for (int r = 0; r < R; r++) {
+            UNROLL for (int v = 0; v < V; v++) _mm512_storeu_ps(sums + r * 32 + v * 16, total[r][v]);
+        }
+        return;
+    }
+    UNROLL for (int v = 0; v < V; v++) {
+        __mmask16 rows = rows_of_half(result, half + v);
+        UNROLL for (int r = 0; r < R; r++)
+            _mm512_mask_storeu_ps(result->y + r * result->ldy + (half + v) * 16, rows, total[r][v]);
     }
 }
 
 INLINE void multiply_group_tile(const int R, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
                                 const float *tokenScales, const int32_t *corrections, const float *rowScales,
-                                float *sums, const uint8_t *ahead, int64_t stride) {
+                                const int8_result *result, const uint8_t *ahead, int64_t stride) {
     if (R <= 6) {
-        multiply_groups(R, 2, groups, steps, a, w, tokenScales, corrections, rowScales, sums, ahead, stride / 2);
+        multiply_groups(R, 2, 0, groups, steps, a, w, tokenScales, corrections, rowScales, result, result->begins,
+                        result->ends, ahead, stride / 2);
         return;
     }
     // Half a panel at a time, over as many groups as leave the other half in L1.
     int64_t block = 128 / steps < 1 ? 1 : 128 / steps;
     for (int64_t g = 0; g < groups; g += block) {
         int64_t count = groups - g < block ? groups - g : block, at = g * steps;
+        bool begins = result->begins && g == 0, ends = result->ends && g + count == groups;
         for (int half = 0; half < 2; half++) {
-            multiply_groups(R, 1, count, steps, a + at * 4 * R, w + at * 128 + half * 64, tokenScales + g * R,
-                            corrections + g * R, rowScales + g * 32 + half * 16, sums + half * 16, ahead, stride / 2);
+            multiply_groups(R, 1, half, count, steps, a + at * 4 * R, w + at * 128, tokenScales + g * R,
+                            corrections + g * R, rowScales + g * 32, result, begins, ends, ahead, stride / 2);
             ahead += count * steps * (stride / 2);
         }
     }
 }
 
-#define DEFINE_INT8_GROUP_TILE(R)                                                                                     \
-    static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,                 \
-                                    const float *tokenScales, const int32_t *corrections, const float *rowScales,     \
-                                    float *sums, const uint8_t *ahead, int64_t stride) {                              \
-        multiply_group_tile(R, groups, steps, a, w, tokenScales, corrections, rowScales, sums, ahead, stride);        \
+#define DEFINE_INT8_GROUP_TILE(R)                                                                                      \
+    static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,                  \
+                                    const float *tokenScales, const int32_t *corrections, const float *rowScales,      \
+                                    const int8_result *result, const uint8_t *ahead, int64_t stride) {                 \
+        multiply_group_tile(R, groups, steps, a, w, tokenScales, corrections, rowScales, result, ahead, stride);       \
     }
 FOR_EACH_TILE(DEFINE_INT8_GROUP_TILE)
 

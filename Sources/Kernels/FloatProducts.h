@@ -131,11 +131,22 @@ static void widen(const uint16_t *panel, int64_t first, int64_t count, float *ou
     }
 }
 
-/// Adds all vectors of a panel for one packed tile of `rows` tokens to c [rows][32].
-INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float *weights, float *c) {
+/// Adds all vectors of a panel for one packed tile of `rows` tokens to c [rows][32], which `begins` as zero. With the last columns
+/// the sums go to y, if it is not null.
+INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float *weights, float *c, bool begins,
+                           float *y, int64_t ldy) {
     for (int64_t j = 0; j < DK_PANEL_ROWS / 16; j += VECTORS)
         packedTiles[rows](k, a, (tile_operand){weights + 16 * j, DK_PANEL_ROWS, 16},
-                          (tile_result){c + 16 * j, DK_PANEL_ROWS, ADD_TO_C, 0});
+                          (tile_result){c + 16 * j, DK_PANEL_ROWS, begins ? FROM_ZERO : ADD_TO_C, 0,
+                                        y ? y + 16 * j : 0, ldy});
+}
+
+/// Asks for the n rows of y that a tile will write for one panel.
+INLINE void fetch_result(const float *y, int64_t ldy, int64_t n) {
+    for (int64_t r = 0; r < n; r++) {
+        __builtin_prefetch(y + r * ldy, 1, 2);
+        __builtin_prefetch(y + r * ldy + 16, 1, 2);
+    }
 }
 
 /// Adds the sums of a block of columns to c [R][32], for V of a panel's two vectors from vector j on. Weights come straight
@@ -198,18 +209,22 @@ typedef void stream_function(int64_t k, const float *a, const void *weights, flo
 static stream_function *const streamF32[TILE + 1] = {FOR_EACH_TILE(STREAM_F32_ENTRY)};
 static stream_function *const streamBF16[TILE + 1] = {FOR_EACH_TILE(STREAM_BF16_ENTRY)};
 
-/// Copies sums [tokens][32] into y, only the rows that the matrix has.
-static void store_panel(const float *sums, int64_t tokens, int64_t panel, int64_t rows, float *y, int64_t ldy) {
-    int64_t count = least(DK_PANEL_ROWS, rows - panel * DK_PANEL_ROWS);
+/// Copies sums [tokens][32] into y, only the `count` rows that the panel has.
+static void store_rows(const float *sums, int64_t tokens, int64_t count, float *y, int64_t ldy) {
     for (int64_t t = 0; t < tokens; t++) {
-        float *out = y + t * ldy + panel * DK_PANEL_ROWS;
-        if (count == DK_PANEL_ROWS) {
+        float *out = y + t * ldy;
+        if (count >= DK_PANEL_ROWS) {
             store16(out, load16(sums + t * 32));
             store16(out + 16, load16(sums + t * 32 + 16));
         } else {
             for (int64_t m = 0; m < count; m++) out[m] = sums[t * 32 + m];
         }
     }
+}
+
+/// The same for panel `panel` of a matrix with `rows` rows.
+static void store_panel(const float *sums, int64_t tokens, int64_t panel, int64_t rows, float *y, int64_t ldy) {
+    store_rows(sums, tokens, rows - panel * DK_PANEL_ROWS, y + panel * DK_PANEL_ROWS, ldy);
 }
 
 static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, int64_t columns, const float *activations,
@@ -237,11 +252,12 @@ static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, i
         int64_t begin = tile_begin(tokens, tiles, tile0), count = tile_begin(tokens, tiles, tile1) - begin;
         for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANEL_GROUP) {
             int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
-            memset(sums, 0, (size_t)(p1 - p0) * (size_t)count * 32 * 4);
             for (int64_t k = 0; k < columns; k += K_BLOCK) {
                 int64_t depth = least(K_BLOCK, columns - k), nextK = k + depth < columns ? k + depth : 0;
                 for (int64_t p = p0; p < p1; p++) {
                     const float *weights = wide;
+                    int64_t panelRows = rows - p * DK_PANEL_ROWS;
+                    bool straight = nextK == 0 && panelRows >= DK_PANEL_ROWS;
                     if (bf16) widen(bf16 + p * panelSize, k, depth, wide);
                     else weights = f32 + p * panelSize + k * DK_PANEL_ROWS;
                     // What comes next is fetched into L2 meanwhile, a share with each tile.
@@ -256,14 +272,13 @@ static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, i
                         int64_t rowShare = (n * depth / 16 + p1 - p0 - 1) / (p1 - p0);
                         fetch(ahead + (tile - tile0) * share * 64, share);
                         fetch(rowsOfTile + nextK * n + (p - p0) * rowShare * 16, rowShare);
-                        multiply_panel(n, depth, rowsOfTile + k * n, weights, sums + ((p - p0) * count + t - begin) * 32);
+                        float *place = sums + ((p - p0) * count + t - begin) * 32;
+                        float *out = y + t * ldy + p * DK_PANEL_ROWS;
+                        if (straight) fetch_result(out, ldy, n);
+                        multiply_panel(n, depth, rowsOfTile + k * n, weights, place, k == 0, straight ? out : 0, ldy);
+                        if (nextK == 0 && !straight) store_rows(place, n, panelRows, out, ldy);
                     }
                 }
-            }
-            // Row by row, so that a row's piece of y is written whole.
-            for (int64_t t = 0; t < count; t++) {
-                for (int64_t p = p0; p < p1; p++)
-                    store_panel(sums + ((p - p0) * count + t) * 32, 1, p, rows, y + (begin + t) * ldy, ldy);
             }
         }
     }

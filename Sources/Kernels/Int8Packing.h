@@ -61,7 +61,7 @@ INLINE float largest_magnitude(const float *x, int64_t count) {
 typedef int8_t byte_lanes __attribute__((ext_vector_type(16)));
 
 /// x / scale to nearest even in -127...127, by the reciprocal of scale.
-INLINE int_lanes round_to_int8(lanes x, float reciprocal) {
+INLINE int_lanes round_to_int8(lanes x, lanes reciprocal) {
     int_lanes q = (int_lanes)(bits_of(x * reciprocal + ROUNDING) - bits_of((lanes)ROUNDING));
     q = q > 127 ? (int_lanes)127 : q;  // what is not finite has a scale that is not: any integer will do
     return q < -127 ? (int_lanes)-127 : q;
@@ -149,9 +149,13 @@ static void int8_row(const dk_int8_matrix *matrix, int64_t row, float *out) {
     int64_t panel = row / DK_PANEL_ROWS, m = row % DK_PANEL_ROWS;
     const uint8_t *weights = matrix->weights + panel * layout.columns * DK_PANEL_ROWS;
     const float *scales = matrix->scales + panel * layout.groups * DK_PANEL_ROWS;
-    for (int64_t k = 0; k < matrix->columns; k++) {
-        int32_t q = (int32_t)weights[k / 4 * 128 + m * 4 + k % 4] - 128;
-        out[k] = (float)q * scales[k / layout.group * DK_PANEL_ROWS + m];
+    for (int64_t g = 0; g < layout.groups; g++) {
+        float scale = scales[g * DK_PANEL_ROWS + m];
+        int64_t end = least((g + 1) * layout.group, matrix->columns);
+        for (int64_t k = g * layout.group; k < end; k++) {
+            int32_t q = (int32_t)weights[k / 4 * 128 + m * 4 + k % 4] - 128;
+            out[k] = (float)q * scale;
+        }
     }
 }
 
@@ -166,6 +170,17 @@ INLINE void start_sums(int32_t *sums, const int32_t *corrections, int64_t rows) 
 
 // MARK: - Tiles
 
+/// Where a tile's sums come from and where they go: a product begins and ends in registers, without a walk of its own over memory.
+typedef struct {
+    void *sums;                  ///< [R][32], int32, or float with groups: of the columns before, and for those behind
+    bool begins, ends;           ///< whether the tile has the first, the last of the columns
+    const int32_t *corrections;  ///< [R], what sums begin with
+    const float *tokenScales;    ///< [R], without groups
+    const float *rowScales;      ///< [32], without groups
+    float *y;                    ///< of the tile's first token and the panel's first row
+    int64_t ldy, rows;           ///< rows of the panel that the matrix has
+} int8_result;
+
 /// sums [R][32] += the products of 4 x steps columns. Meanwhile the tile asks for the weights of the next block: for those at
 /// `ahead`, `stride` bytes further in each step.
 typedef void int8_tile(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums, const uint8_t *ahead,
@@ -174,3 +189,9 @@ typedef void int8_stream(int64_t steps, const int8_t *a, const uint8_t *w, int32
 typedef void int8_group_tile(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w, const float *tokenScales,
                              const int32_t *corrections, const float *rowScales, float *sums,
                              const uint8_t *ahead, int64_t stride);
+/// The two of them from the beginning of the sums to y.
+typedef void int8_whole_tile(int64_t steps, const int8_t *a, const uint8_t *w, const int8_result *result,
+                             const uint8_t *ahead, int64_t stride);
+typedef void int8_whole_group_tile(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
+                                   const float *tokenScales, const int32_t *corrections, const float *rowScales,
+                                   const int8_result *result, const uint8_t *ahead, int64_t stride);

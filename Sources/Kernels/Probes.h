@@ -42,7 +42,7 @@ static double probe_int8(int64_t iterations) {
     memset(a, 1, sizeof a);
     memset(w, 1, sizeof w);
     for (int64_t n = 0; n < iterations; n++) {
-        int8Tiles[TILE](64, a, w, sums, w, 0);
+        int8Streams[TILE](64, a, w, sums);
         OPAQUE_VECTOR(sums);
     }
     return (double)iterations * 64 * 4 * 32 * TILE * 2;

@@ -114,7 +114,7 @@ static void scan_outputs(const dk_ssd_shape *shape, const dk_ssd_operands *o, in
     copy_rows(o->c + t * o->ldc + head / (shape->heads / shape->cHeads) * N, o->ldc, n, N, N, s.c);
     float decays[CHUNK];
     exp_vector(logDecay + at, decays, n);
-    multiply_rows(n, width / 16, N, s.c, N, (tile_operand){state, width, 16}, (tile_result){s.y, width, FROM_ZERO, 0});
+    multiply_rows(n, width / 16, N, s.c, N, (tile_operand){state, width, 16}, (tile_result){s.y, width, FROM_ZERO, 0, 0, 0});
     int64_t tiles = tile_count(n);
     float skip = o->d ? o->d[head] : 0;
     for (int64_t tile = 0; tile < tiles; tile++) {
@@ -122,13 +122,13 @@ static void scan_outputs(const dk_ssd_shape *shape, const dk_ssd_operands *o, in
         int64_t seen = at + last, vectors = padded(seen) / 16;
         float *weights = s.weights + first * CHUNK, *y = s.y + first * width;
         multiply_row_tile(last - first, vectors, N, s.c + first * N, N, (tile_operand){b, CHUNK, 16},
-                          (tile_result){weights, CHUNK, FROM_ZERO, 0});
+                          (tile_result){weights, CHUNK, FROM_ZERO, 0, 0, 0});
         for (int64_t i = first; i < last; i++) {
             scan_weights(s.weights + i * CHUNK, at + i, vectors, delta, logDecay);
             fetch_row(shape, o, next, i);
         }
         multiply_row_tile(last - first, width / 16, seen, weights, CHUNK, (tile_operand){x, width, 16},
-                          (tile_result){y, width, FROM_SCALED_C, decays + first});
+                          (tile_result){y, width, FROM_SCALED_C, decays + first, 0, 0});
         for (int64_t i = first; i < last; i++) {
             const float *own = x + (at + i) * width, *sum = s.y + i * width;
             float *out = o->y + (t + i) * o->ldy + head * P;
@@ -156,7 +156,7 @@ static void scan_state(const dk_ssd_shape *shape, int64_t count, const float *x,
             store_lanes(scaledB + k * CHUNK + j, load_lanes(b + k * CHUNK + j, part, 0) * load16(factors + j), part);
     }
     multiply_rows(N, width / 16, count, scaledB, CHUNK, (tile_operand){x, width, 16},
-                  (tile_result){state, width, FROM_SCALED_C, whole});
+                  (tile_result){state, width, FROM_SCALED_C, whole, 0, 0});
 }
 
 // MARK: - Heads

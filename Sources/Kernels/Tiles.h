@@ -19,12 +19,14 @@ typedef struct {
     int64_t row, vector;
 } tile_operand;
 
-/// Where C lies, [R][...], how sums start from it, and a factor for each row if they start from scaled ones.
+/// Where C lies, [R][...], how sums start from it, a factor for each row if they start from scaled ones, and where they go.
 typedef struct {
     float *numbers;
     int64_t row;
     tile_start start;
     const float *factors;
+    float *to;  ///< where the sums go instead, if not null: row r at to + r toRow
+    int64_t toRow;
 } tile_result;
 
 enum { WIDEST = 8 };  ///< vectors of a tile of one row
@@ -59,8 +61,10 @@ INLINE void multiply_tile(const int R, const int V, int64_t k, const float *a, i
             UNROLL for (int j = 0; j < V; j++) sums[r][j] = load16(c.numbers + r * c.row + 16 * j) + sums[r][j];
         }
     }
+    float *out = c.to ? c.to : c.numbers;
+    int64_t outRow = c.to ? c.toRow : c.row;
     UNROLL for (int r = 0; r < R; r++) {
-        UNROLL for (int j = 0; j < V; j++) store16(c.numbers + r * c.row + 16 * j, sums[r][j]);
+        UNROLL for (int j = 0; j < V; j++) store16(out + r * outRow + 16 * j, sums[r][j]);
     }
 }
 
@@ -127,7 +131,7 @@ INLINE void multiply_row_tile(int64_t rows, int64_t vectors, int64_t k, const fl
     int64_t j = 0;
     while (j < vectors) {
         tile_operand columns = {b.numbers + j * b.vector, b.row, b.vector};
-        tile_result sums = {c.numbers + 16 * j, c.row, c.start, c.factors};
+        tile_result sums = {c.numbers + 16 * j, c.row, c.start, c.factors, 0, 0};
         if (rows == 1 && j + WIDEST <= vectors) {
             single_tile(k, a, columns, sums);
             j += WIDEST;
@@ -149,7 +153,7 @@ static void multiply_rows(int64_t rows, int64_t vectors, int64_t k, const float 
         tile_operand columns = {b.numbers + j * b.vector, b.row, b.vector};
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t first = tile_begin(rows, tiles, tile), count = tile_begin(rows, tiles, tile + 1) - first;
-            tile_result sums = {c.numbers + first * c.row + 16 * j, c.row, c.start, c.factors ? c.factors + first : 0};
+            tile_result sums = {c.numbers + first * c.row + 16 * j, c.row, c.start, c.factors ? c.factors + first : 0, 0, 0};
             multiply_row_tile(count, vectors - j < together ? vectors - j : together, k, a + first * lda, lda, columns,
                               sums);
         }
@@ -161,7 +165,7 @@ static void f32_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t ld
                      int64_t ldc, bool accumulate) {
     int64_t whole = n / 16, rest = n - 16 * whole;
     multiply_rows(m, whole, k, a, lda, (tile_operand){b, ldb, 16},
-                  (tile_result){c, ldc, accumulate ? FROM_C : FROM_ZERO, 0});
+                  (tile_result){c, ldc, accumulate ? FROM_C : FROM_ZERO, 0, 0, 0});
     if (rest == 0) return;
     for (int64_t i = 0; i < m; i++) {
         float *out = c + i * ldc + 16 * whole;

@@ -30,16 +30,21 @@ static void silu_multiply(const float *gate, int64_t ldg, const float *up, int64
     }
 }
 
+typedef uint16_t half_lanes __attribute__((ext_vector_type(16)));
+
+/// To nearest even; NaN stays NaN.
+INLINE half_lanes narrow_bf16(lanes v) {
+    bit_lanes bits = bits_of(v);
+    // One more than half of the last place when the kept part is odd carries into it exactly when rounding up is right.
+    bit_lanes rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    bit_lanes quiet = (bits >> 16) | 0x0040;
+    bit_lanes kept = v != v ? quiet : rounded;
+    return __builtin_convertvector(kept, half_lanes);
+}
+
 static void f32_to_bf16(const float *x, uint16_t *y, int64_t count) {
     FOR_LANES(i, width, count) {
-        lanes v = load_lanes(x + i, width, 0);
-        bit_lanes bits = bits_of(v);
-        // One more than half of the last place when the kept part is odd carries into it exactly when rounding up is right.
-        bit_lanes rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-        bit_lanes quiet = (bits >> 16) | 0x0040;
-        bit_lanes kept = v != v ? quiet : rounded;
-        __typeof__(__builtin_convertvector(kept, uint16_t __attribute__((ext_vector_type(16))))) narrow =
-            __builtin_convertvector(kept, uint16_t __attribute__((ext_vector_type(16))));
+        half_lanes narrow = narrow_bf16(load_lanes(x + i, width, 0));
         memcpy(y + i, &narrow, (size_t)width * 2);
     }
 }
@@ -151,8 +156,38 @@ INLINE const float *convolution_row(const float *x, int64_t ldx, const float *wi
     return row < 0 ? window + (row + taps - 1) * channels : x + row * ldx;
 }
 
+/// Four taps, VECTORS vectors of channels from channel c on: the rows before stay in registers, so that each is read once.
+INLINE void convolve_four_taps(const float *x, int64_t ldx, float *y, int64_t ldy, int64_t tokens, float *window,
+                               int64_t channels, const float *weight, const float *bias, int64_t c) {
+    lanes taps[4][VECTORS], rows[3][VECTORS], start[VECTORS];
+    UNROLL for (int v = 0; v < VECTORS; v++) {
+        UNROLL for (int j = 0; j < 4; j++) taps[j][v] = load16(weight + j * channels + c + 16 * v);
+        UNROLL for (int j = 0; j < 3; j++) rows[j][v] = load16(window + j * channels + c + 16 * v);
+        start[v] = bias ? load16(bias + c + 16 * v) : (lanes)0.0f;
+    }
+    for (int64_t t = 0; t < tokens; t++) {
+        UNROLL for (int v = 0; v < VECTORS; v++) {
+            const float *source = x + t * ldx + c + 16 * v;
+            __builtin_prefetch(source + 8 * ldx);
+            lanes row = load16(source), sum = fma16(taps[0][v], rows[0][v], start[v]);
+            sum = fma16(taps[1][v], rows[1][v], sum);
+            sum = fma16(taps[2][v], rows[2][v], sum);
+            sum = fma16(taps[3][v], row, sum);
+            store16(y + t * ldy + c + 16 * v, silu16(sum));
+            rows[0][v] = rows[1][v];
+            rows[1][v] = rows[2][v];
+            rows[2][v] = row;
+        }
+    }
+    UNROLL for (int v = 0; v < VECTORS; v++) {
+        UNROLL for (int j = 0; j < 3; j++) store16(window + j * channels + c + 16 * v, rows[j][v]);
+    }
+}
+
 static void conv_silu(const float *x, int64_t ldx, float *y, int64_t ldy, int64_t tokens, float *window, int64_t channels,
                       int64_t taps, const float *weight, const float *bias, int64_t channelBegin, int64_t channelEnd) {
+    for (; taps == 4 && channelBegin + 16 * VECTORS <= channelEnd; channelBegin += 16 * VECTORS)
+        convolve_four_taps(x, ldx, y, ldy, tokens, window, channels, weight, bias, channelBegin);
     for (int64_t begin = channelBegin; begin < channelEnd; begin += CONVOLUTION_BLOCK) {
         int64_t count = channelEnd - begin < CONVOLUTION_BLOCK ? channelEnd - begin : CONVOLUTION_BLOCK;
         for (int64_t t = 0; t < tokens; t++) {

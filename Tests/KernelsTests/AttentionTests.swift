@@ -22,6 +22,10 @@ import Testing
         Case(heads: 2, kvHeads: 1, dim: 20, format: DK_KV_F32, window: 50, tokens: 290),
         Case(heads: 1, kvHeads: 1, dim: 4, format: DK_KV_INT8, window: 129, tokens: 280),
         Case(heads: 2, kvHeads: 1, dim: 8, format: DK_KV_F32, window: 0, tokens: 1100),
+        // Keys by whole blocks of 16 tokens, and five and nine rows a token: one more than read a page at once, and than are few.
+        Case(heads: 5, kvHeads: 1, dim: 32, format: DK_KV_BF16, window: 0, tokens: 150),
+        Case(heads: 9, kvHeads: 1, dim: 16, format: DK_KV_INT8, window: 0, tokens: 150),
+        Case(heads: 4, kvHeads: 1, dim: 80, format: DK_KV_INT8, window: 0, tokens: 270),
     ]
 
     /// Queries, keys and values, and what attention makes of them.

@@ -164,6 +164,9 @@ typedef struct {
     const char *name;     ///< scalar, avx2, avx512, neon
     const char *summary;  ///< what the int8 and bf16 products use, for people
     bool bf16Dot;         ///< whether DK_BF16_DOT is there
+    /// Tokens that are multiplied together, at most: of n = ceil(T / tile) tiles, tile i begins at token i T / n. Ranges of
+    /// tokens to pack that begin there are packed fastest.
+    int64_t tile;
 
     // Weights. `first` is a multiple of 32; rows first ..< first + count of the matrix come from `source`, whose row 0 is
     // row `first`. A last panel that is not full is padded.

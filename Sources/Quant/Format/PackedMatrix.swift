@@ -64,6 +64,11 @@ struct PackedMatrix: Sendable {
         return Int(dk_int8_scale_count(Int64(rows), Int64(columns), Int64(group)))
     }
 
+    /// What threads pass around while they compute.
+    var view: MatrixView {
+        MatrixView(rows: rows, columns: columns, format: format, weights: weights.base, scales: scales?.base)
+    }
+
     /// What of the activations the product of this matrix reads.
     var activationForm: ActivationForm {
         switch format {
@@ -72,6 +77,21 @@ struct PackedMatrix: Sendable {
         case .int8(let group): .int8(group: group)
         }
     }
+
+    /// One row, `[K]`, as float32.
+    func row(_ row: Int, _ kernels: KernelTable, into out: UnsafeMutablePointer<Float>) {
+        view.row(row, kernels, into: out)
+    }
+}
+
+/// The addresses of a packed matrix, without a hold on its bytes: threads that each took a hold for every piece of a product would wait for each
+/// other's counting. Whoever uses it keeps the matrix.
+struct MatrixView: @unchecked Sendable {
+    let rows: Int
+    let columns: Int
+    let format: WeightFormat
+    let weights: UnsafeRawPointer
+    let scales: UnsafeRawPointer?
 
     /// The product for the rows of `panels`.
     ///
@@ -114,21 +134,20 @@ struct PackedMatrix: Sendable {
     }
 
     private var floatMatrix: dk_f32_matrix {
-        dk_f32_matrix(
-            rows: Int64(rows), columns: Int64(columns), weights: weights.base.assumingMemoryBound(to: Float.self))
+        dk_f32_matrix(rows: Int64(rows), columns: Int64(columns), weights: weights.assumingMemoryBound(to: Float.self))
     }
 
     private var brainMatrix: dk_bf16_matrix {
         dk_bf16_matrix(
-            rows: Int64(rows), columns: Int64(columns), weights: weights.base.assumingMemoryBound(to: UInt16.self))
+            rows: Int64(rows), columns: Int64(columns), weights: weights.assumingMemoryBound(to: UInt16.self))
     }
 
     private func integerMatrix(_ group: Int) -> dk_int8_matrix {
-        // An int8 matrix always has scales: every initializer below gives it some.
+        // An int8 matrix always has scales: every initializer of PackedMatrix gives it some.
         dk_int8_matrix(
             rows: Int64(rows), columns: Int64(columns), group: Int64(group),
-            weights: weights.base.assumingMemoryBound(to: UInt8.self),
-            scales: (scales ?? weights).base.assumingMemoryBound(to: Float.self))
+            weights: weights.assumingMemoryBound(to: UInt8.self),
+            scales: (scales ?? weights).assumingMemoryBound(to: Float.self))
     }
 }
 

@@ -5,7 +5,7 @@
 
 import Foundation
 
-/// A block of memory aligned to 64 bytes (large blocks to 2 MiB, with huge pages where the system has them).
+/// A block of memory aligned to 64 bytes (blocks from 2 MiB on to 2 MiB, with huge pages where the system has them).
 final class AlignedMemory: @unchecked Sendable {
     private(set) var base: UnsafeMutableRawPointer
     private(set) var byteCount: Int
@@ -36,9 +36,12 @@ final class AlignedMemory: @unchecked Sendable {
     }
 
     private static func allocate(_ byteCount: Int) -> UnsafeMutableRawPointer {
-        let isLarge = byteCount >= 4 << 20
-        let alignment = isLarge ? 2 << 20 : 64
-        let size = (byteCount + alignment - 1) / alignment * alignment
+        let hugePage = 2 << 20
+        let isLarge = byteCount >= hugePage
+        let alignment = isLarge ? hugePage : 64
+        // The end of a block is worth a huge page of its own only where that is little beside the whole.
+        let unit = byteCount >= 2 * hugePage ? hugePage : 64
+        let size = (byteCount + unit - 1) / unit * unit
         var address: UnsafeMutableRawPointer?
         // The only documented failures are a bad alignment, which this is not, and no memory, on which Swift's own
         // allocations end the process too.

@@ -3,10 +3,13 @@
 //      page s / 128 holds token s          keys and values of all key/value heads, in the order the kernels read (DualityKernels.h)
 //
 //  Growing by a token touches the last page only, whatever the length. Copies of the cache share pages; a page that two copies
-//  share is copied before one of them writes to it.
+//  share is copied before one of them writes to it. Pages come out of blocks of up to 2 MiB, which the system can hold as one huge page
+//  each: reading all pages for every token is what attention's time goes to, and small pages cost a tenth of it.
 
 import DualityCore
 import DualityKernels
+import Foundation
+import Synchronization
 
 /// The number format in which keys and values are kept.
 public enum KeyValueFormat: String, Sendable, CaseIterable, Codable {
@@ -27,11 +30,15 @@ public enum KeyValueFormat: String, Sendable, CaseIterable, Codable {
 /// A growing cache of keys and values.
 struct KeyValuePages: @unchecked Sendable {
     let pageBytes: Int
-    private var pages: [AlignedMemory] = []
+    private var pages: [Page] = []
     /// The addresses of `pages`, which kernels take as an array.
     private var addresses: [UnsafeMutableRawPointer] = []
+    /// Where the next pages come from; copies of the cache take from the same block, never the same page.
+    private var block: PageBlock?
 
     static let pageTokens = Int(DK_KV_PAGE)
+    /// A huge page.
+    fileprivate static let largestBlock = 2 << 20
 
     init(_ shape: dk_attention_shape) {
         var shape = shape
@@ -45,15 +52,26 @@ struct KeyValuePages: @unchecked Sendable {
         let last = (position + count + Self.pageTokens - 1) / Self.pageTokens
         for index in position / Self.pageTokens..<max(last, position / Self.pageTokens) {
             if index == pages.count {
-                let page = AlignedMemory(byteCount: pageBytes)
-                page.clear()
+                let page = newPage()
+                memset(page.base, 0, pageBytes)
                 pages.append(page)
                 addresses.append(page.base)
             } else if !isKnownUniquelyReferenced(&pages[index]) {
-                pages[index] = pages[index].copy()
-                addresses[index] = pages[index].base
+                let page = newPage()
+                memcpy(page.base, pages[index].base, pageBytes)
+                pages[index] = page
+                addresses[index] = page.base
             }
         }
+    }
+
+    private mutating func newPage() -> Page {
+        if let page = block?.takePage() { return page }
+        // As many pages as there are already, so that a short sequence stays small.
+        let count = min(max(pages.count, 1), max(Self.largestBlock / pageBytes, 1))
+        let fresh = PageBlock(pages: count, pageBytes: pageBytes)
+        block = fresh
+        return fresh.takePage() ?? Page(AlignedMemory(byteCount: pageBytes), offset: 0)
     }
 
     func withAddresses<Result>(_ body: (UnsafePointer<UnsafeMutableRawPointer>) -> Result) -> Result {
@@ -63,4 +81,36 @@ struct KeyValuePages: @unchecked Sendable {
     /// For a cache without pages, of which nothing is read.
     private static nonisolated(unsafe) let none = UnsafePointer(
         UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: 1))
+}
+
+/// One page; how many caches share it is the number of references to it.
+private final class Page: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+    private let memory: AlignedMemory
+
+    init(_ memory: AlignedMemory, offset: Int) {
+        self.memory = memory
+        base = memory.base + offset
+    }
+}
+
+/// Memory for several pages, each given out once.
+private final class PageBlock: Sendable {
+    private let memory: AlignedMemory
+    private let pageBytes, count: Int
+    private let taken = Atomic<Int>(0)
+
+    init(pages count: Int, pageBytes: Int) {
+        self.count = count
+        self.pageBytes = pageBytes
+        // A block that is nearly a huge page becomes one.
+        let (bytes, huge) = (count * pageBytes, KeyValuePages.largestBlock)
+        memory = AlignedMemory(byteCount: bytes > huge / 2 ? (bytes + huge - 1) / huge * huge : bytes)
+    }
+
+    /// A page that no one else has; nil when all are given out.
+    func takePage() -> Page? {
+        let index = taken.wrappingAdd(1, ordering: .relaxed).oldValue
+        return index < count ? Page(memory, offset: index * pageBytes) : nil
+    }
 }

@@ -33,11 +33,18 @@ struct Pass {
     /// Below this many rows, work that is proportional to rows is not worth a fork.
     private static let rowsWorthAFork = 4
 
-    /// Runs `body` on ranges of rows that cover all.
+    /// Runs `body` on ranges of rows that cover all: a tile of rows each, so that what is made in one step is read from the nearest cache in the next.
     func overRows(_ body: (Range<Int>) -> Void) {
         guard rows >= Self.rowsWorthAFork else { return body(0..<rows) }
-        pool.run(over: rows, multiple: Self.rowsWorthAFork) { rows, _ in body(rows) }
+        let tiles = (rows + rowsOfOneTile - 1) / rowsOfOneTile
+        if tiles == 1 { return pool.run(over: rows, multiple: Self.rowsWorthAFork) { rows, _ in body(rows) } }
+        pool.run(over: tiles) { range, _ in
+            for tile in range { body(tile * rows / tiles..<(tile + 1) * rows / tiles) }
+        }
     }
+
+    /// Rows that the kernels multiply together.
+    private var rowsOfOneTile: Int { Int(kernels.tile) }
 
     /// Packs activations for `matrices`, which all read the same K columns.
     ///
@@ -68,29 +75,59 @@ struct Pass {
 
     /// Computes the products of several matrices in one job.
     func multiply(_ activations: Activations, _ products: [Product]) {
-        let parts = parts(of: products)
-        pool.run(parts.count) { index, thread in
-            let (product, panels) = parts[index]
-            guard let packed = activations.packed(product.matrix.activationForm) else { return }
-            product.matrix.multiply(
-                kernels, packed, tokens: activations.tokens, panels: panels, into: product.output,
-                stride: product.stride, workspace: workspace.ofThread(thread))
+        let pieces = pieces(of: products, activations)
+        let (kernels, tokens, scratch) = (kernels, activations.tokens, workspace.scratch)
+        pieces.withUnsafeBufferPointer { pieces in
+            pool.run(pieces.count) { index, thread in
+                let piece = pieces[index]
+                piece.matrix.multiply(
+                    kernels, piece.activations, tokens: tokens, panels: piece.panels, into: piece.output,
+                    stride: piece.stride, workspace: scratch[thread])
+            }
         }
     }
 
-    /// The panels of all products in about equal pieces, a few a thread.
-    private func parts(of products: [Product]) -> [(Product, Range<Int>)] {
-        let total = products.reduce(0) { $0 + $1.matrix.byteCount }
-        let wanted = pool.threadCount == 1 ? 1 : 4 * pool.threadCount
-        var parts: [(Product, Range<Int>)] = []
-        for product in products {
-            let panels = product.matrix.panels
-            let share = (wanted * product.matrix.byteCount + total / 2) / max(total, 1)
-            let pieces = min(max(share, 1), panels)
-            for piece in 0..<pieces { parts.append((product, panels * piece / pieces..<panels * (piece + 1) / pieces)) }
-        }
-        return parts
+    /// Some panels of a product. It holds no references, for which threads would wait.
+    private struct Piece {
+        let matrix: MatrixView
+        let activations: UnsafeRawPointer
+        let panels: Range<Int>
+        let output: UnsafeMutablePointer<Float>
+        let stride: Int
     }
+
+    /// The panels of all products in pieces that shrink: each is half of what would be a thread's share of what is left. Few pieces are large
+    /// for the memory's sake, and the last ones small, so that threads that are not equally fast end together.
+    private func pieces(of products: [Product], _ activations: Activations) -> [Piece] {
+        let smallest = rows > rowsOfOneTile ? Self.smallestPanels : 1
+        var left = products.reduce(0) { $0 + $1.matrix.byteCount }
+        var pieces: [Piece] = []
+        pieces.reserveCapacity(32)
+        for product in products {
+            guard let packed = activations.packed(product.matrix.activationForm) else { continue }
+            let panels = product.matrix.panels
+            let panelBytes = max(product.matrix.byteCount / panels, 1)
+            var first = 0
+            while first < panels {
+                let share = max(left / (2 * pool.threadCount), Self.smallestPiece) / panelBytes
+                // The kernels take eight panels through a block of activations together.
+                let wanted = share >= 8 ? share / 8 * 8 : max(share, smallest)
+                let count = pool.threadCount == 1 ? panels : min(wanted, panels - first)
+                pieces.append(
+                    Piece(
+                        matrix: product.matrix.view, activations: packed, panels: first..<first + count,
+                        output: product.output, stride: product.stride))
+                first += count
+                left -= count * panelBytes
+            }
+        }
+        return pieces
+    }
+
+    /// With more rows than a tile, products are bound by arithmetic, and a piece has some panels to share what is loaded.
+    private static let smallestPanels = 2
+    /// Bytes of weights that are worth a piece: a few microseconds of reading.
+    private static let smallestPiece = 1 << 16
 }
 
 /// Rows of activations in the forms that the matrices that follow read.

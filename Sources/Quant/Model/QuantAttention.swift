@@ -61,6 +61,7 @@ struct QuantAttention: Sendable {
         into attended: UnsafeMutablePointer<Float>
     ) {
         let heads = configuration.keyValueHeadCount
+        let scratch = pass.workspace.scratch
         pass.pool.run(pass.segments.count * heads) { part, thread in
             let (segment, head) = (pass.segments[part / heads], part % heads)
             guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
@@ -74,7 +75,7 @@ struct QuantAttention: Sendable {
                     &shape, pages, position, count, k + first * ld, stride, v + first * ld, stride, begin, end)
                 pass.kernels.attention(
                     &shape, pages, position, q + first * ld, stride, attended + first * configuration.innerSize,
-                    Int64(configuration.innerSize), 0, count, begin, end, pass.workspace.ofThread(thread))
+                    Int64(configuration.innerSize), 0, count, begin, end, scratch[thread])
             }
         }
     }

@@ -84,6 +84,7 @@ struct QuantMamba2Mixer: Sendable {
         let (heads, group) = (configuration.keyValueHeadCount, configuration.headsPerKeyValueHead)
         let (inner, dim) = (configuration.innerSize, configuration.headDim)
         let channels = columns.dt - columns.x
+        let scratch = pass.workspace.scratch
         withParameters { parameters in
             pass.pool.run(pass.segments.count * heads) { part, thread in
                 let (segment, head) = (pass.segments[part / heads], part % heads)
@@ -98,7 +99,7 @@ struct QuantMamba2Mixer: Sendable {
                 var operands = operands(segment, head, state, columns, source, target, y, parameters)
                 pass.kernels.ssd_prepare(&shape, &pointers, segment.fill, &operands)
                 pass.kernels.ssd_extend(
-                    &shape, &pointers, segment.fill, &operands, 0, Int64(group), pass.workspace.ofThread(thread))
+                    &shape, &pointers, segment.fill, &operands, 0, Int64(group), scratch[thread])
                 pass.kernels.ssd_retain(&shape, &pointers, segment.fill, &operands)
                 let offset = head * group * dim
                 let rows = y + first * inner + offset

@@ -21,13 +21,17 @@ final class Workspace: Sendable {
     let logits = Buffer<Float>()
     private let packedForms = [Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>()]
     private let threads: [AlignedMemory]
+    /// The workspaces of kernels, one for each thread of the pool; as long as this object lives.
+    nonisolated(unsafe) let scratch: UnsafePointer<UnsafeMutableRawPointer>
 
     init(threads count: Int) {
         threads = (0..<count).map { _ in AlignedMemory(byteCount: Int(DK_WORKSPACE_BYTES)) }
+        let addresses = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: max(count, 1))
+        for (index, memory) in threads.enumerated() { (addresses + index).initialize(to: memory.base) }
+        scratch = UnsafePointer(addresses)
     }
 
-    /// The workspace of kernels on one thread of the pool.
-    func ofThread(_ thread: Int) -> UnsafeMutableRawPointer { threads[thread].base }
+    deinit { scratch.deallocate() }
 
     /// Memory for the `index`-th form of packed activations; there are at most four (float32, bfloat16, int8 by rows and by one group).
     func packed(_ index: Int, byteCount: Int) -> UnsafeMutableRawPointer {
