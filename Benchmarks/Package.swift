@@ -23,8 +23,31 @@ let package = Package(
             ],
             path: "Sources/Retrieval"),
         .executableTarget(
-            name: "kernels", dependencies: [.product(name: "DualityKernels", package: "Duality")],
-            path: "Sources/Kernels",
-            swiftSettings: [.swiftLanguageMode(.v5)]),  // its threads share raw memory by design
+            name: "generation",
+            dependencies: [
+                "Measure", .product(name: "DualityCore", package: "Duality"),
+                .product(name: "DualityQuant", package: "Duality"),
+            ],
+            path: "Sources/Generation"),
+        .executableTarget(
+            name: "context",
+            dependencies: [
+                "Measure", .product(name: "DualityCore", package: "Duality"),
+                .product(name: "DualityQuant", package: "Duality"),
+            ],
+            path: "Sources/Context"),
+        .executableTarget(
+            name: "forkjoin", dependencies: ["Measure", .product(name: "DualityQuant", package: "Duality")],
+            path: "Sources/ForkJoin"),
+        // Their threads share raw memory by design.
+        .target(
+            name: "Measure", dependencies: [.product(name: "DualityKernels", package: "Duality")],
+            path: "Sources/Measure", swiftSettings: [.swiftLanguageMode(.v5)]),
+        .executableTarget(
+            name: "kernels", dependencies: ["Measure", .product(name: "DualityKernels", package: "Duality")],
+            path: "Sources/Kernels", swiftSettings: [.swiftLanguageMode(.v5)]),
+        .executableTarget(
+            name: "attention", dependencies: ["Measure", .product(name: "DualityKernels", package: "Duality")],
+            path: "Sources/Attention", swiftSettings: [.swiftLanguageMode(.v5)]),
     ]
 )

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Our int8 product beside oneDNN's, in alternation, on the shapes of the 8B hybrid.
 
-    python3 -m venv peers && peers/bin/pip install "torch==2.13.0+cpu" numpy
+    python3 -m venv peers && peers/bin/pip install torch numpy
     swift build -c release --package-path Benchmarks --product kernels
-    peers/bin/python Benchmarks/onednn.py [--threads 2] [--rounds 5]
+    peers/bin/python Benchmarks/onednn.py [--threads 2] [--rounds 5] [--json]
+
+`python3 Benchmarks/peers --only product` does all of this.
 
 Both multiply activations that are already quantized by packed weights with one scale a row, into float32; weights rotate
 through more memory than L2 holds. oneDNN is PyTorch's `onednn::qlinear_pointwise` (u8 x s8). Time is processor time: of
 the busiest thread for us, of the process divided by its threads for oneDNN, which waits passively.
 """
 import argparse
+import json
 import os
 import pathlib
 import statistics
@@ -19,6 +22,7 @@ import time
 parser = argparse.ArgumentParser()
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=5)
+parser.add_argument("--json", action="store_true", help="print all rounds as JSON, rates in TOPS")
 arguments = parser.parse_args()
 os.environ["OMP_WAIT_POLICY"] = "passive"
 
@@ -60,7 +64,9 @@ def measure_ours(m, k, t):
     return float(line[0]), float(line[1])
 
 
-print(f"{'outputs x inputs':>16} {'tokens':>6} {'ours':>6} {'oneDNN':>6} {'peak':>6}  TOPS {'ours':>6} {'oneDNN':>6} % of peak  ratio")
+found = []
+if not arguments.json:
+    print(f"{'outputs x inputs':>16} {'tokens':>6} {'ours':>6} {'oneDNN':>6} {'peak':>6}  TOPS {'ours':>6} {'oneDNN':>6} % of peak  ratio")
 for m, k, t in SHAPES:
     product, ours, theirs, peaks = peer(m, k), [], [], []
     for _ in range(arguments.rounds):
@@ -68,6 +74,10 @@ for m, k, t in SHAPES:
         ours.append(rate)
         peaks.append(peak)
         theirs.append(measure_peer(product, t, k, m))
+    found.append({"outputs": m, "inputs": k, "tokens": t, "ours": ours, "oneDNN": theirs, "peak": peaks})
     a, b, peak = map(statistics.median, (ours, theirs, peaks))
-    print(f"{m:>9} x {k:<5} {t:>5} {a:>6.3f} {b:>6.3f} {peak:>6.3f}       {100 * a / peak:>6.1f} {100 * b / peak:>6.1f}"
-          f"            {a / b:.2f}", flush=True)
+    if not arguments.json:
+        print(f"{m:>9} x {k:<5} {t:>5} {a:>6.3f} {b:>6.3f} {peak:>6.3f}       {100 * a / peak:>6.1f} {100 * b / peak:>6.1f}"
+              f"            {a / b:.2f}", flush=True)
+if arguments.json:
+    print(json.dumps(found))

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Duality beside its peers on this machine: llama.cpp, ik_llama.cpp, OpenVINO, oneDNN, PyTorch.
+
+    python3 Benchmarks/peers                    install and build, measure everything, write docs/performance.md and its plots
+    python3 Benchmarks/peers --only dense,scan  some of it; what was measured before stays in the table
+    python3 Benchmarks/peers --report           only write table and plots again
+
+Everybody computes the same shapes with random weights, in turns, on the same threads. Results gather in results.json of the working directory,
+with date and commit; the tables of docs/performance.md are written from there. The machine must be quiet: what else ran is shown. Measuring all takes about
+40 minutes; installing needs pip's package index, a C++ compiler, 40 GB of disk with the models, 24 GB of memory for the 8B shape, and an hour.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import report
+from engines import roofline
+from install import ROOT, Installation
+from measurements import MEASUREMENTS
+from timing import Samples, alternate
+
+
+def machine():
+    """Name of the processor, as the system says it."""
+    fields = {}
+    for line in open("/proc/cpuinfo"):
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    return f"{fields.get('model name')}, family {fields.get('cpu family')} model {fields.get('model')}, {os.cpu_count()} processors"
+
+
+def commit(program):
+    """The commit that is checked out where the program was built."""
+    return subprocess.run(
+        ["git", "-C", program.parent, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python3 Benchmarks/peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", metavar="NAMES", help=f"measure these, separated by commas: {', '.join(MEASUREMENTS)}")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, help="turns of everybody (default: 1 to 3, by measurement)")
+    parser.add_argument("--more", action="store_true", help="add to what was measured of the same commit on the same day")
+    parser.add_argument("--work", default=pathlib.Path(__file__).parent.parent / ".build/peers", metavar="DIR",
+                        help="packages, builds, models and results (default: Benchmarks/.build/peers)")
+    parser.add_argument("--no-build", action="store_true", help="measure our programs as they have been built")
+    parser.add_argument("--duality", type=pathlib.Path, metavar="PROGRAM", help="measure this build of duality")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write table and plots")
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",") if arguments.only else list(MEASUREMENTS)
+    if unknown := [name for name in names if name not in MEASUREMENTS]:
+        parser.error(f"no measurement is called {unknown[0]}; there are {', '.join(MEASUREMENTS)}")
+
+    installation = Installation(arguments.work)
+    if arguments.duality:
+        installation.duality = arguments.duality.resolve()
+    path = installation.work / "results.json"
+    results = json.loads(path.read_text()) if path.exists() else {}
+    if not arguments.report:
+        installation.peers()
+        if not arguments.no_build:
+            installation.ours()
+        for name in names:
+            function, rounds, _ = MEASUREMENTS[name]
+            print(f"{name}: {function.__doc__.splitlines()[0]}", file=sys.stderr, flush=True)
+            contenders = function(installation, arguments.threads)
+            limits = roofline(installation, arguments.threads)
+            found = alternate(contenders, arguments.rounds or rounds)
+            if arguments.more and (results.get(name, {}).get("commit"), results.get(name, {}).get("date")) == (
+                    commit(installation.duality), datetime.date.today().isoformat()):
+                for who, tests in results[name]["contenders"].items():
+                    for test, earlier in tests.items():
+                        samples = found.setdefault(who, {}).setdefault(test, Samples())
+                        samples.values = earlier["repeats"] + samples.values
+                        samples.load = max(samples.load, earlier["load_of_others"])
+            results[name] = {
+                "date": datetime.date.today().isoformat(), "commit": commit(installation.duality), "machine": machine(),
+                "threads": arguments.threads, "limits": limits,
+                "contenders": {
+                    who: {test: samples.json() for test, samples in tests.items()} for who, tests in found.items()}}
+            path.write_text(json.dumps(results, indent=1))
+    if arguments.json:
+        print(json.dumps({name: results[name] for name in names if name in results}, indent=1))
+    report.write(results, ROOT / "docs")
+
+
+if __name__ == "__main__":
+    main()

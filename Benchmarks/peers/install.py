@@ -1,0 +1,115 @@
+"""Installs and builds what is measured, into one directory; what is there already is kept.
+
+Needs: python3 with venv, a C++ compiler; 12 GB of disk for the packages and builds, and the package index of pip. llama.cpp and
+ik_llama.cpp come as the source packages of their Python bindings and are built for this machine; OpenVINO and PyTorch come as wheels.
+"""
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+PACKAGES = ["torch==2.15.0", "openvino==2026.4.1", "optimum-intel==2.2.0", "nncf==3.4.0", "gguf", "cmake", "ninja", "numpy"]
+# Python package, version, directory of the engine's source in it, further options.
+SOURCES = {
+    "llama.cpp": ("llama-cpp-python", "0.3.36", "vendor/llama.cpp", []),
+    "ik_llama.cpp": ("ik-llama-cpp-python", "0.1.5", "vendor/ik_llama.cpp", ["-DGGML_IQK_FA_ALL_QUANTS=OFF"]),
+}
+
+
+def run(*command, **options):
+    print("+", " ".join(map(str, command)), file=sys.stderr, flush=True)
+    subprocess.run(list(map(str, command)), check=True, stdout=sys.stderr, **options)
+
+
+class Installation:
+    """Where everything is."""
+
+    def __init__(self, work):
+        self.work = pathlib.Path(work).resolve()
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.venv = self.work / "venv"
+        self.python = self.venv / "bin/python"
+        self.models = self.work / "models"
+        self.models.mkdir(exist_ok=True)
+        self.duality = ROOT / ".build/release/duality"
+        self.scripts = HERE
+        self.products = ROOT / "Benchmarks/.build/release"
+
+    def peers(self):
+        """PyTorch, OpenVINO and the tools to build the others."""
+        if not (self.venv / "ready").exists():
+            run(sys.executable, "-m", "venv", self.venv)
+            run(self.venv / "bin/pip", "install", "-q", *PACKAGES)
+            (self.venv / "ready").touch()
+
+    def ours(self):
+        run("swift", "build", "-c", "release", "--product", "duality", cwd=ROOT)
+        for product in ("kernels", "attention", "forkjoin", "generation", "context"):
+            run("swift", "build", "-c", "release", "--package-path", "Benchmarks", "--product", product, cwd=ROOT)
+
+    def source(self, engine):
+        """The unpacked source of llama.cpp or ik_llama.cpp."""
+        package, version, inside, _ = SOURCES[engine]
+        source = self.work / f"{package.replace('-', '_')}-{version}"
+        if not source.exists():
+            run(self.venv / "bin/pip", "download", "-q", "--no-deps", "--no-binary", package, "-d", self.work,
+                f"{package}=={version}")
+            run("tar", "xzf", f"{source}.tar.gz", "-C", self.work)
+        return source / inside
+
+    def library(self, engine):
+        """The static libraries of an engine, built for this machine if they are not there: the include flags and what to link."""
+        self.peers()
+        source, build = self.source(engine), self.work / f"{engine}-build"
+        if not (build / "src/libllama.a").exists():
+            run(self.venv / "bin/cmake", "-S", source, "-B", build, "-G", "Ninja",
+                f"-DCMAKE_MAKE_PROGRAM={self.venv / 'bin/ninja'}", "-DCMAKE_BUILD_TYPE=Release",
+                "-DCMAKE_C_FLAGS=-march=native", "-DCMAKE_CXX_FLAGS=-march=native",  # Release adds -O3 -DNDEBUG
+                f"-DCMAKE_CXX_COMPILER_LAUNCHER={HERE / 'lean_compiler.sh'}", "-DGGML_NATIVE=ON", "-DGGML_CCACHE=OFF",
+                "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF",
+                "-DLLAMA_BUILD_TOOLS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_CURL=OFF", *SOURCES[engine][3])
+            run(self.venv / "bin/ninja", "-C", build, "-j", os.cpu_count(), "llama")
+        libraries = [build / "src/libllama.a", *sorted((build / "ggml/src").rglob("*.a"))]
+        return ["-I", source / "include", "-I", source / "ggml/include"], [
+            "-Wl,--start-group", *libraries, "-Wl,--end-group", "-lstdc++", "-lm", "-lpthread", "-ldl", "-fopenmp"]
+
+    def program(self, engine, name="llama_driver"):
+        """One of our C programs, linked with an engine."""
+        program = self.work / f"{name}-{engine}"
+        if not program.exists():
+            includes, libraries = self.library(engine)
+            run("cc", "-O2", *(["-DIK"] if engine == "ik_llama.cpp" else []), *includes, HERE / f"{name}.c", "-o", program,
+                *libraries)
+        return program
+
+    # Models of random weights.
+
+    def gguf(self, shape, format):
+        path = self.models / f"{shape}-{format}.gguf"
+        if not path.exists():
+            self.peers()
+            if format == "Q8_KV_R8":
+                # One scale a row: what ik_llama.cpp has that is nearest to our default.
+                run(self.program("ik_llama.cpp"), "quantize", self.gguf(shape, "Q8_0"), f"{path}.part")
+            else:
+                run(self.python, HERE / "gguf_model.py", f"{path}.part", shape, format)
+            os.rename(f"{path}.part", path)
+        return path
+
+    def openvino(self, shape, layers, vocabulary):
+        path = self.models / f"{shape}-openvino-{layers}"
+        if not (path / "openvino_model.xml").exists():
+            self.peers()
+            run(self.python, HERE / "openvino_worker.py", "write", path, shape, layers, vocabulary)
+        return path
+
+    def packed(self, shape, precision, group=0, layers=None):
+        name = shape + ("" if precision == "int8" else f"-{precision}") + (f"-g{group}" if group else "")
+        path = self.models / (name + (f"-{layers}layers" if layers else ""))
+        if not (path / "config.json").exists():
+            run(self.duality, "synthesize", "--shape", shape, "--precision", precision, "--group", group,
+                *(["--layers", layers] if layers else []), "--out", path)
+        return path
