@@ -20,6 +20,7 @@ let package = Package(
                 .product(name: "DualityCore", package: "Duality"),
                 .product(name: "DualityReference", package: "Duality"),
                 .product(name: "DualityInference", package: "Duality"),
+                .product(name: "DualityQuant", package: "Duality"),
             ],
             path: "Sources/Retrieval"),
         .executableTarget(
