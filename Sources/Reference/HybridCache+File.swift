@@ -58,9 +58,15 @@ extension HybridCache {
         }
     }
 
-    /// Reads the tensors that `add(to:prefix:)` added.
-    init(
-        _ file: SafetensorsFile, prefix: String = "", configuration: HybridConfiguration, tokenCount: Int
+    /// Reads a cache's tensors from a file or from elsewhere.
+    ///
+    /// - Parameters:
+    ///   - file: has the tensors of the table above.
+    ///   - prefix: stands before their names.
+    ///   - tokenCount: the next token's position.
+    /// - Throws: `InputError`: `.missing` or `.shape` for a tensor that a model of this configuration has otherwise.
+    public init(
+        _ file: any TensorSource, prefix: String = "", configuration: HybridConfiguration, tokenCount: Int
     ) throws {
         self.init(configuration)
         self.tokenCount = tokenCount
@@ -90,7 +96,7 @@ extension KeyValueCache {
         try Tensor(shape: [heads.count, count, headDim], elements: heads.flatMap(\.elements))
     }
 
-    fileprivate mutating func read(_ file: SafetensorsFile, _ keyName: String, _ valueName: String) throws {
+    fileprivate mutating func read(_ file: any TensorSource, _ keyName: String, _ valueName: String) throws {
         let count = try file.info(keyName).shape.dropFirst().first ?? 0
         keys = try unstacked(file.tensor(keyName), count, "\(file.place): \(keyName)")
         values = try unstacked(file.tensor(valueName), count, "\(file.place): \(valueName)")

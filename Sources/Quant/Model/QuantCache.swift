@@ -49,6 +49,8 @@ public struct QuantCache: Sendable {
         layers = []
     }
 
+    public var layerCount: Int { layers.count }
+
     /// The bytes held.
     public var byteCount: Int { layers.reduce(0) { $0 + ($1.keyValues?.byteCount ?? 0) + ($1.scan?.byteCount ?? 0) } }
 
