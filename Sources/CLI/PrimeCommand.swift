@@ -12,7 +12,7 @@ struct PrimeCommand: ParsableCommand {
             With a dense model (model_type qwen3, or a hybrid of * layers) and a pattern, attention weights become the first \
             weights of the new layers as the official initialisation maps them, everything else is copied, and what has \
             no origin is drawn with the seed. The result is where distillation starts, not a finished model; only * and \
-            SWA layers keep their meaning.
+            SWA layers keep their meaning. FP8 bases with block scales are dequantised.
 
             With a model in distillation (symbols such as M2* or *DA) and no pattern, the finished layers are kept under \
             their inference names and the teacher's attention is dropped.
@@ -46,7 +46,8 @@ struct PrimeCommand: ParsableCommand {
     var config: String?
     @Option(name: .long, help: "Seed of everything that is drawn.")
     var seed: UInt64 = 0
-    @Option(name: .long, help: "bfloat16 or float32 (default: the base's; bfloat16 for a model in distillation).")
+    @Option(
+        name: .long, help: "bfloat16, float16 or float32 (default: the base's; bfloat16 for a model in distillation).")
     var dtype: String?
     @Option(name: .long, help: ArgumentHelp("The most bytes of weights in one file.", valueName: "bytes"))
     var shardBytes = 5_000_000_000

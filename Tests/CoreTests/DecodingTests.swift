@@ -16,6 +16,22 @@ import Testing
         }
     #endif
 
+    /// Every half comes back, and between two neighbours the nearer one wins, the even one in the middle.
+    @Test func roundingToHalfIsToNearestEven() {
+        for pattern in UInt16(0)..<0x7c00 {
+            let (value, next) = (Float(halfBitPattern: pattern), Float(halfBitPattern: pattern + 1))
+            let middle = next.isFinite ? (value + next) / 2 : 65520
+            let even = pattern % 2 == 0 ? pattern : pattern + 1
+            let found = [value, middle.nextDown, middle, middle.nextUp, -middle].map(\.halfBitPattern)
+            if found != [pattern, pattern, even, pattern + 1, even | 0x8000] {
+                Issue.record("0x\(String(pattern, radix: 16)): \(found.map { String($0, radix: 16) })")
+            }
+        }
+        #expect(Float.infinity.halfBitPattern == 0x7c00 && (-Float.greatestFiniteMagnitude).halfBitPattern == 0xfc00)
+        #expect(Float.leastNonzeroMagnitude.halfBitPattern == 0 && (-Float.zero).halfBitPattern == 0x8000)
+        #expect(Float(halfBitPattern: Float.nan.halfBitPattern).isNaN)
+    }
+
     /// Values from the tables of the OCP specifications and of arXiv 2206.02915.
     @Test(
         arguments: [

@@ -6,6 +6,12 @@ import Testing
 
 @testable import DualityCore
 
+/// The nearest number with 11 significant bits and no bit below 2^-24, ties to even: a half, from its definition.
+private func half(_ x: Float) -> Float {
+    let unit = Float(sign: .plus, exponent: max(x.exponent, -14) - 10, significand: 1)
+    return x == 0 ? x : (x / unit).rounded(.toNearestOrEven) * unit
+}
+
 /// A dense model on disk with random weights, two key/value heads for four query heads.
 private struct DenseModel {
     let directory: String
@@ -32,7 +38,16 @@ private struct DenseModel {
         var file = SafetensorsWriter()
         for name in source.names {
             let tensor: Tensor<Float> = try source.tensor(name)
-            if dtype == "bfloat16" { try file.add(name, Tensor(rounding: tensor)) } else { try file.add(name, tensor) }
+            switch dtype {
+            case "bfloat16": try file.add(name, Tensor(rounding: tensor))
+            case "float16":
+                let bytes = tensor.elements.flatMap { x -> [UInt8] in
+                    let bits = x.halfBitPattern
+                    return [UInt8(bits & 255), UInt8(bits >> 8)]
+                }
+                try file.add(name, dtype: .f16, shape: tensor.shape, bytes: bytes)
+            default: try file.add(name, tensor)
+            }
         }
         try file.write(to: "\(directory)/model.safetensors")
         checkpoint = try Checkpoint(directory: directory)
@@ -56,7 +71,10 @@ extension TensorSource {
 
 @Suite struct PrimingTests {
     /// `½ (W_Oᵀ + Rep(W_V))` with single rows repeated, every operation rounded to bfloat16, element by element.
-    private func gate(_ base: Checkpoint, layer: Int, rounds: Bool = true, aligned: Bool = false) throws -> [Float] {
+    private func gate(
+        _ base: some TensorSource, layer: Int, aligned: Bool = false,
+        rounded: (Float) -> Float = { Float(BFloat16($0)) }
+    ) throws -> [Float] {
         let o: Tensor<Float> = try base.tensor("model.layers.\(layer).self_attn.o_proj.weight")
         let v: Tensor<Float> = try base.tensor("model.layers.\(layer).self_attn.v_proj.weight")
         var gate: [Float] = []
@@ -64,7 +82,7 @@ extension TensorSource {
             for column in 0..<24 {
                 // Rows 0 and 1 read row 0 of v; aligned, rows of heads 0 and 1 read those of head 0.
                 let sum = o[column, row] + v[aligned ? row / 16 * 8 + row % 8 : row / 2, column]
-                gate.append((rounds ? Float(BFloat16(sum)) : sum) / 2)
+                gate.append(rounded(sum) / 2)
             }
         }
         return gate
@@ -109,7 +127,7 @@ extension TensorSource {
         for name in ["q_proj", "k_proj", "v_proj", "o_proj"] {
             #expect(try primed.bits("\(new)\(name).weight") == base.checkpoint.bits("\(old)\(name).weight"))
         }
-        #expect(try primed.floats("\(new)g_proj.weight") == gate(base.checkpoint, layer: 2, rounds: false))
+        #expect(try primed.floats("\(new)g_proj.weight") == gate(base.checkpoint, layer: 2) { $0 })
         #expect(try primed.floats("\(new)k_rep") == [1, 0, 1, 0, 0, 1, 0, 1])
         #expect(try primed.floats("\(new)proj_v.linearB.weight").allSatisfy { $0 == 0 })
         #expect(try primed.floats("\(new)o_norm.weight").allSatisfy { $0 == 1 })
@@ -145,6 +163,115 @@ extension TensorSource {
         let aligned = try gate(base.checkpoint, layer: 0, aligned: true)
         #expect(Array(z) == aligned)
         #expect(aligned != (try gate(base.checkpoint, layer: 0)))
+    }
+
+    @Test func halfPrecisionIsMappedAndRoundedTo() throws {
+        // A base in float16 stays in it, bit for bit, its gates rounded as its numbers are.
+        let base = try DenseModel(dtype: "float16")
+        let primed = try base.primed("*-M2-GDN")
+        #expect(primed.configuration.dtype == "float16")
+        #expect(primed.names.allSatisfy { primed.find($0)?.dtype == .f16 })
+        let old = "model.layers.2.self_attn."
+        for name in ["q_proj", "o_proj"] {
+            #expect(
+                try primed.bits("model.layers.2.gdn.\(name).weight") == base.checkpoint.bits("\(old)\(name).weight"))
+        }
+        let gates = try primed.floats("model.layers.2.gdn.g_proj.weight")
+        #expect(gates == (try gate(base.checkpoint, layer: 2, rounded: half).map(half)))
+
+        // A base in another format is rounded to it, and what it cannot hold is refused.
+        var options = Priming.Options()
+        options.dtype = "float16"
+        let wide = try DenseModel(dtype: "float32")
+        let narrowed = try wide.primed("*-*-*", options)
+        for name in narrowed.names {
+            #expect(try narrowed.floats(name) == wide.checkpoint.floats(name).map(half), "\(name)")
+        }
+        var large = SafetensorsWriter()
+        for name in wide.checkpoint.names where name != "model.norm.weight" {
+            try large.add(name, from: wide.checkpoint)
+        }
+        try large.add("model.norm.weight", Tensor<Float>(repeating: 65520, shape: [24]))
+        try large.write(to: "\(wide.directory)/model.safetensors")
+        let error = #expect(throws: InputError.self) {
+            try Priming(directory: wide.directory, pattern: "*-*-*", options: options).write(to: wide.made("large"))
+        }
+        #expect(error?.kind == .value && !FileManager.default.fileExists(atPath: wide.made("large")))
+    }
+
+    /// Replaces the matrices of attention by random 8-bit numbers with scales.
+    ///
+    /// - Returns: what they stand for, of every matrix: 2^(e - 7) (1 + m / 8) times the scale, worked out in Double, in bfloat16.
+    private func quantize(
+        _ base: DenseModel, block: (rows: Int, columns: Int)?, named scaleName: String = "weight_scale_inv"
+    ) throws -> RandomCheckpoint {
+        var file = SafetensorsWriter()
+        var random = RandomSource(seed: 5)
+        var meant = try RandomCheckpoint(base.checkpoint.configuration)
+        for name in base.checkpoint.names {
+            guard name.hasSuffix("_proj.weight"), name.contains("self_attn") else {
+                try file.add(name, from: base.checkpoint)
+                continue
+            }
+            let shape = try base.checkpoint.info(name).shape
+            let rows = block?.rows ?? shape[0]
+            let columns = block?.columns ?? shape[1]
+            let grid = [(shape[0] + rows - 1) / rows, (shape[1] + columns - 1) / columns]
+            let bytes = (0..<shape[0] * shape[1]).map { _ in
+                UInt8(random.integer(in: 0...126) + 128 * random.integer(in: 0...1))
+            }
+            let scales = (0..<grid[0] * grid[1]).map { _ in BFloat16(Float(random.uniform(in: 0.001...0.01))) }
+            try file.add(name, dtype: .f8e4m3, shape: shape, bytes: bytes)
+            try file.add(
+                name.replacingOccurrences(of: "weight", with: scaleName),
+                Tensor(shape: block == nil ? [] : grid, elements: scales))
+            meant.set(
+                name, shape,
+                bytes.indices.map { i in
+                    let (exponent, mantissa) = (Int(bytes[i] & 127) / 8, Double(bytes[i] % 8) / 8)
+                    let size =
+                        exponent == 0
+                        ? 0x1p-6 * mantissa : Double(sign: .plus, exponent: exponent - 7, significand: 1 + mantissa)
+                    let scale = scales[i / shape[1] / rows * grid[1] + i % shape[1] / columns]
+                    return Float(BFloat16((bytes[i] < 128 ? size : -size) * Double(Float(scale))))
+                })
+        }
+        try file.write(to: "\(base.directory)/model.safetensors")
+        return meant
+    }
+
+    @Test(arguments: [true, false]) func eightBitBasesAreDequantised(inBlocks: Bool) throws {
+        let quantization: JSON =
+            inBlocks ? ["quant_method": "fp8", "weight_block_size": [7, 10]] : ["quant_method": "fp8"]
+        let base = try DenseModel(changes: ["quantization_config": quantization])
+        let meant = try quantize(base, block: inBlocks ? (7, 10) : nil)
+        let primed = try base.primed("*-M2-*")
+        let old = "model.layers.1.self_attn."
+        let input = try primed.floats("model.layers.1.mamba.in_proj.weight")
+        #expect(Array(input[(32 * 24)..<(48 * 24)]) == (try meant.floats("\(old)v_proj.weight")))
+        #expect(Array(input[(64 * 24)..<(96 * 24)]) == (try meant.floats("\(old)q_proj.weight")))
+        #expect(Array(input[..<(32 * 24)]) == (try gate(meant, layer: 1)))
+        for name in ["q_proj", "k_proj", "v_proj", "o_proj"].map({ "model.layers.2.self_attn.\($0).weight" }) {
+            #expect(try primed.floats(name) == meant.floats(name), "\(name)")
+        }
+        #expect(primed.names.allSatisfy { primed.find($0)?.dtype == .bf16 && !$0.hasSuffix("scale_inv") })
+        #expect(try Priming(directory: base.directory, pattern: "*-*-*").dropped == [])
+    }
+
+    @Test func eightBitBasesWithoutTheirScalesAreRefused() throws {
+        func error(_ quantization: JSON, block: (Int, Int)?, named name: String = "weight_scale_inv") throws
+            -> InputError?
+        {
+            let base = try DenseModel(changes: ["quantization_config": quantization])
+            _ = try quantize(base, block: block, named: name)
+            return #expect(throws: InputError.self) { try Priming(directory: base.directory, pattern: "*-*-*") }
+        }
+        let sizes: JSON = ["weight_block_size": [7, 10]]
+        #expect(try error(sizes, block: (7, 10), named: "scales")?.kind == .dtype)
+        #expect(try error(sizes, block: (8, 10))?.kind == .shape)
+        #expect(try error([:], block: (8, 10))?.kind == .shape)
+        #expect(try error(["weight_block_size": [7]], block: (7, 10))?.kind == .json)
+        #expect(try error(["weight_block_size": [7, 0]], block: (7, 10))?.kind == .json)
     }
 
     @Test func theConfigurationIsTheBasesWithItsNewLayers() throws {

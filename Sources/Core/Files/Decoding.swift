@@ -91,22 +91,6 @@ func decodeIntegers(_ bytes: UnsafeRawBufferPointer, of dtype: DType, place: Str
     }
 }
 
-extension Float {
-    /// The value of an IEEE 754 half, exactly. (`Float16` does not exist on every platform this package supports.)
-    @inlinable
-    public init(halfBitPattern bits: UInt16) {
-        let sign = UInt32(bits & 0x8000) << 16
-        let magnitude = UInt32(bits & 0x7fff) << 13
-        if bits & 0x7c00 == 0x7c00 {
-            self.init(bitPattern: sign | 0x7f80_0000 | magnitude)
-        } else {
-            // The exponent is rebased by a multiplication, which also normalises the subnormals.
-            let value = Float(bitPattern: magnitude) * 0x1p112
-            self.init(bitPattern: sign | value.bitPattern)
-        }
-    }
-}
-
 extension DType {
     /// The value of one byte in an 8-bit floating-point format.
     ///

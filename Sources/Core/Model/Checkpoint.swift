@@ -73,7 +73,8 @@ final class WeightFiles: TensorSource {
                 .missingFile, in: directory, expected: "\(single) or \(index)",
                 found: others.isEmpty ? "neither" : "only \(others.sorted().joined(separator: ", "))",
                 remedy: others.contains { $0.hasSuffix(".bin") || $0.hasSuffix(".pt") }
-                    ? "Convert the weights to safetensors first." : "")
+                    ? "Convert the weights to safetensors first: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(OUT) in transformers."
+                    : "")
         }
         let shards = try Shards(files, index: index)
         self.files = shards.files

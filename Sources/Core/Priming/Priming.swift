@@ -5,7 +5,8 @@
 //      fused    *DA -> *,  X* -> X,  A>B -> B                  weights: those the standard model has, by name
 //
 //  A freshly primed layer does not approximate the attention it came from (its convolutions begin near 0); it is where distillation
-//  starts. `*` and SWA layers are the exceptions: they are the attention.
+//  starts. `*` and SWA layers are the exceptions: they are the attention. 8-bit bases are read with their block scales
+//  (BlockScaledWeights.swift) and everything is in the format of the new model before it is mapped.
 //
 //  Weights are streamed from the mapped base to the new files; the new directory appears under its name when all of it is on the disk.
 //
@@ -29,7 +30,7 @@ public struct Priming: Sendable {
         public var tiesAttention = true
         /// Members to put into the new config.json, such as `{"gka_config": {"num_iter": 20}}`; objects are merged.
         public var overrides = JSON.Object()
-        /// `bfloat16` or `float32`; nil for the base model's own.
+        /// `bfloat16`, `float16` or `float32`; nil for the base model's own.
         public var dtype: String?
         /// The most bytes of tensors in a file.
         public var shardBytes = 5_000_000_000
@@ -71,8 +72,8 @@ public struct Priming: Sendable {
         self.options = options
         // A fused model's pattern cannot be a configuration; its weights are opened on their own.
         let files = try WeightFiles(directory: directory)
-        base = files
-        let stored = files.names.compactMap { files.find($0)?.dtype }
+        base = try BlockScaledWeights(files, quantization: original.fields("quantization_config"))
+        let stored = files.names.compactMap { files.find($0)?.dtype }.filter { WeightContract.dtypes.contains($0) }
         dtype = try Self.dtype(options.dtype ?? (fused != nil ? "bfloat16" : configuration.dtype), stored: stored)
         warnings = configuration.warnings + files.warnings
         try checkBase()
@@ -95,15 +96,17 @@ public struct Priming: Sendable {
         }
     }
 
+    /// The format that is named, or else that of the base's first tensor.
     private static func dtype(_ name: String?, stored: [DType]) throws(InputError) -> DType {
-        switch name ?? stored.first?.rawValue ?? "BF16" {
-        case "bfloat16", "BF16": return .bf16
-        case "float32", "F32": return .f32
-        case let other:
+        let names: [DType: String] = [.bf16: "bfloat16", .f16: "float16", .f32: "float32"]
+        let first = stored.first ?? .bf16
+        let found = name ?? names[first] ?? first.rawValue
+        guard let dtype = names.first(where: { $0.value == found })?.key else {
             throw InputError(
-                .unsupported, in: "dtype of the new model", expected: "bfloat16 or float32", found: other,
+                .unsupported, in: "dtype of the new model", expected: "bfloat16, float16 or float32", found: found,
                 remedy: "Choose one of them with --dtype.")
         }
+        return dtype
     }
 
     private func origin(of requirement: WeightContract.Requirement) -> PrimedTensor {
@@ -118,9 +121,13 @@ public struct Priming: Sendable {
             for (name, shape) in sources(of: origin, requirement) {
                 let info = try base.info(name)
                 guard WeightContract.dtypes.contains(info.dtype) else {
+                    let scale = BlockScaledWeights.scaleName(of: name)
                     throw InputError(
                         .dtype, in: "\(base.place): \(name)", expected: "a floating-point format of 16 bits or more",
-                        found: info.dtype.rawValue, remedy: "Dequantise the base model first.")
+                        found: info.dtype.rawValue,
+                        remedy: BlockScaledWeights.needsScales(info.dtype)
+                            ? "8-bit weights are read with their scales, \(scale), and there are none."
+                            : "Dequantise the base model first.")
                 }
                 guard info.shape == shape else {
                     throw InputError(
