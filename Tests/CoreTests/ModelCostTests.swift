@@ -33,6 +33,54 @@ import Testing
         #expect(state(.gatedKalmaNet) == state(.mamba2).map { 2 * $0 } && state(.bmojo) == state(.gatedKalmaNet))
     }
 
+    /// What the recurrences of a head do, operation by operation: `i` runs over keys (or N), `j` over values (or P).
+    private func recurrence(_ kind: LayerKind, dim: Int, iterations: Int) -> Int {
+        var operations = 0
+        for _ in 0..<dim {
+            for _ in 0..<dim {
+                let (multiply, multiplyAdd) = (1, 2)
+                switch kind {
+                case .mamba2: operations += multiply + multiplyAdd + multiplyAdd  // e^a S, + x Bᵀ, S C
+                case .gatedDeltaNet:
+                    operations += multiply  // e^γ S
+                    operations += multiplyAdd  // Sᵀ k
+                    operations += multiplyAdd  // S + k δᵀ
+                    operations += multiplyAdd  // Sᵀ q
+                case .gatedKalmaNet:
+                    operations += 2 * (multiply + multiplyAdd)  // e^γ G + k kᵀ, e^γ M + k vᵀ
+                    operations += multiplyAdd  // |G|²
+                    for _ in 0..<iterations { operations += multiplyAdd }  // G x
+                    operations += multiplyAdd  // Mᵀ y
+                default: break
+                }
+            }
+        }
+        return operations
+    }
+
+    @Test(arguments: [LayerKind.mamba2, .gatedDeltaNet, .gatedKalmaNet, .attention])
+    func aTokenCostsItsMatricesAndItsRecurrence(kind: LayerKind) throws {
+        var configuration = HybridConfiguration(
+            vocabularySize: 30, hiddenSize: 12, intermediateSize: 9, layers: [kind], headCount: 4, keyValueHeadCount: 2,
+            headDim: 5)
+        configuration.gatedKalmaNet.iterations = 7
+        let (width, inner, shared, heads, dim) = (12, 20, 10, 4, 5)
+        var matrices = 30 * width + 3 * width * 9  // the head, the MLP
+        switch kind {
+        case .mamba2: matrices += (2 * inner + 2 * shared + heads) * width + inner * width
+        case .attention: matrices += 2 * inner * width + 2 * shared * width
+        // q, k, v, o, the gate; a number a head for β and γ, and in GKA for α
+        case .gatedDeltaNet: matrices += (3 * inner + 2 * shared + 2 * heads) * width
+        default: matrices += (3 * inner + 2 * shared + 3 * heads) * width
+        }
+        let convolved = kind == .attention ? 0 : 6 * (inner + 2 * shared)
+        let seen = 9
+        let scores = kind == .attention ? heads * seen * 4 * dim : 0  // q·k, and its share of the values
+        let mixing = heads * recurrence(kind, dim: dim, iterations: 7) + convolved + scores
+        let cost = try ModelCost(configuration)
+        #expect(cost.operationsPerToken(context: seen) == Double(2 * matrices + mixing))
+    }
+
     /// The closed form against the sum it stands for.
     @Test func aPromptCostsTheSumOfItsTokens() throws {
         for (kind, cost) in try members() {

@@ -212,6 +212,26 @@ private struct Compositions {
         }
     }
 
+    /// The window of a convolution in the first layer is nothing but the last inputs, whatever was before.
+    @Test(arguments: [LayerKind.mamba2, .gatedDeltaNet, .gatedKalmaNet])
+    func exactCompositionKeepsTheLastInputsOfAConvolution(kind: LayerKind) throws {
+        let configuration = HybridConfiguration(
+            vocabularySize: 30, hiddenSize: 16, intermediateSize: 8, layers: [kind], headCount: 4, keyValueHeadCount: 2,
+            headDim: 4)
+        let model = try HybridModel<Double>(RandomCheckpoint(configuration), configuration: configuration)
+        let tokens = (0..<13).map { ($0 * 11) % 30 }
+        let plan = try ChunkPlan(context: tokens, chunks: 3, filler: 0, keyValues: .full)
+        let composed = try model.compose(model.read(plan, tracksTransitions: true), plan: plan, type: .fullExact)
+        var whole = model.makeCache()
+        _ = try model.extend(&whole, by: tokens)
+        let pairs = zip(composed.layers[0].fixedTensors, whole.layers[0].fixedTensors).filter { $0.0.isWindow }
+        #expect(!pairs.isEmpty)
+        for (got, expected) in pairs {
+            let error = maximumDifference(got.tensor.elements, expected.tensor.elements)
+            #expect(error < 1e-13, "\(got.name): \(error)")
+        }
+    }
+
     /// Every kind of layer composes in every way, and goes on from there; windows see what they would of the chunks in a row.
     @Test func everyKindOfLayerComposes() throws {
         var configuration = HybridConfiguration(
