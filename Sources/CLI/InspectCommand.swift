@@ -14,6 +14,9 @@ struct InspectCommand: ParsableCommand {
             the size of the caches at 1K, 32K and 128K tokens, warnings, and every way in which
             the weights are not what the configuration requires.
 
+            Of a packed model, which duality quantize made, also its number formats, parts and
+            sizes, and what it was made of.
+
             A directory with nothing but a config.json will do: the weights are then counted
             from the configuration, and reported as absent.
 

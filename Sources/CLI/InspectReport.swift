@@ -1,13 +1,16 @@
 //  What `duality inspect` found, as text and as JSON.
 
 import DualityCore
+import DualityQuant
 import Foundation
 
 struct InspectReport {
     let directory: String
     let configuration: HybridConfiguration
-    /// Nil when the directory holds no weights.
+    /// Nil when the directory holds no weights as checkpoints have them.
     private let checkpoint: Checkpoint?
+    /// The weights as the fast engine packs them, where there are no others.
+    private let packed: InspectPacked?
     private let inventory: ModelInventory
     private let violations: [WeightContract.Violation]
 
@@ -21,7 +24,10 @@ struct InspectReport {
         self.checkpoint = checkpoint
         let contract = try WeightContract(configuration)
         let source = checkpoint.map { contract.adapted($0) }
-        inventory = ModelInventory(contract, source: source)
+        let isPacked = checkpoint == nil && PackedCheckpoint.isPacked(directory)
+        let packed = isPacked ? try InspectPacked(directory: directory, readsWeights: readsWeights) : nil
+        self.packed = packed
+        inventory = ModelInventory(contract) { source?.find($0.name)?.byteCount ?? packed?.byteCount($0) }
         if let source {
             let structure = try contract.violations(of: source)
             violations = structure + (readsWeights ? try contract.nonFiniteWeights(of: source) : [])
@@ -34,6 +40,11 @@ struct InspectReport {
 
     /// Why the model cannot be used; nil when it can, or when there are no weights to use.
     var error: InputError? {
+        if let count = packed?.violations.count, count > 0 {
+            return InputError(
+                .notFinite, in: directory, expected: "finite numbers",
+                found: "\(count) \(count == 1 ? "tensor" : "tensors") with others, listed above")
+        }
         guard let first = violations.first else { return nil }
         return InputError(
             first.kind, in: directory, expected: "the weights of its configuration",
@@ -52,6 +63,7 @@ struct InspectReport {
         section("Configuration", configurationTable)
         section("Layers", LayerStrip(configuration.layers).lines())
         section("Weights", weightTable(inventory))
+        if let packed { section("Packed", packed.lines) }
         section("Caches of one sequence", cacheTable)
         if !warnings.isEmpty { section("Warnings", warnings.map { "  - \($0)" }) }
         section("Contract", contractLines)
@@ -110,7 +122,9 @@ struct InspectReport {
             "total", inventory.tensors.grouped, inventory.parameters.grouped, inventory.bytes.grouped,
             inventory.bytes.binaryUnits)
         var lines = table.lines()
-        if checkpoint == nil {
+        if packed != nil {
+            lines.append("  Bytes as packed for the fast engine, scales and padding included.")
+        } else if checkpoint == nil {
             lines.append("  The weights are absent; bytes are counted in \(configuration.nominalDType.rawValue).")
         } else if let files = checkpoint?.files, files.count > 1 {
             lines.append("  In \(files.count) files.")
@@ -136,6 +150,12 @@ struct InspectReport {
     }
 
     private var contractLines: [String] {
+        if let packed {
+            let violations = packed.violations
+            return violations.isEmpty
+                ? ["  All tensors are as the configuration and the formats require."]
+                : violations.map { "  - \($0.message)" }
+        }
         if checkpoint == nil { return ["  The weights are absent; there is nothing to check."] }
         if violations.isEmpty { return ["  All \(inventory.tensors.grouped) tensors are as required."] }
         return violations.map { "  - \($0)" }
@@ -146,19 +166,26 @@ struct InspectReport {
     var json: JSON {
         [
             "model": .string(directory),
-            "weights": checkpoint == nil ? "absent" : "present",
+            "weights": packed != nil ? "packed" : checkpoint == nil ? "absent" : "present",
             "configuration": configurationJSON,
             "layers": .array(configuration.layers.map { .string($0.rawValue) }),
             "parameters": JSON(inventory.parameters),
             "bytes": JSON(inventory.bytes),
             "components": componentsJSON,
+            "packed": packed?.json ?? .null,
             "caches": .array(Self.lengths.map { cacheJSON(tokens: $0.1) }),
             "warnings": .array(warnings.map { .string($0) }),
             "unsupported": .null,
             "violations": .array(
                 violations.map {
                     ["kind": .string($0.kind.rawValue), "tensor": .string($0.tensor), "message": .string("\($0)")]
-                }),
+                }
+                    + (packed?.violations ?? []).map {
+                        [
+                            "kind": .string(InputError.Kind.notFinite.rawValue), "tensor": .string($0.tensor),
+                            "message": .string($0.message),
+                        ]
+                    }),
         ]
     }
 

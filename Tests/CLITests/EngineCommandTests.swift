@@ -32,6 +32,47 @@ import Testing
         }
     }
 
+    @Test func aPackedModelIsInspected() throws {
+        let made = try Duality.run("quantize", Fixtures.embeddedModel, "--precision", "int8", "--out", path("tiny"))
+        #expect(made.status == 0, "\(made.errors)")
+        let run = try Duality.run("inspect", path("tiny"), "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        let json = try JSON(parsing: run.output)
+        let packed = try #require(json["packed"])
+        // What the file itself says.
+        let url = directory.appendingPathComponent("tiny/model.packed.safetensors")
+        let file = try SafetensorsFile(path: url.path)
+        let tensors = file.names.compactMap { file.find($0) }
+        let scales = tensors.filter { $0.name.hasSuffix(".scales") }
+        #expect(json["weights"] == "packed" && json["parameters"]?.int == 17_839_596)
+        #expect(json["bytes"]?.int == tensors.reduce(0) { $0 + $1.byteCount })
+        #expect(packed["file_bytes"]?.int == (try Data(contentsOf: url).count))
+        #expect(packed["formats"] == "int8/32; dt f32" && packed["source"] == "duality-tiny")
+        #expect(packed["origin"]?.string?.hasPrefix("model.safetensors 35695880 ") == true)
+        let parts = try #require(packed["parts"]?.array)
+        func sum(_ key: String, _ isCounted: (JSON) -> Bool = { _ in true }) -> Int {
+            parts.filter(isCounted).reduce(0) { $0 + ($1[key]?.int ?? 0) }
+        }
+        #expect(sum("scale_bytes") == scales.reduce(0) { $0 + $1.byteCount })
+        #expect(sum("tensors") == tensors.count - scales.count && sum("parameters") == 17_839_596)
+        #expect(
+            sum("weight_bytes") { $0["format"] == "int8/32" }
+                == tensors.reduce(0) { $0 + ($1.dtype == .u8 ? $1.byteCount : 0) })
+        #expect(sum("tensors") { $0["name"] == "in_proj dt" && $0["format"] == "f32" } == 6)
+        let text = try Duality.run("inspect", path("tiny")).output
+        for word in ["int8/32; dt f32", "duality-tiny", "one a row and 32 inputs", "in_proj zxBC"] {
+            #expect(text.contains(word), "\(word)")
+        }
+        // A scale that is no number is found.
+        let scale = try #require(scales.first)
+        var bytes = try Data(contentsOf: url)
+        let element = scale.byteRange.lowerBound + 4
+        bytes.replaceSubrange(element..<element + 4, with: [0, 0, 0xc0, 0x7f])
+        try bytes.write(to: url, options: .atomic)
+        let broken = try Duality.run("inspect", path("tiny"))
+        #expect(broken.status == 2 && broken.output.contains("\(scale.name): element 1"), "\(broken.output)")
+    }
+
     @Test func benchReportsItsKeys() throws {
         let made = try Duality.run(
             "synthesize", "--config", Fixtures.path("models/m2/config.json"), "--precision", "int8", "--out",

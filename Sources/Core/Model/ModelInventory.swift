@@ -30,13 +30,20 @@ public struct ModelInventory: Sendable, Equatable {
     /// Counts what the contract requires: bytes as `source` stores a tensor, and where there is none, in the configuration's
     /// number format (bfloat16 if it names none).
     public init(_ contract: WeightContract, source: (any TensorSource)? = nil) {
+        self.init(contract) { source?.find($0.name)?.byteCount }
+    }
+
+    /// Counts what the contract requires.
+    ///
+    /// - Parameter byteCount: the bytes of a tensor where it is stored; nil where it is not, for those of the configuration's number format.
+    public init(_ contract: WeightContract, byteCount: (WeightContract.Requirement) -> Int?) {
         let nominalBits = contract.configuration.nominalDType.bits
         parts = WeightContract.Component.allCases.map { component in
             var part = Part(component: component)
             for requirement in contract.requirements where requirement.component == component {
                 part.tensors += 1
                 part.parameters += requirement.count
-                part.bytes += source?.find(requirement.name)?.byteCount ?? requirement.count * nominalBits / 8
+                part.bytes += byteCount(requirement) ?? requirement.count * nominalBits / 8
             }
             return part
         }

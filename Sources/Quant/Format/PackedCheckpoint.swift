@@ -13,6 +13,7 @@ public struct PackedCheckpoint: Sendable {
     public let configuration: HybridConfiguration
     public let plan: PrecisionPlan
     let file: SafetensorsFile
+    let inventory: PackedInventory
     /// By their names in the file.
     private let matrices: [String: PackedInventory.Matrix]
 
@@ -46,7 +47,7 @@ public struct PackedCheckpoint: Sendable {
                 remedy: "It was packed by another version; quantize the original checkpoint again.")
         }
         plan = try PrecisionPlan(text: formats, place: "\(path): formats")
-        let inventory = try PackedInventory(configuration, plan)
+        inventory = try PackedInventory(configuration, plan)
         matrices = Dictionary(inventory.matrices.map { ($0.storedName, $0) }, uniquingKeysWith: { first, _ in first })
         for matrix in inventory.matrices {
             try check(matrix.storedName, matrix.storedDType, matrix.storedShape)
