@@ -99,7 +99,7 @@ let package = Package(
                 name: $0,
                 dependencies: [
                     "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityAnalysis",
-                    "DualityNotebook",
+                    "DualityQuant", "DualityNotebook",
                 ],
                 path: "Notebooks-as-scripts/\($0)")
         }

@@ -29,8 +29,6 @@ import DualityNotebook
 import DualityReference
 import DualityVerify
 
-#if Analysis  // LAPACK finds the singular values
-
 let length = 128
 func random(n: Int, seed: UInt64 = 2) throws -> SSDInputs<Double> {
     var shape = SSDCase(seed: seed)
@@ -42,6 +40,34 @@ func random(n: Int, seed: UInt64 = 2) throws -> SSDInputs<Double> {
 func block(_ matrix: Tensor<Double>, cut: Int) -> Tensor<Double> {
     matrix.rows(cut..<matrix.shape[0]).columns(0..<cut)
 }
+let (inputs, cut) = (try random(n: 8), 64)
+let (mask, steps) = (try inputs.decayMask(head: 0), inputs.effectiveSteps())
+let quarter = block(try inputs.operatorMatrix(head: 0), cut: cut)
+var product = Tensor(repeating: 0.0, shape: quarter.shape)
+for t in cut..<length {
+    for s in 0..<cut {
+        for i in 0..<8 {
+            let read = mask[t, cut - 1] * inputs.c.elements[t * 8 + i]
+            let written = mask[cut - 1, s] * steps.elements[s] * inputs.b.elements[s * 8 + i]
+            product[t - cut, s] += read * written
+        }
+    }
+}
+let largest = quarter.elements.map(\.magnitude).max() ?? 0
+let gap = zip(product.elements, quarter.elements).map { abs($0 - $1) }.max() ?? 1
+value("blockNumbers", quarter.count)
+value("factorNumbers", 8 * quarter.shape[0] + 8 * quarter.shape[1])
+value("factorGap", gap / largest, .scientific(1))
+claim("the block is the product of its two factors", gap / largest < 1e-14)
+
+// %% [markdown]
+// The {{blockNumbers}} numbers of this block are the product of two factors with {{factorNumbers}} numbers together, up
+// to {{factorGap}} of the largest: rounding. Singular values say the same without being told the factors.
+
+// %%
+#if !Analysis
+missing("singular values and ranks, which need LAPACK", get: "swift run --traits Analysis 02-low-rank")
+#else
 /// Singular values relative to the first, by number.
 func spectrum(_ block: Tensor<Double>) throws -> [(Double, Double)] {
     let values = try singularValues(of: block)
@@ -92,7 +118,6 @@ claim("at every cut the rank is N, or less where the block is thinner", ranks ==
 // Keep the very same scores $C_t \cdot B_s$ with $N = 8$, and do something else with them.
 
 // %%
-let inputs = try random(n: 8)
 func score(_ t: Int, _ s: Int) -> Double {
     (0..<8).reduce(0) { $0 + inputs.c.elements[t * 8 + $1] * inputs.b.elements[s * 8 + $1] }
 }
@@ -192,7 +217,4 @@ claim("ranks add", sum == 16)
 let single = try singularValues(of: block(matrices[1].converted(to: Float.self).converted(), cut: 64))
 print("the ninth value is \(text(single[8] / single[0])) of the first; 2^-24 is \(text(0x1p-24))")
 claim("within a factor of sixteen", single[8] / single[0] > 0x1p-28 && single[8] / single[0] < 0x1p-20)
-
-#else
-missing("the whole notebook, because it needs LAPACK", get: "swift run --traits Analysis 02-low-rank")
 #endif

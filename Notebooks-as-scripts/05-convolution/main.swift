@@ -26,8 +26,6 @@ import DualityCore
 import DualityNotebook
 import DualityReference
 
-#if Analysis  // FFTW transforms
-
 let length = 1024
 func constantHead(halfLife: Double, x: [Double]) throws -> SSDInputs<Double> {
     try SSDInputs(
@@ -38,24 +36,26 @@ func constantHead(halfLife: Double, x: [Double]) throws -> SSDInputs<Double> {
 func run(_ form: SSDForm, _ inputs: SSDInputs<Double>) throws -> [Double] {
     try form.evaluate(inputs).y.elements
 }
-func runByFFT(_ inputs: SSDInputs<Double>) throws -> [Double] {
-    try SSDForm.convolutionByFFT(inputs).y.elements
-}
 var source = RandomSource(seed: 5)
 let noise = (0..<length).map { _ in source.normal() }
 let head = try constantHead(halfLife: 30, x: noise)
 let recurrent = try run(.recurrent, head)
-func distance(_ y: [Double]) -> Double {
-    zip(y, recurrent).map { abs($0 - $1) }.max() ?? .infinity
-}
+func distance(_ y: [Double]) -> Double { zip(y, recurrent).map { abs($0 - $1) }.max() ?? .infinity }
 let scale = recurrent.map(\.magnitude).max() ?? 1
-let forms = [
-    ("quadratic", try run(.quadratic, head)),
-    ("convolution, term by term", try run(.convolution, head)),
-    ("convolution, by FFT", try runByFFT(head)),
+var forms = [
+    ("quadratic", try run(.quadratic, head)), ("convolution, term by term", try run(.convolution, head)),
 ]
+let how = "swift run --traits Analysis 05-convolution"
+#if Analysis  // FFTW transforms
+func runByFFT(_ inputs: SSDInputs<Double>) throws -> [Double] {
+    try SSDForm.convolutionByFFT(inputs).y.elements
+}
+forms.append(("convolution, by FFT", try runByFFT(head)))
+#else
+missing("the convolution by FFT, as it needs FFTW", get: how)
+#endif
 table(["form", "largest difference from the recurrence"], forms.map { [$0, text(distance($1) / scale)] })
-claim("four forms agree to 13 digits", forms.allSatisfy { distance($0.1) / scale < 1e-13 })
+claim("all forms agree to 13 digits", forms.allSatisfy { distance($0.1) / scale < 1e-13 })
 
 // %% [markdown]
 // ## Impulse and frequency response
@@ -69,16 +69,20 @@ claim("four forms agree to 13 digits", forms.allSatisfy { distance($0.1) / scale
 let impulse = (0..<length).map { $0 == 0 ? 1.0 : 0 }
 let halfLives = [2.0, 8, 32]
 let kernels = try halfLives.map { try run(.recurrent, constantHead(halfLife: $0, x: impulse)) }
+let names = halfLives.map { "half-life \(Int($0))" }
+let impulses = Panel.chart(
+    "impulse response", x: Axis("distance j (tokens)", range: 0...64), y: Axis("k"),
+    zip(names, kernels).map { .line($0, $1.prefix(65).enumerated().map { (Double($0), $1) }) })
+#if !Analysis
+figure("responses", "Three heads: what is left of an impulse.", impulses)
+missing("the frequency responses, as they need FFTW", get: how)
+#else
 func spectrum(_ signal: [Double]) throws -> Spectrum<Double> {
     try RealFFT<Double>(length: signal.count).forward(signal)
 }
 let spectra = try kernels.map(spectrum)
-let names = halfLives.map { "half-life \(Int($0))" }
 figure(
-    "responses", "Three heads: what is left of an impulse, and how strongly waves come through.",
-    .chart(
-        "impulse response", x: Axis("distance j (tokens)", range: 0...64), y: Axis("k"),
-        zip(names, kernels).map { .line($0, $1.prefix(65).enumerated().map { (Double($0), $1) }) }),
+    "responses", "Three heads: what is left of an impulse, and how strongly waves come through.", impulses,
     .chart(
         "frequency response", x: Axis("frequency (cycles a token)", .log10, range: 1e-3...0.5),
         y: Axis("strength", .log10),
@@ -101,6 +105,7 @@ let halfPower = zip(halfLives, spectra).map { _, s in
 }
 value("cutoff", 1 / halfPower[2], .significant(2))
 claim("longer memory, lower cut-off", halfPower[0] > halfPower[1] && halfPower[1] > halfPower[2])
+#endif
 
 // %% [markdown]
 // Every time-invariant head is an exponential moving average: a *low-pass filter*. The head with a half-life of 32
@@ -115,6 +120,9 @@ claim("longer memory, lower cut-off", halfPower[0] > halfPower[1] && halfPower[1
 // are everywhere. Feed an impulse to a head with a half-life of 8. The output falls to nothing; the error does not.
 
 // %%
+#if !Analysis
+missing("the error of the FFT, as it needs FFTW", get: how)
+#else
 let fading = try constantHead(halfLife: 8, x: impulse)
 let exact = try run(.recurrent, fading)
 let byFFT = try runByFFT(fading)
@@ -131,6 +139,7 @@ value(
     "wholeError", (errors.reduce(0) { $0 + $1 * $1 } / exact.reduce(0) { $0 + $1 * $1 }).squareRoot(),
     .scientific(1))
 claim("somewhere the error exceeds the output", lost < length)
+#endif
 
 // %% [markdown]
 // From token {{lost}} on, the FFT's answer has no digit in common with the truth, although relative to the whole the
@@ -180,8 +189,7 @@ figure(
     "selectivity", "Share of each head's matrix that no convolution explains, in per cent.",
     .map(
         x: "head (from 1)", y: "Mamba-2 layer (from 1)", colour: Axis("unexplained (%)", range: 0...100),
-        shares,
-        numbers: .fixed(0)))
+        shares, numbers: .fixed(0)))
 let sorted = shares.flatMap { $0 }.sorted()
 value("least", sorted[0] / 100, .percent(0))
 value("middle", sorted[sorted.count / 2] / 100, .percent(0))
@@ -201,17 +209,12 @@ claim("the median head is more than a third selection", sorted[sorted.count / 2]
 // The mask is: it has equal diagonals. $M$ is not, because $C_t \cdot B_s$ differs along a diagonal.
 
 // %% fold="Answer 1"
-func varying() throws -> SSDInputs<Double> {
-    try SSDInputs(
-        x: Tensor(shape: [1, 64, 1, 1], elements: Array(noise.prefix(64))),
-        dt: Tensor(repeating: 1, shape: [1, 64, 1]), a: Tensor([-0.1]),
-        b: Tensor(shape: [1, 64, 1, 4], elements: Array(noise.prefix(256))),
-        c: Tensor(shape: [1, 64, 1, 4], elements: Array(noise.suffix(256))), dtSoftplus: false)
-}
-func maskSelectivity(_ inputs: SSDInputs<Double>) throws -> Double {
-    unexplained(try inputs.decayMask(head: 0))
-}
-let (maskShare, wholeShare) = (try maskSelectivity(varying()), try selectivity(varying())[0])
+let varying = try SSDInputs(
+    x: Tensor(shape: [1, 64, 1, 1], elements: Array(noise.prefix(64))),
+    dt: Tensor(repeating: 1, shape: [1, 64, 1]), a: Tensor([-0.1]),
+    b: Tensor(shape: [1, 64, 1, 4], elements: Array(noise.prefix(256))),
+    c: Tensor(shape: [1, 64, 1, 4], elements: Array(noise.suffix(256))), dtSoftplus: false)
+let (maskShare, wholeShare) = (unexplained(try varying.decayMask(head: 0)), try selectivity(varying)[0])
 print("unexplained: mask \(text(maskShare, .scientific(1))), matrix \(text(wholeShare, .percent(0)))")
 claim("the mask alone is a convolution", maskShare < 1e-20 && wholeShare > 0.5)
 
@@ -223,13 +226,14 @@ claim("the mask alone is a convolution", maskShare < 1e-20 && wholeShare > 0.5)
 // its beginning.
 
 // %% fold="Answer 2"
+#if !Analysis
+missing("a circular convolution, as it needs FFTW", get: how)
+#else
 let slow = try run(.recurrent, constantHead(halfLife: 300, x: impulse))
-func circular(_ a: [Double], _ b: [Double]) throws -> [Double] {
-    try RealFFT<Double>(length: a.count).inverse(try spectrum(a) * (try spectrum(b)))
-}
-let wrapped = try circular(slow, noise)
+let wrapped = try RealFFT<Double>(length: length).inverse(try spectrum(slow) * (try spectrum(noise)))
 print("first output: \(text(wrapped[0])) instead of \(text(noise[0]))")
 claim("the end leaks into the beginning", abs(wrapped[0] - noise[0]) > 1)
+#endif
 
 // %% [markdown]
 // **3.** From which length on is the FFT cheaper than the recurrence, per channel of one time-invariant head?
@@ -244,7 +248,3 @@ for size in [1024.0, 1_048_576] {
     print("L = \(text(size)): \(text(fft, .fixed(0))) operations a token by FFT, 3 by recurrence")
     claim("the recurrence is cheaper", fft > 3)
 }
-
-#else
-missing("the whole notebook, because it needs FFTW", get: "swift run --traits Analysis 05-convolution")
-#endif

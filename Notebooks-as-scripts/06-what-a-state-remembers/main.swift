@@ -166,7 +166,7 @@ value("wildMean", wild.halfLife, .significant(2))
 claim("between its jumps it remembers twice as long as its mean says", quiet > 2 * wild.halfLife)
 
 // %% [markdown]
-// {{wild}} keeps {{jumpKeeps}} of its state when it meets {{jumpAt}}. Between such events its typical step alone would
+// Here {{wild}} meets {{jumpAt}} and keeps {{jumpKeeps}} of its state. Between such events its typical step alone would
 // give a half-life of {{quiet}} tokens; the mean, which counts the jumps too, says {{wildMean}}. That is selection at
 // its purest: hold on, until told to let go.
 
@@ -178,7 +178,7 @@ claim("between its jumps it remembers twice as long as its mean says", quiet > 2
 //
 // $$ S_t = e^{\,(\Delta_{t-d+1}+\dots+\Delta_t)A}\;S_{t-d} \;+\; \text{what the last } d \text{ tokens wrote.} $$
 //
-// The library returns states at regular places, so the first term is at hand. We take its norm relative to $S_t$'s.
+// The library returns states at regular places, so the first term is at hand. Its norm is shown relative to that of $S_t$.
 
 // %%
 func oldShares(_ head: Head) throws -> [(Double, Double)] {

@@ -2,7 +2,7 @@
 // # int8, where it hurts
 //
 // Every tensor of a trained hybrid is rounded to eight bits, alone, and we measure what that does to the model's
-// predictions. Most do not mind. Then a state is kept in bfloat16 for 8,000 tokens, and it minds a lot.
+// predictions. Most do not mind. Then a state is kept in bfloat16 for 8,000 tokens of a novel, and it minds a lot.
 //
 // At the end you will know
 //
@@ -15,36 +15,33 @@
 //
 // Take the largest magnitude of a row, divide the row by it, and round to whole numbers from $-127$ to $127$. One
 // float32 scale a row brings the numbers back. The rounding error of a weight is at most half a step,
-// $\tfrac12 \max|w| / 127$.
+// $\tfrac12 \max|w| / 127$. The library's int8 engine does so when it packs a matrix, and we ask it what it kept.
 
 // %%
 import DualityCore
 import DualityNotebook
+import DualityQuant
 import DualityReference
 import Foundation
 
-/// A tensor as int8 with one scale a row would return it; `rows` limits it to some rows.
-func int8(_ weight: Tensor<Float>, rows: Range<Int>? = nil) -> Tensor<Float> {
-    let width = weight.shape.count > 1 ? weight.count / weight.shape[0] : weight.count
+/// A tensor as the int8 engine returns it, with one scale a row; `rows` limits it to some rows. A vector is one row.
+func int8(_ weight: Tensor<Float>, rows: Range<Int>? = nil) throws -> Tensor<Float> {
+    let height = weight.shape.count > 1 ? weight.shape[0] : 1
+    let width = weight.count / height
+    let places = (rows?.lowerBound ?? 0) * width..<(rows?.upperBound ?? height) * width
     var rounded = weight
-    for row in rows ?? 0..<weight.count / width {
-        let places = row * width..<(row + 1) * width
-        let scale = (weight.elements[places].map(\.magnitude).max() ?? 0) / 127
-        for i in places where scale > 0 {
-            rounded.elements[i] = (weight.elements[i] / scale).rounded() * scale
-        }
-    }
+    let stored = try Tensor(shape: [height, width], elements: weight.elements).stored(as: .int8(group: 0))
+    rounded.elements.replaceSubrange(places, with: stored.elements[places])
     return rounded
 }
-print("0.8, -0.31, 0.02 becomes \(int8(Tensor<Float>([0.8, -0.31, 0.02])).elements)")
+print("0.8, -0.31, 0.02 becomes \(try int8(Tensor<Float>([0.8, -0.31, 0.02])).elements)")
 
 // %% [markdown]
 // ## A model that one can change
 //
-// We read the embedded model's tensors into a dictionary, and make a model from it for every change. What enters layer
-// $i$ does not depend on layer $i$, so the layers below are run once and for all. The measure is the *Kullback-Leibler
-// divergence* of the predictions, in bits a token: what one loses by believing the rounded model instead of the
-// original.
+// We read the embedded model's tensors into a dictionary and, for every change, read the changed layers anew. What
+// enters layer $i$ does not depend on layer $i$, so the layers below are run once and for all. The measure is the
+// *Kullback-Leibler divergence* of the predictions, in bits a token: what one loses by believing the rounded model.
 
 // %%
 let embedded = EmbeddedModel<Float>.open()
@@ -56,51 +53,45 @@ let original = try embedded.model.extend(&cache, by: tokens) { seen in
     if case .layer(_, .output(let h)) = seen { outputs.append(h) }
 }
 let streams = outputs  // what leaves each layer
-/// The logits with some tensors changed, none of them below layer `first`.
-func logits(_ changes: [String: Tensor<Float>], from first: Int) throws -> Tensor<Float> {
-    var changed = weights
+let configuration = embedded.model.configuration
+/// The logits with some tensors changed.
+func logits(_ changes: [String: Tensor<Float>]) throws -> Tensor<Float> {
+    var (changed, model) = (weights, embedded.model)
     changed.tensors.merge(changes) { $1 }
-    let model = try HybridModel<Float>(changed, configuration: embedded.model.configuration)
-    if first > 0 { return try model.logits(of: streams[first - 1], enteringLayer: first) }
+    let layers = changes.keys.compactMap { Int($0.split(separator: ".")[2]) }  // model.layers.3.…
+    for layer in layers { try model.reload(layer: layer, from: changed) }
+    if layers.isEmpty { model = try HybridModel<Float>(changed, configuration: configuration) }
+    if let i = layers.min(), i > 0 { return try model.logits(of: streams[i - 1], enteringLayer: i) }
     var cache = model.makeCache()
     return try model.extend(&cache, by: tokens)
 }
-/// The layer a tensor belongs to; the embedding comes before all, and the last norm after all.
-func layer(of name: String) -> Int {
-    let words = name.split(separator: ".")
-    return words[1] == "layers" ? Int(words[2]) ?? 0 : name.contains("embed") ? 0 : streams.count
-}
 /// Mean divergence of the predictions from the original ones, in bits a token.
 func divergence(_ found: Tensor<Float>) -> Double {
-    func logProbabilities(_ row: [Float]) -> [Double] {
-        let largest = Double(row.max() ?? 0)
-        let sum = log(row.reduce(0.0) { $0 + exp(Double($1) - largest) })
-        return row.map { Double($0) - largest - sum }
+    func row(_ logits: Tensor<Float>, _ t: Int) -> [Double] {
+        logits.rows(t..<t + 1).elements.map { Double($0) }
     }
     let bits = tokens.indices.map { t in
-        let p = logProbabilities(original.rows(t..<t + 1).elements)
-        let q = logProbabilities(found.rows(t..<t + 1).elements)
-        return zip(p, q).reduce(0) { $0 + exp($1.0) * ($1.0 - $1.1) } / log(2)
+        let (l, m) = (row(original, t), row(found, t))
+        let (sumL, sumM) = (l.reduce(0) { $0 + exp($1) }, m.reduce(0) { $0 + exp($1) })
+        return zip(l, m).reduce(0) { $0 + exp($1.0) / sumL * ($1.0 - $1.1) } / log(2) + log2(sumM / sumL)
     }
     return bits.reduce(0, +) / Double(bits.count)
 }
-let same = divergence(try logits([:], from: 5))
+let same = divergence(try logits([:]))
 value("same", same, .scientific(1))
 claim("nothing changed, nothing lost", same == 0)
 
 // %% [markdown]
-// Nothing changed, {{same}} bits lost: the instrument is sound.
-//
 // ## Each tensor alone
 //
-// Matrices, norms, vectors, convolutions: each is rounded once, while all others stay as they are.
+// Nothing changed, {{same}} bits lost: the instrument is sound. Now each matrix, norm, vector and convolution is
+// rounded alone.
 
 // %%
 var losses: [(name: String, bits: Double)] = []
 for name in weights.names {
-    let found = try logits([name: int8(weights.tensors[name] ?? Tensor([]))], from: layer(of: name))
-    let short = name.replacing("model.", with: "").replacing(".weight", with: "")
-    losses.append((short, max(divergence(found), 1e-9)))
+    let bits = divergence(try logits([name: int8(weights.tensors[name] ?? Tensor([]))]))
+    losses.append((name.replacing("model.", with: "").replacing(".weight", with: ""), max(bits, 1e-9)))
 }
 losses.sort { $0.bits > $1.bits }
 figure(
@@ -122,7 +113,6 @@ claim("the worst is more than 10 times the median", losses[0].bits > 10 * losses
 // layers, and divide the divergence by the number of rows, since the five differ in size.
 
 // %%
-let configuration = embedded.model.configuration
 let (inner, shared, heads) = (configuration.innerSize, configuration.keyValueSize, configuration.headCount)
 let parts: [(String, Range<Int>)] = [
     ("z", 0..<inner), ("x", inner..<inner + shared), ("B", inner + shared..<inner + 2 * shared),
@@ -132,14 +122,12 @@ let parts: [(String, Range<Int>)] = [
 let projections = weights.names.filter { $0.hasSuffix("in_proj.weight") }
 let byPart = try parts.map { part, rows in
     var changes: [String: Tensor<Float>] = [:]
-    for name in projections { changes[name] = int8(weights.tensors[name] ?? Tensor([]), rows: rows) }
-    return (part: part, rows: rows.count, bits: divergence(try logits(changes, from: 1)))
+    for name in projections { changes[name] = try int8(weights.tensors[name] ?? Tensor([]), rows: rows) }
+    return (part: part, rows: rows.count, bits: divergence(try logits(changes)))
 }
 table(
     ["rows of", "rows a layer", "divergence (bits a token)", "a row, in millionths"],
-    byPart.map { part in
-        [part.part, "\(part.rows)", text(part.bits), text(1e6 * part.bits / Double(part.rows))]
-    })
+    byPart.map { [$0.part, "\($0.rows)", text($0.bits), text(1e6 * $0.bits / Double($0.rows))] })
 let (dt, others) = (byPart[4], byPart.dropLast())
 let rest = others.reduce(0) { $0 + $1.bits } / Double(others.reduce(0) { $0 + $1.rows })
 value("dtRatio", dt.bits / Double(dt.rows) / rest, .significant(2))
@@ -151,53 +139,65 @@ claim("a row of dt is more sensitive than the average row", dt.bits / Double(dt.
 //
 // ## The state
 //
-// Rounding a weight happens once. A state is rounded at *every* token. We take the operands of one head from a page,
-// have it read over and over for 8,000 tokens, and keep the state in three formats.
+// Rounding a weight happens once. A state is rounded at *every* token. The first two layers read 8,000 tokens of a
+// novel, a thousand at a time. One head's operands of them all go through one recurrence, its state in three formats.
 
 // %%
-let page = try String(contentsOfFile: "\(embedded.directory)/data/heldout.txt", encoding: .utf8).prefix(1500)
-let scans = try embedded.model.scanInputs(reading: Array(embedded.tokenizer.encode(String(page)).prefix(250)))
-/// One head's part of an operand, of `width` numbers a token, repeated until it is 8,000 tokens long.
-func pick(_ tensor: Tensor<Float>, _ head: Int, width: Int) throws -> Tensor<Double> {
-    let (length, heads) = (tensor.shape[1], tensor.shape[2])
-    var once: [Double] = []
-    for first in (0..<length).map({ ($0 * heads + head) * width }) {
-        for i in first..<first + width { once.append(Double(tensor.elements[i])) }
-    }
-    let all = Array(repeatElement(once, count: 32).joined())
-    return try Tensor(shape: [1, 32 * length, 1] + (width > 1 ? [width] : []), elements: all)
+let novel = try String(contentsOfFile: "\(embedded.directory)/data/heldout.txt", encoding: .utf8).prefix(
+    60_000)
+let text8000 = Array(embedded.tokenizer.encode(String(novel)).prefix(8000))
+var lower = configuration
+lower.layers.removeLast(lower.layers.count - 2)
+let reader = try HybridModel(
+    configuration: lower, embedding: embedded.model.embedding, layers: Array(embedded.model.layers[..<2]),
+    norm: embedded.model.norm, head: embedded.model.head)
+let pieces = try stride(from: 0, to: text8000.count, by: 1000).flatMap { first in
+    try reader.scanInputs(reading: Array(text8000[first..<first + 1000])).map(\.inputs)
 }
-let (scan, head, p) = (scans[5].inputs, 2, scans[5].inputs.headDim)
-/// The head whose memory is longest, with its decay divided by a number.
+/// One head's part of an operand, the first `width` numbers of each token.
+func pick(_ operand: (SSDInputs<Float>) -> Tensor<Float>, _ head: Int, width: Int = 1) throws -> Tensor<
+    Double
+> {
+    let numbers = pieces.map(operand).flatMap { tensor in
+        let size = tensor.count / 1000 / tensor.shape[2]  // of a head at a token
+        return (0..<1000).map { ($0 * tensor.shape[2] + head) * size }.flatMap {
+            tensor.elements[$0..<$0 + width]
+        }
+    }
+    return try Tensor(shape: [1, 8000, 1] + (width > 1 ? [width] : []), elements: numbers.map { Double($0) })
+}
+let (head, n, maps) = (3, pieces[0].stateDim, pieces[0].headMap)
+/// A head with a long memory, eight of its channels, with its decay divided by a number.
 func operands(memory: Double) throws -> SSDInputs<Double> {
     try SSDInputs(
-        x: pick(scan.x, scan.headMap.x[head], width: p), dt: pick(scan.effectiveSteps(), head, width: 1),
-        a: Tensor([Double(scan.a[head]) / memory]), b: pick(scan.b, scan.headMap.b[head], width: p),
-        c: pick(scan.c, scan.headMap.c[head], width: p), dtSoftplus: false)
+        x: pick(\.x, maps.x[head], width: 8), dt: pick({ $0.effectiveSteps() }, head),
+        a: Tensor([Double(pieces[0].a[head]) / memory]), b: pick(\.b, maps.b[head], width: n),
+        c: pick(\.c, maps.c[head], width: n), dtSoftplus: false)
 }
-func growth(_ inputs: SSDInputs<Double>, _ format: NumberFormat) throws -> [(Double, Double)] {
-    var arithmetic = KernelArithmetic(.f32, form: .recurrent)
-    arithmetic.state = format
-    let (found, exact) = (try arithmetic.emulate(inputs).y, try SSDForm.recurrent.evaluate(inputs).y)
-    let span = inputs.length / 16 * inputs.headDim
-    return (0..<16).map { i in
-        let places = i * span..<(i + 1) * span
-        let errors = zip(found.elements[places], exact.elements[places]).map { $0 - $1 }
-        let norm = exact.elements[places].reduce(0) { $0 + $1 * $1 }
-        return (Double((i + 1) * inputs.length / 16), (errors.reduce(0) { $0 + $1 * $1 } / norm).squareRoot())
+func growth(_ inputs: SSDInputs<Double>) throws -> [[(Double, Double)]] {
+    let (exact, span) = (try SSDForm.recurrent.evaluate(inputs).y, inputs.length / 16 * inputs.headDim)
+    return try formats.map { format in
+        var arithmetic = KernelArithmetic(.f32, form: .recurrent)
+        arithmetic.state = format
+        let found = try arithmetic.emulate(inputs).y
+        return (0..<16).map { i in
+            let places = i * span..<(i + 1) * span
+            let errors = zip(found.elements[places], exact.elements[places]).map { $0 - $1 }
+            let norm = exact.elements[places].reduce(0) { $0 + $1 * $1 }
+            return (Double((i + 1) * 500), (errors.reduce(0) { $0 + $1 * $1 } / norm).squareRoot())
+        }
     }
 }
 let formats: [NumberFormat] = [.f32, .f16, .bf16]
-let (trained, slower) = (try operands(memory: 1), try operands(memory: 50))
-let errors = try formats.map { try growth(trained, $0) }
-let longErrors = try formats.map { try growth(slower, $0) }
+let (trained, slower) = (try operands(memory: 1), try operands(memory: 100))
+let (errors, longErrors) = (try growth(trained), try growth(slower))
 let along = Axis("tokens read", range: 0...8000)
 let relative = Axis("relative error of y", .log10, range: 1e-8...10)
 figure(
     "states",
-    "Error of the outputs by format of the state: a head as trained, and with fifty times its memory.",
+    "Error of the outputs by format of the state: a head as trained, and with a hundred times its memory.",
     .chart("as trained", x: along, y: relative, zip(formats, errors).map { .lineAndPoints($0.name, $1) }),
-    .chart("memory × 50", x: along, y: relative, zip(formats, longErrors).map { .line($0.name, $1) }))
+    .chart("memory × 100", x: along, y: relative, zip(formats, longErrors).map { .line($0.name, $1) }))
 let ends = longErrors.map { $0[15].1 }
 value("single", ends[0], .scientific(1))
 value("brain", ends[2], .percent(0))
@@ -207,11 +207,11 @@ claim("float32 is not troubled", ends[0] < 1e-5)
 claim("bfloat16 loses more the longer the memory", ends[2] > 5 * errors[2][15].1)
 
 // %% [markdown]
-// As trained, the bfloat16 state costs {{brainShort}} and stays there: errors fade together with the memory. With fifty
-// times the memory, a decay of {{decay}} a token as heads of large models may have, it costs {{brain}} of the output,
-// and float32 still {{single}}. Many roundings are alive at once. And where a step of decay is smaller than half the
-// spacing of bfloat16, $2^{-9}$, multiplying by it changes nothing: *the state cannot fade*. This is why servers have a
-// switch for float32 states, and why here they are the rule.
+// As trained, the bfloat16 state costs {{brainShort}} and stays there: errors fade together with the memory. With a
+// hundred times the memory, a decay of {{decay}} a token as heads of large models may have, it costs {{brain}} of the
+// output, and float32 still {{single}}. Where a step of decay is smaller than half the spacing of bfloat16, $2^{-9}$,
+// multiplying by it changes nothing: *the state cannot fade*. So servers have a switch for float32 states, and here
+// they are the rule.
 //
 // ## Exercises
 //
@@ -222,7 +222,7 @@ claim("bfloat16 loses more the longer the memory", ends[2] > 5 * errors[2][15].1
 // of columns contain the damage.
 
 // %% fold="Answer 1"
-let row = int8(Tensor<Float>([0.3, -0.35, 0.9, 1.4, 100]))
+let row = try int8(Tensor<Float>([0.3, -0.35, 0.9, 1.4, 100]))
 print("\(row.elements)")
 claim("small neighbours of an outlier vanish", row.elements[0] == 0 && row.elements[1] == 0)
 

@@ -19,7 +19,7 @@ struct Page {
 
     /// The page in pandoc's Markdown, without the title, which the template sets.
     ///
-    /// - Throws: `InputError` (`.missing`) when the prose quotes a value that the run did not state.
+    /// - Throws: `InputError` (`.missing`) when the prose quotes a value that the run did not state, though it left out no computation.
     func markdown() throws(InputError) -> String {
         var blocks: [String] = []
         var fold: String?
@@ -48,11 +48,13 @@ struct Page {
     private func substituted(_ prose: String) throws(InputError) -> String {
         var values: [String: String] = [:]
         for case .value(let name, let text) in outputs.map(\.output) { values[name] = text }
+        // A script without its package trait states less; the page says so where it did not compute.
+        let isPartial = outputs.contains { $0.output.isComputationLeftOut }
         var result = ""
         var rest = prose[...]
         while let open = rest.range(of: "{{"), let close = rest[open.upperBound...].range(of: "}}") {
             let name = String(rest[open.upperBound..<close.lowerBound])
-            guard let text = values[name] else {
+            guard let text = values[name] ?? (isPartial ? "…" : nil) else {
                 throw InputError(
                     .missing, in: "\(script.name): {{\(name)}}",
                     expected: "a value(\"\(name)\", …) in the script",
@@ -64,9 +66,10 @@ struct Page {
         return result + rest
     }
 
-    /// 1.2e-16 as 1.2 × 10 with an exponent, in Markdown; the parts are kept on one line.
+    /// 1.2e-16 as 1.2 × 10 with an exponent, in Markdown; the parts are kept on one line, and other characters are what they are.
     static func typeset(_ text: String) -> String {
-        text.replacing(/(\d)e(-?\d+)/) { "\($0.1) × 10^\($0.2.replacing("-", with: "−"))^" }
+        text.replacing(/[\\`*_{}\[\]<>$^~"']/) { "\\\($0.0)" }
+            .replacing(/(\d)e(-?\d+)/) { "\($0.1) × 10^\($0.2.replacing("-", with: "−"))^" }
             .replacing(" ", with: "\u{a0}")
     }
 

@@ -23,6 +23,7 @@ struct Site {
     ///
     /// - Parameter progress: is told a sentence now and then.
     func build(progress: (String) -> Void) throws {
+        let pandoc = try Self.pandoc()
         let figures = site.appendingPathComponent("figures")
         try FileManager.default.createDirectory(at: figures, withIntermediateDirectories: true)
         let style = site.appendingPathComponent("style.css")
@@ -45,13 +46,13 @@ struct Site {
                 variables["next"] = "\(pages[i + 1].script.name).html"
                 variables["nextTitle"] = pages[i + 1].script.title
             }
-            try pandoc(page.markdown(), variables, to: "\(page.script.name).html")
+            try set(page.markdown(), variables, to: "\(page.script.name).html", pandoc)
         }
         let introduction = try String(
             contentsOf: scripts.appendingPathComponent("page/index.md"), encoding: .utf8)
-        try pandoc(
+        try set(
             introduction + "\n\n" + cards(pages), ["title": "Duality, by running it", "index": "yes"],
-            to: "index.html")
+            to: "index.html", pandoc)
         progress("\(site.path)/index.html: \(pages.count) pages")
     }
 
@@ -94,15 +95,37 @@ struct Site {
         return "::: {.cards}\n\(cards.joined(separator: "\n\n"))\n:::\n"
     }
 
-    private func pandoc(_ markdown: String, _ variables: [String: String], to file: String) throws {
+    /// Where pandoc is, sought in `path`: asked before the scripts run, which takes a while.
+    ///
+    /// - Throws: `InputError` (`.missingFile`) with the way to get it.
+    static func pandoc(
+        path: String = ProcessInfo.processInfo.environment["PATH"] ?? ""
+    ) throws(InputError) -> URL {
+        let places = path.split(separator: ":").map {
+            URL(fileURLWithPath: String($0)).appendingPathComponent("pandoc")
+        }
+        guard let found = places.first(where: { FileManager.default.isExecutableFile(atPath: $0.path) })
+        else {
+            throw InputError(
+                .missingFile, in: "pandoc", expected: "pandoc in PATH, which sets the pages", found: "none",
+                remedy:
+                    "apt-get install pandoc, or brew install pandoc. The scripts run without it: swift run NN-name."
+            )
+        }
+        return found
+    }
+
+    private func set(
+        _ markdown: String, _ variables: [String: String], to file: String, _ pandoc: URL
+    ) throws {
         let source = site.appendingPathComponent("page.md")
         try Data(markdown.utf8).write(to: source)
         defer { try? FileManager.default.removeItem(at: source) }
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.executableURL = pandoc
         process.arguments =
             [
-                "pandoc", "--from", "markdown-auto_identifiers+gfm_auto_identifiers", "--to", "html5",
+                "--from", "markdown-auto_identifiers+gfm_auto_identifiers", "--to", "html5",
                 "--mathml",
                 "--standalone",
                 "--template", scripts.appendingPathComponent("page/template.html").path,
@@ -116,7 +139,7 @@ struct Site {
             throw InputError(
                 .unsupported, in: file, expected: "pandoc to set it",
                 found: "exit status \(process.terminationStatus)",
-                remedy: "Is pandoc installed? apt-get install pandoc")
+                remedy: "It needs pandoc 2.17 or newer.")
         }
     }
 }

@@ -19,5 +19,6 @@ do {
     try Site(scripts: arguments[0], binaries: arguments[1], site: arguments[2]).build(progress: tell)
 } catch {
     tell("\(error)")
-    exit(1)
+    // 1 is for a script whose claims do not hold, 2 for what is missing or malformed.
+    exit((error as? InputError)?.kind == .value ? 1 : 2)
 }

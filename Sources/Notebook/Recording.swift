@@ -15,6 +15,12 @@ public enum Output: Codable, Sendable, Equatable {
     case missing(what: String, how: String)
     /// A figure of one or more pictures, each the name of an SVG file.
     case figure(caption: String, pictures: [String])
+
+    /// Whether it says that something was not computed, and not only that a figure was not drawn.
+    public var isComputationLeftOut: Bool {
+        if case .missing(let what, _) = self { return !what.hasPrefix("figure ") }
+        return false
+    }
 }
 
 /// An output and the line of the script that made it.

@@ -35,4 +35,29 @@ extension HybridModel {
             norm: weights.norm(isPlain ? "norm_f.weight" : "norm.weight", configuration.normEpsilon),
             head: Linear(weight: head))
     }
+
+    /// Reads one layer anew and leaves the others: for models that differ in a few tensors.
+    ///
+    /// - Parameter source: has the tensors of the layer; others are not looked at.
+    /// - Throws: `InputError`: `.value` when there is no such layer; as loading does for a tensor that is missing, of another shape or
+    ///   not finite.
+    /// - Complexity: reads the tensors of the layer once.
+    public mutating func reload(layer: Int, from source: any TensorSource) throws {
+        guard layers.indices.contains(layer) else {
+            throw InputError(.value, in: "layer", expected: "0 to \(layers.count - 1)", found: "\(layer)")
+        }
+        let contract = try WeightContract(configuration)
+        let source = contract.adapted(source)
+        for requirement in contract.requirements where requirement.layer == layer {
+            let info = try source.info(requirement.name)
+            guard info.shape == requirement.shape else {
+                throw InputError(
+                    .shape, in: "\(source.place): \(info.name)", expected: "\(requirement.shape)",
+                    found: "\(info.shape)")
+            }
+        }
+        let prefix = configuration.plainMamba2 == nil ? "model." : "backbone."
+        layers[layer] = try Weights<Scalar>(source: source, prefix: "\(prefix)layers.\(layer).")
+            .layer(configuration.layers[layer], configuration)
+    }
 }

@@ -16,7 +16,7 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
     public let configuration: HybridConfiguration
     /// `[V, Dm]`.
     public let embedding: Tensor<Scalar>
-    public private(set) var layers: [DecoderLayer<Scalar>]
+    public internal(set) var layers: [DecoderLayer<Scalar>]
     public let norm: RMSNorm<Scalar>
     public let head: Linear<Scalar>
     public let rope: RotaryEmbedding<Scalar>
