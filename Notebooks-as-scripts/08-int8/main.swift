@@ -24,7 +24,7 @@ import DualityQuant
 import DualityReference
 import Foundation
 
-/// A tensor as the int8 engine returns it, with one scale a row; `rows` limits it to some rows. A vector is one row.
+/// A tensor as the int8 engine returns it, one scale a row (a vector is one); `rows` limits it to some rows.
 func int8(_ weight: Tensor<Float>, rows: Range<Int>? = nil) throws -> Tensor<Float> {
     let height = weight.shape.count > 1 ? weight.shape[0] : 1
     let width = weight.count / height
