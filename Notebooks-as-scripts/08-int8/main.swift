@@ -143,9 +143,8 @@ claim("a row of dt is more sensitive than the average row", dt.bits / Double(dt.
 // novel, a thousand at a time. One head's operands of them all go through one recurrence, its state in three formats.
 
 // %%
-let novel = try String(contentsOfFile: "\(embedded.directory)/data/heldout.txt", encoding: .utf8).prefix(
-    60_000)
-let text8000 = Array(embedded.tokenizer.encode(String(novel)).prefix(8000))
+let novel = try String(contentsOfFile: "\(embedded.directory)/data/heldout.txt", encoding: .utf8)
+let text8000 = Array(embedded.tokenizer.encode(String(novel.prefix(60_000))).prefix(8000))
 var lower = configuration
 lower.layers.removeLast(lower.layers.count - 2)
 let reader = try HybridModel(
@@ -155,14 +154,10 @@ let pieces = try stride(from: 0, to: text8000.count, by: 1000).flatMap { first i
     try reader.scanInputs(reading: Array(text8000[first..<first + 1000])).map(\.inputs)
 }
 /// One head's part of an operand, the first `width` numbers of each token.
-func pick(_ operand: (SSDInputs<Float>) -> Tensor<Float>, _ head: Int, width: Int = 1) throws -> Tensor<
-    Double
-> {
-    let numbers = pieces.map(operand).flatMap { tensor in
+func pick(_ part: (SSDInputs<Float>) -> Tensor<Float>, _ head: Int, width: Int = 1) throws -> Tensor<Double> {
+    let numbers = pieces.map(part).flatMap { tensor in
         let size = tensor.count / 1000 / tensor.shape[2]  // of a head at a token
-        return (0..<1000).map { ($0 * tensor.shape[2] + head) * size }.flatMap {
-            tensor.elements[$0..<$0 + width]
-        }
+        return (0..<1000).flatMap { tensor.elements[(($0 * tensor.shape[2] + head) * size)...].prefix(width) }
     }
     return try Tensor(shape: [1, 8000, 1] + (width > 1 ? [width] : []), elements: numbers.map { Double($0) })
 }
