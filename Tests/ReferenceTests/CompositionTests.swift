@@ -221,15 +221,18 @@ private struct Compositions {
         let model = try HybridModel<Double>(RandomCheckpoint(configuration), configuration: configuration)
         let tokens = (0..<13).map { ($0 * 11) % 30 }
         let plan = try ChunkPlan(context: tokens, chunks: 3, filler: 0, keyValues: .full)
-        let composed = try model.compose(model.read(plan, tracksTransitions: true), plan: plan, type: .fullExact)
+        let rows = try model.read(plan, tracksTransitions: true)
         var whole = model.makeCache()
         _ = try model.extend(&whole, by: tokens)
-        let pairs = zip(composed.layers[0].fixedTensors, whole.layers[0].fixedTensors).filter { $0.0.isWindow }
-        #expect(!pairs.isEmpty)
-        for (got, expected) in pairs {
-            let error = maximumDifference(got.tensor.elements, expected.tensor.elements)
-            #expect(error < 1e-13, "\(got.name): \(error)")
+        /// The largest difference of the windows from those of reading in one piece.
+        func error(_ type: ComposeType) throws -> Double {
+            let composed = try model.compose(rows, plan: plan, type: type)
+            let pairs = zip(composed.layers[0].fixedTensors, whole.layers[0].fixedTensors).filter { $0.0.isWindow }
+            return pairs.map { maximumDifference($0.0.tensor.elements, $0.1.tensor.elements) }.max() ?? .nan
         }
+        #expect(try error(.fullExact) < 1e-13)
+        // The mean of the chunks' windows, which the other types take, is another thing.
+        #expect(try error(.fullSoup) > 1e-2)
     }
 
     /// Every kind of layer composes in every way, and goes on from there; windows see what they would of the chunks in a row.
