@@ -21,7 +21,7 @@ func judge(
         throw InputError(
             .value, in: "cases", expected: "the address of some cases", found: cases == nil ? "NULL" : "\(count) cases")
     }
-    let calls = try (0..<Int(count)).map { i in try call(cases.unsafelyUnwrapped[i], number: i) }
+    let calls = try UnsafeBufferPointer(start: cases, count: Int(count)).enumerated().map { try call($1, number: $0) }
     let report = verifier.verify(
         calls, candidate: try options.fields.string("candidate") ?? "kernel",
         reference: try options.fields.string("reference") ?? "float64 reference")
@@ -98,7 +98,12 @@ func vectors(options text: UnsafePointer<CChar>?) throws -> CallResult {
             "options": .object(described),
         ]
     }
-    let json: JSON = ["suite": .string(suite), "dtype": .string(format.name), "cases": .array(list)]
+    let faults = FaultCatalog.all.map { fault -> JSON in
+        ["name": .string(fault.name), "summary": .string(fault.summary), "kinds": .string(fault.kinds)]
+    }
+    let json: JSON = [
+        "suite": .string(suite), "dtype": .string(format.name), "cases": .array(list), "faults": .array(faults),
+    ]
     result.setText("json", json.serialized())
     return result
 }

@@ -5,10 +5,29 @@ import DualityReference
 
 /// The operands that faults are planted on: in kind those of the standard suite, in shape and numbers others.
 enum MutationCases {
-    static func all(_ format: NumberFormat) throws -> [(call: CallDescription, tensors: TensorTable, chunk: Int)] {
+    struct Case: Sendable {
+        let call: CallDescription
+        let tensors: TensorTable
+        /// The chunk size of the kernel, which need not be that of the call.
+        let chunk: Int
+    }
+
+    /// Small ones, whose kernels have the chunks that are proposed.
+    static func small(_ format: NumberFormat) throws -> [Case] {
         try cases.map { item in
-            let table = try item.tensors(in: format)
-            return (item.call, table, Int(item.options["chunk_size"] ?? "16") ?? 16)
+            Case(
+                call: item.call, tensors: try item.tensors(in: format),
+                chunk: Int(item.options["chunk_size"] ?? "16") ?? 16)
+        }
+    }
+
+    /// All scans and steps of the standard suite. Every other kernel has chunks of its own.
+    static func standard(_ format: NumberFormat) throws -> [Case] {
+        try VectorSuite.standard.cases.filter { [.scan, .step].contains($0.kind) }.enumerated().map { i, item in
+            let proposed = Int(item.options["chunk_size"] ?? "1") ?? 1
+            return Case(
+                call: item.call, tensors: try item.tensors(in: format),
+                chunk: item.kind == .step ? 1 : i % 2 == 0 ? proposed : proposed == 64 ? 32 : 64)
         }
     }
 
@@ -58,6 +77,10 @@ enum MutationCases {
             $0.decay = 0.001
         } adjust: { operands, _ in
             operands.change("dt") { i, value in value + Double(i * 5 % 96) }
+        },
+        .scan("mutant-dominant", "") {
+            small(&$0)
+            ($0.length, $0.stateScale, $0.skip) = (90, 1e6, .none)
         },
         .scan("mutant-limit", "", limits: "0.1,0.6") { small(&$0) },
         .scan("mutant-large", "") {

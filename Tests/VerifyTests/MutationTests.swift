@@ -1,5 +1,6 @@
 import DualityCore
 import DualityReference
+import Foundation
 import TestSupport
 import Testing
 
@@ -19,29 +20,29 @@ import Testing
         let all: [String]
     }
 
-    static func outcomes(_ faults: [ScanFault], isBFloat16: Bool) throws -> [Outcome] {
+    static func outcomes(
+        _ faults: [ScanFault], isBFloat16: Bool, on cases: [MutationCases.Case]
+    ) throws -> [Outcome] {
         let format: NumberFormat = isBFloat16 ? .bf16 : .f32
-        var outcomes: [Outcome] = []
-        for item in try MutationCases.all(format) {
+        return try cases.flatMap { item -> [Outcome] in
             let judge = try ScanJudge(item.call, inputs: item.tensors, precision: .inferred)
             let call = ScanCall(judge.inputs, ids: judge.ids)
             let right = PlantedKernel(fault: nil, chunk: item.chunk, isBFloat16: isBFloat16).run(call)
-            let tables = faults.map { fault -> (ScanFault, ScanResult)? in
+            let planted = faults.filter { fault in
                 // Only faults that are about something in this case.
-                guard call.bent(by: fault, variant: 0) != nil else { return nil }
-                if fault == .longCumulativeSums && call.length < 200 { return nil }
+                guard call.bent(by: fault, variant: 0) != nil else { return false }
+                if fault == .longCumulativeSums && call.length < 200 { return false }
                 // What such a kernel does where a sequence begins inside a chunk depends on how it resets.
-                if call.ids != nil && [.chunkStateStale, .lastChunkDropped].contains(fault) { return nil }
+                if call.ids != nil && [.chunkStateStale, .lastChunkDropped].contains(fault) { return false }
                 // Ids that never return are told apart by equality well enough.
-                if fault == .resetByID && !item.call.name.contains("returning") { return nil }
-                return (fault, PlantedKernel(fault: fault, chunk: item.chunk, isBFloat16: isBFloat16).run(call))
-            }.compactMap { $0 }
+                return fault != .resetByID || item.call.name.contains("returning")
+            }
             let packed = call.ids != nil
-            let exact = try SSDForm.recurrent.evaluate(judge.inputs)
             let sigma = try judge.arithmetics(["y": format])[0].roundingSigma(for: judge.inputs)
-            outcomes += try parallelMap(tables.count) { i in
+            return try parallelMap(planted.count) { i in
                 Result {
-                    let (fault, result) = tables[i]
+                    let fault = planted[i]
+                    let result = PlantedKernel(fault: fault, chunk: item.chunk, isBFloat16: isBFloat16).run(call)
                     let effect = max(
                         largest(result.y, right.y, sigma.y),
                         largest(result.sequenceStates, right.sequenceStates, sigma.sequenceStates),
@@ -50,14 +51,12 @@ import Testing
                         item.call, inputs: item.tensors, outputs: result.table("planted", y: format, packed: packed))
                     let findings = report.diagnosis.findings
                     let tied = findings.prefix(1) + findings.dropFirst().prefix { $0.isTied }
-                    _ = exact
                     return Outcome(
                         fault: fault, name: item.call.name, verdict: report.verdict, effect: effect,
                         best: tied.flatMap(\.names), all: report.diagnosis.names)
                 }
             }.map { try $0.get() }
         }
-        return outcomes
     }
 
     private static func largest(_ a: Tensor<Double>, _ b: Tensor<Double>, _ sigma: Tensor<Double>) -> Double {
@@ -71,15 +70,14 @@ import Testing
 
     @Test(arguments: [false, true]) func everyFaultIsRejectedAndNamed(isBFloat16: Bool) throws {
         let faults = ScanFault.allCases.filter { isBFloat16 ? Self.areWrongInBFloat16($0) : true }
-        let outcomes = try Self.outcomes(faults, isBFloat16: isBFloat16)
+        let cases = try MutationCases.small(isBFloat16 ? .bf16 : .f32)
+        let outcomes = try Self.outcomes(faults, isBFloat16: isBFloat16, on: cases)
         // A fault that moves the kernel by more than what no right kernel does cannot hide behind rounding.
         let visible = outcomes.filter { $0.effect > Limits.certainSigma }
         let missed = visible.filter { $0.verdict == .pass }
         #expect(missed.isEmpty, "passed: \(missed.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma" })")
         let seen = Set(visible.map(\.fault))
-        // Measured, not derived: in bfloat16 these two move none of these small cases by `certainSigma`. Longer ones show them.
-        let hidden: Set<ScanFault> = isBFloat16 ? [.dtBFloat16, .aBFloat16Log] : []
-        let never = faults.filter { !seen.contains($0) && !hidden.contains($0) }
+        let never = faults.filter { !seen.contains($0) }
         #expect(never.isEmpty, "visible in no case: \(never.map(\.rawValue))")
         let named = visible.filter { $0.best.contains($0.fault.rawValue) }
         let score = Double(named.count) / Double(max(visible.count, 1))
@@ -88,6 +86,34 @@ import Testing
             score >= 0.95,
             "\(named.count) of \(visible.count) named; not: \(unnamed.map { "\($0.fault.rawValue) on \($0.name): \($0.all)" })"
         )
+    }
+
+    /// The whole standard suite, case by case and fault by fault, as a table; `DUALITY_MUTATIONS=1`, an hour of one core.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["DUALITY_MUTATIONS"] != nil), arguments: [false, true])
+    func standardSuite(isBFloat16: Bool) throws {
+        let faults = ScanFault.allCases.filter { isBFloat16 ? Self.areWrongInBFloat16($0) : true }
+        let cases = try MutationCases.standard(isBFloat16 ? .bf16 : .f32)
+        let outcomes = try Self.outcomes(faults, isBFloat16: isBFloat16, on: cases)
+        print("\(isBFloat16 ? "bf16" : "f32"), \(cases.count) cases")
+        print("| fault | runs | beyond 32 sigma | FAIL | SUSPECT | PASS | named first |\n|---|---|---|---|---|---|---|")
+        var (rejected, named) = (0, 0)
+        for fault in faults {
+            let own = outcomes.filter { $0.fault == fault }
+            let wrong = own.filter { $0.verdict != .pass }
+            let found = wrong.filter { $0.best.contains(fault.rawValue) }
+            (rejected, named) = (rejected + wrong.count, named + found.count)
+            let verdicts = Verdict.allCases.reversed().map { verdict in "\(own.count { $0.verdict == verdict })" }
+            print(
+                "| `\(fault.rawValue)` | \(own.count) | \(own.count { $0.effect > Limits.certainSigma }) "
+                    + "| \(verdicts.joined(separator: " | ")) | \(found.count) of \(wrong.count) |")
+            for miss in wrong where !miss.best.contains(fault.rawValue) {
+                print("    - \(miss.name): \(miss.verdict.rawValue), \(figure(miss.effect)) sigma, \(miss.all.prefix(4))")
+            }
+        }
+        print("\(named) of \(rejected) named first")
+        let hidden = outcomes.filter { $0.effect > Limits.certainSigma && $0.verdict != .fail }
+        #expect(hidden.isEmpty, "not FAIL: \(hidden.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma" })")
+        #expect(Double(named) >= 0.95 * Double(rejected))
     }
 
     /// What a kernel of a bfloat16 model does anyway is no fault of it; and A is exact in bfloat16 there.
@@ -101,7 +127,7 @@ import Testing
 
     @Test(arguments: [false, true]) func aRightKernelPasses(isBFloat16: Bool) throws {
         let format: NumberFormat = isBFloat16 ? .bf16 : .f32
-        for item in try MutationCases.all(format) {
+        for item in try MutationCases.small(format) {
             let judge = try ScanJudge(item.call, inputs: item.tensors, precision: .inferred)
             let call = ScanCall(judge.inputs, ids: judge.ids)
             let result = PlantedKernel(fault: nil, chunk: item.chunk, isBFloat16: isBFloat16).run(call)

@@ -3,6 +3,8 @@
 //      r_i = kernel_i - faulty_i          sigma'_i² = (ρ sigma_i)² + (u_i |faulty_i - exact_i|)² + (u_out |faulty_i|)²
 //      remainder² = mean of (r_i / sigma'_i)²
 //
+//  Where that leaves too much, the second run of the fault on the magnitudes of its operands says how large its terms are.
+//
 //  sigma' allows for a faulty kernel whose numbers are larger than the right ones and are rounded accordingly: ρ >= 1 is how
 //  much larger the numbers around element i are (those of its token and head, or of its state), u_i what sigma says a
 //  rounding of a term of element i is worth.
@@ -29,8 +31,9 @@ struct FaultEvidence: Sendable {
     /// Which numbers belong together, and the sums of squares of the exact ones.
     let group: [Int]
     let groupSquares: [Double]
-    /// Mean of (error / sigma)².
+    /// Mean and largest of (error / sigma)².
     let baseline: Double
+    let worst: Double
     /// The median of sigma over the sum of magnitudes, at least that of float32.
     let relativeSigma: Double
 
@@ -70,9 +73,9 @@ struct FaultEvidence: Sendable {
         (self.unit, self.storage, head, channel) = (unit, storage, headOf, channelOf)
         (group, groupSquares) = (groupOf, groups)
         relativeSigma = max(unit.sorted()[safe: unit.count / 2] ?? 0, NumberFormat.f32.unitRoundoff)
-        var sum = 0.0
-        for i in values.indices { sum += Self.square(values[i] - exact[i], sigma[i]) }
-        baseline = sum / Double(max(values.count, 1))
+        let squares = values.indices.map { Self.square(values[$0] - exact[$0], sigma[$0]) }
+        baseline = squares.reduce(0, +) / Double(max(values.count, 1))
+        worst = squares.max() ?? 0
     }
 
     /// (r / sigma)², with a ceiling so that one infinity does not drown everything else.
@@ -99,8 +102,6 @@ struct FaultEvidence: Sendable {
         let first = outputs[..<output].reduce(0) { $0 + $1.elements.count }
         return found[first..<first + outputs[output].elements.count]
     }
-
-    func score(_ faulty: [Double]) -> FaultScore { FaultScore(self, faulty) }
 }
 
 /// What is left of the error after a fault has been taken into account.
@@ -118,6 +119,8 @@ struct FaultScore: Sendable {
     private let smallShare: Double
     /// Whether the fault changes anything here.
     private(set) var changes = false
+    /// Whether few numbers are far off, and the fault brings them back among the others.
+    private(set) var liftsOutliers = false
 
     struct Part: Sendable {
         var count = 0
@@ -132,7 +135,11 @@ struct FaultScore: Sendable {
         var isFaulty: Bool { faulty / Double(count) <= 9 && faultyWorst <= 1024 }
     }
 
-    init(_ evidence: FaultEvidence, _ faulty: [Double]) {
+    /// - Parameters:
+    ///   - faulty: what the fault leads to, in the order of the evidence.
+    ///   - magnitudes: the sums of the magnitudes of its terms; where they are larger than those of the right numbers, so is
+    ///     what rounding may leave.
+    init(_ evidence: FaultEvidence, _ faulty: [Double], magnitudes: [Double]? = nil) {
         let unit = evidence.relativeSigma / NumberFormat.f32.unitRoundoff
         smallShare = min(1e-10 * unit * unit, 0.003)
         var heads = [Part](repeating: Part(), count: (evidence.head.max() ?? 0) + 1)
@@ -152,7 +159,8 @@ struct FaultScore: Sendable {
             } else {
                 let shift = evidence.unit[i] * (value - exact)
                 let store = evidence.storage[i] * value
-                let spread = (sigma * sigma * larger[evidence.group[i]] + shift * shift + store * store).squareRoot()
+                var spread = (sigma * sigma * larger[evidence.group[i]] + shift * shift + store * store).squareRoot()
+                if let magnitudes { spread = max(spread, evidence.unit[i] * magnitudes[i]) }
                 remainder = FaultEvidence.square(found - value, spread.isFinite ? spread : sigma)
                 raw = FaultEvidence.square(found - value, sigma)
             }
@@ -177,14 +185,22 @@ struct FaultScore: Sendable {
         explained = evidence.baseline > 0 ? 1 - left / n / evidence.baseline : 0
         (byHead, byChannel) = (heads, channels)
         changes = difference / n > 1e-6
+        let limit = Limits.sigma * Limits.sigma
+        liftsOutliers = evidence.worst > limit && worst <= min(limit, evidence.worst / 2) && remainder <= 2
     }
 
     /// Whether the fault's output is the kernel's to within rounding: what is left looks like rounding in every number, or is
     /// so small a part of the error that rounding in larger intermediate results explains it.
     var isExplanation: Bool {
         guard changes else { return false }
+        if liftsOutliers && explained > 0 { return true }
         if remainder <= 1 && worst <= 64 { return explained > 0.25 }
         return remainder <= 9 && worst <= 1024 && explained > 0.5 || explained > 1 - smallShare
+    }
+
+    /// Whether a look at some elements is reason to look at all: much of the error is explained, or some channel's is.
+    var isPromising: Bool {
+        changes && (isExplanation || explained > 0.3 || byChannel.contains { $0.count > 0 && $0.isFaulty && !$0.isExact })
     }
 
     /// The parts in which the kernel has the faulty answer, where it has the right one in all others.

@@ -10,10 +10,16 @@ struct FaultTrial: Sendable {
     let isOfPrecision: Bool
     /// What it is called where it acts in some channels or heads only.
     var partialName: String
-    var fault: ScanFault?
-    var variant = 0
-    var chunkSize = 0
     let score: FaultScore
+
+    init(name: String, isOfPrecision: Bool, score: FaultScore) {
+        (self.name, self.isOfPrecision, self.score, partialName) = (name, isOfPrecision, score, name)
+    }
+
+    init(_ fault: ScanFault, _ attempt: FaultAttempt, _ score: FaultScore) {
+        self.init(name: fault.rawValue, isOfPrecision: fault.isOfPrecision, score: score)
+        if fault == .skipMissing { partialName = ScanFault.skipMissingSomeChannels.rawValue }
+    }
 
     /// Faults that explain everything, best first.
     static func whole(_ trials: [FaultTrial], _ evidence: FaultEvidence) -> [Finding] {

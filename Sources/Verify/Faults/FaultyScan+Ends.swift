@@ -68,10 +68,12 @@ extension FaultyScan {
                     d.elements[d.shape.count == 2 ? head * headDim + p : head]
                     * call.x.elements[(token * xHeads + call.xMap[head]) * headDim + p]
                 if has(.skipOnSteppedInput) { skip *= steps.elements[token * heads + head] }
+                if sumsMagnitudes { skip = skip.magnitude }
             }
             var y = result.y.elements[i]
             if !has(.skipAfterGate) { y += skip }
             if let z = call.z?.elements[i] { y *= has(.gateSigmoid) ? Double.sigmoid(z) : Double.silu(z) }
+            if sumsMagnitudes { y = y.magnitude }
             if has(.skipAfterGate) { y += skip }
             if has(.outputBFloat16) { y = NumberFormat.bf16.round(y) }
             if has(.overflowFloat16) { y = overflowed(y) }

@@ -19,6 +19,8 @@ struct FaultyScan {
     /// Which shape of those faults that have several.
     let variant: Int
     let chunkSize: Int
+    /// Whether all terms are added by their magnitudes, as their rounding errors are.
+    var sumsMagnitudes = false
 
     /// - Returns: nil where a fault is about an operand that is not there.
     init?(_ call: ScanCall, _ faults: [ScanFault], variant: Int = 0, chunkSize: Int) {
@@ -160,6 +162,9 @@ struct ScanWalk {
         self.head = head
         start = tokens.lowerBound
         (headDim, stateDim) = (call.headDim, call.stateDim)
+        func magnitudes(_ values: [Double]) -> [Double] {
+            scan.sumsMagnitudes ? values.map(\.magnitude) : values
+        }
         func rows(_ tensor: Tensor<Double>, _ head: Int) -> [Double] {
             let (heads, width) = (tensor.shape[2], tensor.shape[3])
             var rows: [Double] = []
@@ -168,7 +173,7 @@ struct ScanWalk {
                 let first = ((row * call.length + t) * heads + head) * width
                 rows.append(contentsOf: tensor.elements[first..<first + width])
             }
-            return rows
+            return magnitudes(rows)
         }
         let step = (0..<call.length).map { steps.elements[(row * call.length + $0) * call.heads + head] }
         logDecay = scan.logDecays(of: step, rate: call.a.elements[head])
@@ -179,7 +184,7 @@ struct ScanWalk {
         for i in x.indices {
             for _ in 0..<power { x[i] *= self.steps[i / call.headDim] }
         }
-        self.x = x
+        self.x = magnitudes(x)
         b = rows(call.b, call.bMap[head])
         c = rows(call.c, call.cMap[head])
         y = [Double](repeating: 0, count: x.count)
@@ -198,6 +203,7 @@ struct ScanWalk {
         if let initialState, let states = scan.call.initialState {
             let first = (initialState * scan.call.heads + head) * size
             entering = Array(states.elements[first..<first + size])
+            if scan.sumsMagnitudes { entering = entering.map(\.magnitude) }
         }
         let chunkStart = start - start % scan.chunkSize
         if scan.has(.decayFromChunkStart) { lead = logDecay[chunkStart..<start].reduce(0, +) }

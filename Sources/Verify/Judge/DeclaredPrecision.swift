@@ -120,6 +120,14 @@ public struct DeclaredPrecision: Sendable {
             recurrent.form = .recurrent
             candidates.insert(recurrent, at: 1)
         }
+        if declared == nil && arithmetic.products != .f32 && arithmetic.products != .f64 {
+            // Kernels that multiply dt into x first, and store that in the model's format.
+            candidates += candidates.map { candidate in
+                var scaled = candidate
+                scaled.scaledInput = arithmetic.products
+                return scaled
+            }
+        }
         return candidates
     }
 

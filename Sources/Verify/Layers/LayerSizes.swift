@@ -88,8 +88,7 @@ struct LayerFault: Sendable {
         let trials = faults.compactMap { fault -> FaultTrial? in
             guard let results = outputs(fault), let values = evidence.gather({ results[$0] }) else { return nil }
             return FaultTrial(
-                name: fault.name, isOfPrecision: fault.isOfPrecision, partialName: fault.name,
-                score: evidence.score(values))
+                name: fault.name, isOfPrecision: fault.isOfPrecision, score: FaultScore(evidence, values))
         }
         let whole = FaultTrial.whole(trials, evidence)
         return Diagnosis(findings: whole.isEmpty ? FaultTrial.partial(trials, evidence) : whole)

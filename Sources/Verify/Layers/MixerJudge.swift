@@ -10,6 +10,8 @@
 //  | norm.weight, out_proj.weight  | [H P], [Dm, H P]          | the gated norm has a group for each head               |
 //  | out, ssm_state, conv_state    | [B, L, Dm], [B, H, P, P], [B, C, W] | outputs                                      |
 //
+//  With the option `rope_theta` B and C are rotated by their positions after their norms.
+//
 //  A mixer is too long for a bound that says anything. Its sigma is sampled: the mixer runs a dozen times in float64 with the
 //  result of every stage moved at random by what storing it, and summing it in float32, may change; the spread of what comes
 //  out is sigma.
@@ -21,12 +23,15 @@ struct MixerJudge: KindJudge {
     let mixer: MixerStages
     let chunkSize: Int?
     let inputFormat: NumberFormat
+    /// Whether the step may be log(1 + exp(u)) in float32.
+    private let allowsNaiveSoftplus: Bool
 
     init(_ call: CallDescription, inputs source: any TensorSource, precision: DeclaredPrecision) throws {
         mixer = try MixerStages(call, source)
         chunkSize = try call.count("chunk_size")
         let stored = try source.info("hidden_states").dtype.numberFormat
         inputFormat = precision.declared?.inputs ?? stored
+        allowsNaiveSoftplus = precision.declared?.softplus == .naive
     }
 
     var outputs: [OutputShape] {
@@ -44,7 +49,7 @@ struct MixerJudge: KindJudge {
         let storage = inputFormat.holds(.f32) ? NumberFormat.f32 : inputFormat
         let count = 12
         let samples = try parallelMap(count) { i in
-            Result { try mixer.run(nil, noise: MixerNoise(storage: storage, seed: UInt64(i) + 1)) }
+            Result { try mixer.run(nil, noise: MixerNoise(storage: storage, seed: UInt64(i) + 1, isNaive: allowsNaiveSoftplus)) }
         }.map { try $0.get() }
         let expectations = outputs.filter { found[$0.name] != nil }.compactMap { output -> Expectation? in
             guard let values = exact[output.name] else { return nil }
@@ -77,10 +82,13 @@ struct MixerJudge: KindJudge {
     /// What goes wrong between the parts; the faults of the parts keep their names.
     static let faults: [LayerFault] = [
         LayerFault(name: "mixer-bc-norm-missing", summary: "B and C are not normalised"),
+        LayerFault(name: "mixer-rope-missing", summary: "B and C are not rotated by their positions"),
         LayerFault(name: "mixer-bc-norm-after-conv", summary: "B and C are normalised after the convolution"),
         LayerFault(
             name: "mixer-b-and-c-rows-swapped", summary: "the rows of B and C in in_proj are taken for each other"),
-        LayerFault(name: "mixer-conv-on-x-only", summary: "the convolution is applied to x and not to B and C"),
+        LayerFault(
+            name: "mixer-conv-on-x-only",
+            summary: "the convolution and its activation are applied to x and not to B and C"),
         LayerFault(
             name: "mixer-conv-state-after-conv", summary: "the convolution's window is stored after the convolution"),
     ]
@@ -114,10 +122,26 @@ struct MixerJudge: KindJudge {
 struct MixerNoise {
     let storage: NumberFormat
     private var random: RandomSource
+    /// Whether softplus is taken as log(1 + exp(u)).
+    private let isNaive: Bool
 
-    init(storage: NumberFormat, seed: UInt64) {
-        self.storage = storage
+    init(storage: NumberFormat, seed: UInt64, isNaive: Bool) {
+        (self.storage, self.isNaive) = (storage, isNaive)
         random = RandomSource(seed: seed)
+    }
+
+    /// Moves raw steps so that the softplus of each changes by a rounding of 1 + exp(u), where kernels that form that sum do.
+    mutating func moveSteps(_ steps: inout Tensor<Double>, bias: Tensor<Double>) {
+        guard isNaive else { return }
+        for i in steps.elements.indices {
+            let slope = Double.sigmoid(steps.elements[i] + bias.elements[i % bias.count])
+            steps.elements[i] += random.uniform(in: -1...1) * min(LayerError.unit / slope, 1)
+        }
+    }
+
+    /// Moves an angle by what its product in float32, of a frequency in float32, may be off by.
+    mutating func move(angle: inout Double) {
+        angle += random.uniform(in: -2...2) * LayerError.unit * angle
     }
 
     /// Moves the numbers of a stage: by a rounding of each, and by what sums in float32 make of numbers of the row's size.

@@ -26,6 +26,8 @@ struct MixerStages: Sendable {
     private let bNorm: RMSNorm<Double>?
     private let cNorm: RMSNorm<Double>?
     private let epsilon: Double
+    /// θ, where B and C are rotated.
+    private let ropeTheta: Double?
 
     /// Channels of the convolution: x, B and C.
     var convolved: Int { (2 * sharedHeads + heads) * headDim }
@@ -91,6 +93,12 @@ struct MixerStages: Sendable {
         bNorm = try norm("B_norm.weight")
         cNorm = try norm("C_norm.weight")
         epsilon = try call.number("epsilon", default: 1e-5)
+        ropeTheta = call.options["rope_theta"] == nil ? nil : try call.number("rope_theta", default: 0)
+        guard ropeTheta.map({ $0 > 0 && headDim % 2 == 0 }) ?? true else {
+            throw InputError(
+                .value, in: "\(call.name): rope_theta", expected: "a positive number, and heads of even width",
+                found: "\(call.options["rope_theta"] ?? ""), heads of \(headDim)")
+        }
     }
 
     /// Runs the mixer.
@@ -117,7 +125,8 @@ struct MixerStages: Sendable {
             let x = projected.columns(inner..<inner + part)
             var b = projected.columns(inner + part..<inner + 2 * part)
             var c = projected.columns(inner + 2 * part..<2 * inner + 2 * part)
-            let dt = projected.columns(2 * inner + 2 * part..<2 * inner + 2 * part + heads)
+            var dt = projected.columns(2 * inner + 2 * part..<2 * inner + 2 * part + heads)
+            noise?.moveSteps(&dt, bias: dtBias)
             if fault == "mixer-b-and-c-rows-swapped" {
                 guard part == inner else { throw unsuited }
                 (b, c) = (c, b)
@@ -132,6 +141,11 @@ struct MixerStages: Sendable {
                 return result
             }
             if !normsLate { (b, c) = (normed(b, bNorm), normed(c, cNorm)) }
+            if fault == "mixer-rope-missing" && ropeTheta == nil { throw unsuited }
+            if let ropeTheta, fault != "mixer-rope-missing" {
+                rotate(&b, theta: ropeTheta, &noise)
+                rotate(&c, theta: ropeTheta, &noise)
+            }
             let (convolved, window) = try convolve(joined([x, b, c]), fault)
             var mixed = convolved
             noise?.move(&mixed.elements, rowsOf: headDim)
@@ -166,6 +180,23 @@ struct MixerStages: Sendable {
         ]
     }
 
+    /// Turns the pairs (i, i + P / 2) of every head by t θ^(-2 i / P).
+    private func rotate(_ values: inout Tensor<Double>, theta: Double, _ noise: inout MixerNoise?) {
+        let (width, half) = (values.shape[1], headDim / 2)
+        for t in 0..<values.shape[0] {
+            for i in 0..<half {
+                var angle = Double(t) / Double.pow(theta, Double(2 * i) / Double(headDim))
+                noise?.move(angle: &angle)
+                let (cosine, sine) = (Double.cos(angle), Double.sin(angle))
+                for first in stride(from: t * width + i, to: (t + 1) * width, by: headDim) {
+                    let (u, v) = (values.elements[first], values.elements[first + half])
+                    values.elements[first] = u * cosine - v * sine
+                    values.elements[first + half] = v * cosine + u * sine
+                }
+            }
+        }
+    }
+
     private var unsuited: InputError {
         InputError(.unsupported, in: "fault", expected: "a mixer it is about", found: "another")
     }
@@ -181,16 +212,16 @@ struct MixerStages: Sendable {
                 }
             }
         }
-        if fault == "mixer-conv-on-x-only" {
-            for c in sharedHeads * headDim..<channels {
-                for j in 0..<width { weight.elements[c * width + j] = j == width - 1 ? 1 : 0 }
-            }
-        }
         let convolution = try CausalConvolution(
             weight: weight, bias: fault == "conv-bias-missing" ? nil : convolutionBias)
         var window = convolution.emptyWindow
         var result = convolution.extend(history, window: &window)
         if fault != "conv-activation-missing" { result = result.map { Double.silu($0) } }
+        if fault == "mixer-conv-on-x-only" {
+            for i in result.elements.indices where i % channels >= sharedHeads * headDim {
+                result.elements[i] = history.elements[i]
+            }
+        }
         var last = [Double](repeating: 0, count: channels * width)
         let source = fault == "mixer-conv-state-after-conv" ? result : history
         for c in 0..<channels {

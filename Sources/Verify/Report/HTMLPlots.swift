@@ -55,14 +55,15 @@ enum HTMLPlots {
         let values = growth.overSigma.map { max($0.isFinite ? $0 : 1e12, 1e-3) }
         let high = max(Double.log10(values.max() ?? 1).rounded(.up), 1)
         let low = min(Double.log10(values.min() ?? 0.1).rounded(.down), -1)
-        let (left, top, width, height) = (52, 26, 330, 180)
+        let (left, top, width, height) = (52, 44, 330, 180)
         func y(_ value: Double) -> Double {
             Double(top) + Double(height) * (high - Double.log10(value)) / (high - low)
         }
         let last = Double(growth.tokens.last ?? 1)
         func x(_ token: Int) -> Double { Double(left) + Double(width) * Double(token) / max(last, 1) }
         var svg = open(width: left + width + 14, height: top + height + 40, label: "error of \(name) along the tokens")
-        svg += text(left, 14, "RMS error / sigma along the tokens: \(growth.words)", "title")
+        svg += text(left, 14, "RMS error / sigma of \(name) along the tokens", "title")
+        svg += text(left, 32, growth.words, "start")
         let stride = max(Int((high - low) / 6), 1)
         for exponent in Swift.stride(from: Int(low), through: Int(high), by: stride) {
             let level = y(Double.pow10(exponent))
@@ -159,12 +160,14 @@ enum HTMLPlots {
         .problem { color: var(--fail); } .lead { color: var(--soft); }
         section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 20px 22px; margin: 20px 0; }
         .scroll { overflow-x: auto; max-height: 560px; overflow-y: auto; }
-        table { border-collapse: collapse; width: 100%; font-size: 13px; }
+        table { border-collapse: collapse; width: 100%; min-width: 860px; font-size: 13px; }
         th { text-align: left; color: var(--soft); font-weight: 600; position: sticky; top: 0; background: var(--card); }
         th, td { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
         .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
         code { font: 13px ui-monospace, monospace; }
         figure { margin: 14px 0 0; overflow-x: auto; } .pair { display: flex; flex-wrap: wrap; gap: 24px; }
+        .wide svg { min-width: 600px; } .findings { padding-left: 20px; }
+        @media (max-width: 560px) { main { padding: 16px 12px 40px; } section { padding: 14px 14px; } .verdict { font-size: 20px; padding: 6px 12px; } header { align-items: flex-start; } h1 { font-size: 18px; } }
         svg { max-width: 100%; height: auto; display: block; } svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
         svg text.title { fill: var(--ink); font-size: 12px; font-weight: 600; } svg text.end { text-anchor: end; } svg text.middle { text-anchor: middle; }
         .grid { stroke: var(--line); } .limit { stroke: var(--suspect); stroke-dasharray: 4 3; } .course { fill: none; stroke: var(--course); stroke-width: 2; stroke-linejoin: round; }

@@ -105,7 +105,7 @@ extension CaseReport {
             html += "</p>\n"
         }
         if let output = outputs.first(where: { $0.map != nil }), let map = output.map {
-            html += "<figure>\(HTMLPlots.heatMap(map, of: output.name))</figure>\n<div class=\"pair\">"
+            html += "<figure class=\"wide\">\(HTMLPlots.heatMap(map, of: output.name))</figure>\n<div class=\"pair\">"
             if let growth = output.growth { html += "<figure>\(HTMLPlots.growth(growth, of: output.name))</figure>" }
             if !decays.isEmpty { html += "<figure>\(HTMLPlots.heads(map, decays: decays))</figure>" }
             html += "</div>\n"

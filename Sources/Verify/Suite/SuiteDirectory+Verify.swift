@@ -64,7 +64,9 @@ extension Verifier {
         var report = CaseReport(name: entry.call.name, kind: entry.call.kind)
         if isPresent {
             do {
-                let inputs = try SafetensorsFile(path: "\(suite.path)/\(entry.file)")
+                let place = "\(suite.path)/\(entry.file)"
+                let inputs = try SafetensorsFile(path: place)
+                try entry.requireHash(of: place)
                 do {
                     let outputs = try SafetensorsFile(path: "\(results)/\(entry.file)")
                     report = verify(entry.call, inputs: inputs, outputs: outputs)
@@ -73,7 +75,7 @@ extension Verifier {
                     report.verdict = .fail
                 }
             } catch {
-                report.problems.append("\(entry.call.name): the test vectors cannot be read: \(error)")
+                report.problems.append("\(entry.call.name): the test vectors cannot be used: \(error)")
                 report.verdict = .fail
             }
         }
@@ -98,6 +100,19 @@ extension Verifier {
             }
         }
         return row[b.count]
+    }
+}
+
+extension SuiteDirectory.Entry {
+    /// Throws when the file of a case is not the one the manifest was written for: a kernel is not to blame for that.
+    fileprivate func requireHash(of place: String) throws {
+        guard !hash.isEmpty else { return }
+        let found = try Data(contentsOf: URL(fileURLWithPath: place)).withUnsafeBytes { sha256($0) }
+        guard found == hash else {
+            throw InputError(
+                .malformed, in: place, expected: "a file whose SHA-256 begins with \(hash.prefix(12)), as the manifest says",
+                found: "\(found.prefix(12))", remedy: "Write the suite again with: duality vectors")
+        }
     }
 }
 

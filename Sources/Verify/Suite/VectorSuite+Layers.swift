@@ -133,10 +133,12 @@ extension VectorSuite {
         },
     ]
 
-    private static func mixer(_ name: String, _ catches: String, heads: Int, shared: Int, length: Int, norms: Bool)
-        -> VectorCase
-    {
-        layer(name, .mixer, catches, ["epsilon": "1e-5", "bc_epsilon": "1e-6", "chunk_size": "64"]) { draw in
+    private static func mixer(
+        _ name: String, _ catches: String, heads: Int, shared: Int, length: Int, norms: Bool,
+        _ options: [String: String] = [:]
+    ) -> VectorCase {
+        let usual = ["epsilon": "1e-5", "bc_epsilon": "1e-6", "chunk_size": "64"]
+        return layer(name, .mixer, catches, usual.merging(options) { $1 }) { draw in
             let (dim, model, width) = (16, 48, 4)
             let (inner, part) = (heads * dim, shared * dim)
             let channels = 2 * part + inner
@@ -158,6 +160,9 @@ extension VectorSuite {
 
     private static let mixers: [VectorCase] = [
         mixer("mixer-hybrid", "a whole mixer of a hybrid model", heads: 4, shared: 2, length: 70, norms: true),
+        mixer(
+            "mixer-rotated", "a whole mixer whose B and C are rotated by their positions", heads: 4, shared: 1,
+            length: 41, norms: true, ["rope_theta": "10000"]),
         mixer(
             "mixer-plain", "a whole mixer without norms of B and C, all heads their own", heads: 2, shared: 2,
             length: 37, norms: false),

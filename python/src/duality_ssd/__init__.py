@@ -20,7 +20,7 @@ from ._arrays import Array
 from ._errors import InputError
 from ._library import library_path
 from ._operator import Bound, ErrorSizes, SSDGradients, SSDResult, bound, ssd
-from ._vectors import Case, vectors
+from ._vectors import Case, Fault, faults, vectors
 from ._verify import Outputs, Report, assert_ssd_close, verify, verify_kernel
 
 __version__ = "0.1.0"
@@ -30,6 +30,7 @@ __all__ = [
     "Bound",
     "Case",
     "ErrorSizes",
+    "Fault",
     "InputError",
     "Outputs",
     "Report",
@@ -37,6 +38,7 @@ __all__ = [
     "SSDResult",
     "assert_ssd_close",
     "bound",
+    "faults",
     "library_path",
     "ssd",
     "vectors",

@@ -80,3 +80,24 @@ def vectors(suite: Suite = "standard", *, dtype: Dtype = "f32", kinds: Optional[
         Case(item["name"], item["kind"], item["catches"], item["options"], suite, dtype) for item in listed["cases"]
     ]
     return [case for case in cases if kinds is None or case.kind in kinds]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A known fault, which a diagnosis can name."""
+
+    name: str
+    #: What a kernel does that has it.
+    summary: str
+    #: The kinds of cases it shows in; "all" for any.
+    kinds: Tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def faults(kind: Optional[str] = None) -> List[Fault]:
+    """The faults that a diagnosis can name, those of one kind of cases unless `kind` is None."""
+    listed = json.loads(list_vectors({"suite": "smoke", "dtype": "f32"}).text("json") or "{}")
+    every = [Fault(item["name"], item["summary"], tuple(item["kinds"].split(", "))) for item in listed["faults"]]
+    return [fault for fault in every if kind is None or kind in fault.kinds or "all" in fault.kinds]
