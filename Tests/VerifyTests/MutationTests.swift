@@ -107,7 +107,8 @@ import Testing
                 "| `\(fault.rawValue)` | \(own.count) | \(own.count { $0.effect > Limits.certainSigma }) "
                     + "| \(verdicts.joined(separator: " | ")) | \(found.count) of \(wrong.count) |")
             for miss in wrong where !miss.best.contains(fault.rawValue) {
-                print("    - \(miss.name): \(miss.verdict.rawValue), \(figure(miss.effect)) sigma, \(miss.all.prefix(4))")
+                print(
+                    "    - \(miss.name): \(miss.verdict.rawValue), \(figure(miss.effect)) sigma, \(miss.all.prefix(4))")
             }
         }
         print("\(named) of \(rejected) named first")

@@ -236,7 +236,7 @@ def gradients(t: Arrays, options: Dict[str, str], fault: Optional[str] = None) -
         return own[:, :, :, -1] if fault == "grad-of-last-head-only" else own.sum(3)
 
     out["grad_x"], out["grad_B"], out["grad_C"] = shared(gx, t["x"]), shared(gB, t["B"]), shared(gC, t["C"])
-    if fault == "grad-b-and-c-swapped":
+    if fault == "grad-b-and-c-swapped" and out["grad_B"].shape == out["grad_C"].shape:
         out["grad_B"], out["grad_C"] = out["grad_C"], out["grad_B"]
     stored = {"grad_x", "grad_dt", "grad_B", "grad_C", "grad_z"}
     return {k: narrow(v, t["x"]) if k in stored else v.astype(f32) for k, v in out.items()}
@@ -260,9 +260,10 @@ def mixer(t: Arrays, options: Dict[str, str], fault: Optional[str] = None) -> Ar
     width, part = inner // heads, (t["conv1d.weight"].shape[0] - inner) // 2
     rows, length, _ = hidden.shape
     projected = hidden @ t["in_proj.weight"].astype(f32).T
-    z, x, B, C, dt = np.split(projected, np.cumsum([inner, part, part, inner]), axis=2)
     if fault == "mixer-b-and-c-rows-swapped":
-        B, C = C, B
+        z, x, C, B, dt = np.split(projected, np.cumsum([inner, part, inner, part]), axis=2)
+    else:
+        z, x, B, C, dt = np.split(projected, np.cumsum([inner, part, part, inner]), axis=2)
 
     def normed(values: np.ndarray, name: str) -> np.ndarray:
         if name not in t or fault == "mixer-bc-norm-missing":

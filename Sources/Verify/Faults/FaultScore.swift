@@ -157,7 +157,8 @@ struct FaultScore: Sendable {
             if !found.isFinite && !value.isFinite {
                 (remainder, raw) = (0, 0)  // both overflow
             } else {
-                let shift = evidence.unit[i] * (value - exact)
+                // What a fault puts in place of a copied number is computed, in float32 at best.
+                let shift = max(evidence.unit[i], 4 * NumberFormat.f32.unitRoundoff) * (value - exact)
                 let store = evidence.storage[i] * value
                 var spread = (sigma * sigma * larger[evidence.group[i]] + shift * shift + store * store).squareRoot()
                 if let magnitudes { spread = max(spread, evidence.unit[i] * magnitudes[i]) }
@@ -200,7 +201,8 @@ struct FaultScore: Sendable {
 
     /// Whether a look at some elements is reason to look at all: much of the error is explained, or some channel's is.
     var isPromising: Bool {
-        changes && (isExplanation || explained > 0.3 || byChannel.contains { $0.count > 0 && $0.isFaulty && !$0.isExact })
+        changes
+            && (isExplanation || explained > 0.3 || byChannel.contains { $0.count > 0 && $0.isFaulty && !$0.isExact })
     }
 
     /// The parts in which the kernel has the faulty answer, where it has the right one in all others.

@@ -49,7 +49,10 @@ struct MixerJudge: KindJudge {
         let storage = inputFormat.holds(.f32) ? NumberFormat.f32 : inputFormat
         let count = 12
         let samples = try parallelMap(count) { i in
-            Result { try mixer.run(nil, noise: MixerNoise(storage: storage, seed: UInt64(i) + 1, isNaive: allowsNaiveSoftplus)) }
+            Result {
+                try mixer.run(
+                    nil, noise: MixerNoise(storage: storage, seed: UInt64(i) + 1, isNaive: allowsNaiveSoftplus))
+            }
         }.map { try $0.get() }
         let expectations = outputs.filter { found[$0.name] != nil }.compactMap { output -> Expectation? in
             guard let values = exact[output.name] else { return nil }

@@ -128,8 +128,8 @@ struct MixerStages: Sendable {
             var dt = projected.columns(2 * inner + 2 * part..<2 * inner + 2 * part + heads)
             noise?.moveSteps(&dt, bias: dtBias)
             if fault == "mixer-b-and-c-rows-swapped" {
-                guard part == inner else { throw unsuited }
-                (b, c) = (c, b)
+                c = projected.columns(inner + part..<2 * inner + part)
+                b = projected.columns(2 * inner + part..<2 * inner + 2 * part)
             }
             let normsLate = fault == "mixer-bc-norm-after-conv"
             if normsLate && bNorm == nil { throw unsuited }

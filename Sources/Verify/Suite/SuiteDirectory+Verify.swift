@@ -110,7 +110,8 @@ extension SuiteDirectory.Entry {
         let found = try Data(contentsOf: URL(fileURLWithPath: place)).withUnsafeBytes { sha256($0) }
         guard found == hash else {
             throw InputError(
-                .malformed, in: place, expected: "a file whose SHA-256 begins with \(hash.prefix(12)), as the manifest says",
+                .malformed, in: place,
+                expected: "a file whose SHA-256 begins with \(hash.prefix(12)), as the manifest says",
                 found: "\(found.prefix(12))", remedy: "Write the suite again with: duality vectors")
         }
     }

@@ -153,7 +153,8 @@ public enum VectorSuite: String, Sendable, CaseIterable {
         .scan("state-huge", "an initial state of 1e4 that drowns the input until it has decayed") {
             $0.stateScale = 1e4
         },
-        .scan("state-dominant", "a state whose decay is all there is to see: steps or rates rounded to a narrow format") {
+        .scan("state-dominant", "a state whose decay is all there is to see: steps or rates rounded to a narrow format")
+        {
             ($0.length, $0.stateScale, $0.decay, $0.skip) = (161, 1e6, 0.02, .none)
             ($0.heads, $0.xHeads, $0.bHeads, $0.cHeads, $0.headDim) = (4, 4, 2, 2, 8)
         },

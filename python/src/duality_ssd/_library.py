@@ -85,7 +85,9 @@ def _load() -> ctypes.CDLL:
 
 _library = _load()
 
-_DTYPES: Dict[bytes, str] = {b"F64": "<f8", b"F32": "<f4", b"I64": "<i8", b"I32": "<i4", b"BF16": "<u2", b"F16": "<f2"}
+_DTYPES: Dict[bytes, str] = {
+    b"F64": "<f8", b"F32": "<f4", b"I64": "<i8", b"I32": "<i4", b"I8": "|i1", b"BF16": "<u2", b"F16": "<f2",
+}  # fmt: skip
 
 
 class Result:
