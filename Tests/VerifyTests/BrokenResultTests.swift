@@ -83,6 +83,20 @@ import Testing
         #expect(cases["step-plain"]?.verdict == .pass && cases["square-state"]?.verdict == .pass)
     }
 
+    /// A kernel is not to blame for vectors that are not those of the manifest.
+    @Test func changedVectorsAreNotBlamedOnTheKernel() throws {
+        let suite = try prepare()
+        let file = directory.appendingPathComponent("suite/dt-huge.safetensors")
+        var data = try Data(contentsOf: file)
+        data[data.count - 3] ^= 0x10
+        try data.write(to: file)
+        let report = try Verifier().verify(suite, against: path("results"))
+        let changed = report.cases.first { $0.name == "dt-huge" }
+        #expect(changed?.problems.contains { $0.contains("dt-huge") && $0.contains("SHA-256") } == true)
+        #expect(changed?.outputs.isEmpty == true)
+        #expect(report.cases.allSatisfy { $0.verdict == .pass || $0.name == "dt-huge" })
+    }
+
     /// Faults that no zoo has, on which the place must be right.
     @Test func unlistedFaultsAreRejectedAndLocated() throws {
         let item = VectorCase.scan("unlisted", "") { ($0.length, $0.heads, $0.xHeads) = (80, 4, 4) }

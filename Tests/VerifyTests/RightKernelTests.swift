@@ -18,11 +18,11 @@ import Testing
     }
 
     enum Kernel: String, CaseIterable, Sendable {
-        case recurrent, chunked, otherChunks, associative, bfloat16, bfloat16Steps, float16
+        case recurrent, chunked, otherChunks, associative, bfloat16, bfloat16Scaled, bfloat16Steps, float16
 
         var format: NumberFormat {
             switch self {
-            case .bfloat16, .bfloat16Steps: .bf16
+            case .bfloat16, .bfloat16Scaled, .bfloat16Steps: .bf16
             case .float16: .f16
             default: .f32
             }
@@ -42,10 +42,11 @@ import Testing
             case .chunked: return try narrow(.chunked(size: chunk))
             case .otherChunks: return try narrow(.chunked(size: [16, 64, 256][chunk % 3]))
             case .associative: return try narrow(.associative(tree: .balanced, leaf: 1))
-            case .bfloat16, .float16:
+            case .bfloat16, .bfloat16Scaled, .float16:
                 var arithmetic = KernelArithmetic.mambaChunkScan(format, chunkSize: max(chunk, 16))
                 arithmetic.parameters = .f32
                 arithmetic.softplus = .accurate
+                if self == .bfloat16Scaled { arithmetic.scaledInput = .bf16 }
                 return ScanResult(try arithmetic.emulate(inputs))
             case .bfloat16Steps:
                 var arithmetic = KernelArithmetic.mambaStateUpdate(.bf16)
@@ -56,6 +57,33 @@ import Testing
         }
     }
 
+    static func judge(_ item: SSDCase, _ kernel: Kernel) throws -> Outcome {
+        let table = try ScanOperands(item).table(item.description, in: kernel.format)
+        var options = ["dt_softplus": "\(item.softplus)", "chunk_size": "\(max(item.chunkSize, 16))"]
+        if item.limited { options["dt_limit"] = "0.25,0.75" }
+        let call = CallDescription(name: item.description, kind: .scan, options: options)
+        let judge = try ScanJudge(call, inputs: table, precision: .inferred)
+        let result = try kernel.run(judge.inputs, chunk: item.chunkSize)
+        let report = try Verifier(diagnoses: false).verify(
+            call, inputs: table,
+            outputs: result.table("right", y: kernel.format, packed: judge.inputs.packing != nil))
+        let lines = report.outputs.filter { $0.verdict != .pass }.map { "\($0.name): \($0.reason)" }
+        return Outcome(
+            verdict: report.verdict, bound: report.outputs.compactMap(\.errorOverBound).max() ?? 0,
+            sigma: report.outputs.map(\.errorOverSigma).max() ?? 0,
+            words: "\(kernel) on \(item): \((lines + report.problems).joined(separator: "; "))")
+    }
+
+    /// A tree multiplies decays before they meet the state; here their product is subnormal and the state 1e15.
+    @Test func decaysMayUnderflowBeforeTheyMeetTheState() throws {
+        let item = try #require(
+            SSDCase(
+                "seed=151547755373596 B=2 L=127 Q=3 H=8 Hx=8 Gb=2 Gc=1 P=3 N=7 decay=2.2350608232985127 state=1e15 D=head "
+                    + "z=1 bias=1 values=sparse limit=0.25,0.75"))
+        let outcome = try Self.judge(item, .associative)
+        #expect(outcome.verdict == .pass, "\(outcome.words)")
+    }
+
     @Test func rightKernelsAreNeverRejected() throws {
         let full = ProcessInfo.processInfo.environment["DUALITY_CASES"].flatMap { Int($0) }
         let count = full ?? 210
@@ -63,23 +91,7 @@ import Testing
         let generated = SSDCaseGenerator(seed: 77, budget: full == nil ? 30_000 : 120_000)
         let cases = Array(generated.lazy.filter { $0.map == .grouped }.prefix(count))
         let outcomes = try parallelMap(count) { i in
-            Result {
-                let (item, kernel) = (cases[i], Kernel.allCases[i % Kernel.allCases.count])
-                let table = try ScanOperands(item).table(item.description, in: kernel.format)
-                var options = ["dt_softplus": "\(item.softplus)", "chunk_size": "\(max(item.chunkSize, 16))"]
-                if item.limited { options["dt_limit"] = "0.25,0.75" }
-                let call = CallDescription(name: item.description, kind: .scan, options: options)
-                let judge = try ScanJudge(call, inputs: table, precision: .inferred)
-                let result = try kernel.run(judge.inputs, chunk: item.chunkSize)
-                let report = try Verifier(diagnoses: false).verify(
-                    call, inputs: table,
-                    outputs: result.table("right", y: kernel.format, packed: judge.inputs.packing != nil))
-                let lines = report.outputs.filter { $0.verdict != .pass }.map { "\($0.name): \($0.reason)" }
-                return Outcome(
-                    verdict: report.verdict, bound: report.outputs.compactMap(\.errorOverBound).max() ?? 0,
-                    sigma: report.outputs.map(\.errorOverSigma).max() ?? 0,
-                    words: "\(kernel) on \(item): \((lines + report.problems).joined(separator: "; "))")
-            }
+            Result { try Self.judge(cases[i], Kernel.allCases[i % Kernel.allCases.count]) }
         }.map { try $0.get() }
         let rejected = outcomes.filter { $0.verdict == .fail }
         #expect(rejected.isEmpty, "\(rejected.map(\.words).joined(separator: "\n"))")

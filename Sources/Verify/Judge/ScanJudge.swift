@@ -154,6 +154,9 @@ private struct HeadExpectation: Sendable {
             sigma.merge(parts(try other.roundingSigma(for: inputs))) { larger($0, $1) }
             isOutside = isHopeless || exceeds(own, share: share)
         }
+        if isOutside && !isHopeless && arithmetics.count > 2, let y = sigma["y"], let sums = magnitudes["y"] {
+            sigma["y"] = y.spread(over: 256, magnitudes: sums)
+        }
         if lazyBound && (isHopeless || !exceeds(own, share: 0.75)) {
             boundIsMissing = true
             bound = sigma.mapValues { $0.map { _ in Double.nan } }
@@ -192,6 +195,32 @@ private func larger(_ a: Tensor<Double>, _ b: Tensor<Double>) -> Tensor<Double> 
     var result = a
     for i in result.elements.indices { result.elements[i] = max(a.elements[i], b.elements[i]) }
     return result
+}
+
+extension Tensor<Double> {
+    /// Sizes of error of y, `[B, L, 1, P]`, that hold wherever chunks begin: relative to the magnitudes, the largest of the tokens
+    /// around. The sizes themselves grow from the start of a chunk to its end.
+    fileprivate func spread(over window: Int, magnitudes: Tensor) -> Tensor {
+        let (length, width) = (shape[1], shape[3])
+        var result = self
+        for row in 0..<shape[0] {
+            let ratios = (0..<length).map { t in
+                let first = (row * length + t) * width
+                let squares = (first..<first + width).reduce(0.0) { sum, i in
+                    let ratio = magnitudes.elements[i] > 0 ? elements[i] / magnitudes.elements[i] : 0
+                    return sum + (ratio.isFinite ? ratio * ratio : 0)
+                }
+                return (squares / Double(Swift.max(width, 1))).squareRoot()
+            }
+            for t in 0..<length {
+                let around = ratios[Swift.max(t - window, 0)...Swift.min(t + window, length - 1)].max() ?? 0
+                for i in (row * length + t) * width..<(row * length + t + 1) * width {
+                    result.elements[i] = Swift.max(elements[i], around * magnitudes.elements[i])
+                }
+            }
+        }
+        return result
+    }
 }
 
 extension SSDErrorSizes {
