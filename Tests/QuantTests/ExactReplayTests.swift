@@ -40,6 +40,22 @@ import Testing
         }
     }
 
+    @Test func keysThatAreSplitOverThreadsGiveTheSameBits() throws {
+        let fixture = try ConformanceModel("m2")
+        let ids = try fixture.ids("input_ids_long")
+        // Three threads cannot share two heads evenly; the last tokens are decoded behind more than one segment of keys.
+        let (prompt, rest) = ((0..<1030).map { ids[$0 % ids.count] }, Array(ids.prefix(3)))
+        var (one, three) = (try fixture.fast(.bf16, threads: 1), try fixture.fast(.bf16, threads: 3))
+        (one.contextLimit, three.contextLimit) = (nil, nil)
+        #expect(one.configuration.keyValueHeadCount < 6 && one.configuration.keyValueHeadCount % 3 != 0)
+        var (whole, split) = (one.makeCache(), three.makeCache())
+        let expected = try one.extend(&whole, by: prompt + rest).rows(1030..<1033)
+        _ = try three.extend(&split, by: prompt, logits: .none)
+        for (i, id) in rest.enumerated() {
+            #expect(try three.extend(&split, by: [id]) == expected.rows(i..<i + 1))
+        }
+    }
+
     @Test(arguments: [EnginePrecision.f32, .int8]) func aBatchGivesTheBitsOfItsSequencesAlone(
         precision: EnginePrecision
     ) throws {

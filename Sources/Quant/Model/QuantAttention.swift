@@ -5,8 +5,8 @@
 //      y = W_o concat_h(o_h)
 //
 //  Between the projections every key/value head is a part of one job: it normalises and rotates its own query heads and key, stores key and value, and
-//  attends; nothing of another head is read. Where there are fewer such parts than threads (a token of one sequence on a wide machine), the
-//  keys are split into segments as well, with the same bits.
+//  attends; nothing of another head is read. Where threads cannot share the heads evenly (a token of one sequence on a wide machine, or a model with
+//  one key/value head), a long sequence's keys are split into segments as well, with the same bits.
 
 import DualityCore
 import DualityKernels
@@ -62,6 +62,7 @@ struct QuantAttention: Sendable {
     ) {
         let heads = configuration.keyValueHeadCount
         let scratch = pass.workspace.scratch
+        let bySegments = splitsKeys(pass)
         pass.pool.run(pass.segments.count * heads) { part, thread in
             let (segment, head) = (pass.segments[part / heads], part % heads)
             guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
@@ -73,11 +74,42 @@ struct QuantAttention: Sendable {
                 let (begin, end, stride) = (Int64(head), Int64(head + 1), Int64(ld))
                 pass.kernels.kv_store(
                     &shape, pages, position, count, k + first * ld, stride, v + first * ld, stride, begin, end)
+                if bySegments { return }
                 pass.kernels.attention(
                     &shape, pages, position, q + first * ld, stride, attended + first * configuration.innerSize,
                     Int64(configuration.innerSize), 0, count, begin, end, scratch[thread])
             }
         }
+        guard bySegments, let pages = caches[pass.segments[0].sequence].layers[index].keyValues else { return }
+        attendBySegments(pass, pages, q, into: attended)
+    }
+
+    /// Whether the heads of the pass's only token leave threads idle that its keys could occupy.
+    private func splitsKeys(_ pass: Pass) -> Bool {
+        let (heads, threads) = (configuration.keyValueHeadCount, pass.pool.threadCount)
+        return pass.rows == 1 && pass.segments[0].position >= Int(DK_KV_SEGMENT) && heads < 2 * threads
+            && heads % threads != 0
+    }
+
+    /// Attention of the pass's only token, whose key and value are stored: a part of the job is a head and a segment of its keys.
+    private func attendBySegments(
+        _ pass: Pass, _ pages: KeyValuePages, _ q: UnsafePointer<Float>, into attended: UnsafeMutablePointer<Float>
+    ) {
+        var shape = dk_attention_shape(configuration, keyValueFormat)
+        let (heads, position) = (configuration.keyValueHeadCount, pass.segments[0].position)
+        let segments = position / Int(DK_KV_SEGMENT) + 1
+        let partial = pass.workspace.partial.pointer(
+            segments * configuration.headCount * Int(dk_attention_partial_floats(&shape)))
+        let scratch = pass.workspace.scratch
+        pages.withAddresses { pages in
+            pass.pool.run(segments * heads) { part, thread in
+                var shape = dk_attention_shape(configuration, keyValueFormat)
+                let head = Int64(part % heads)
+                pass.kernels.attention_partial(
+                    &shape, pages, Int64(position), q, Int64(part / heads), head, head + 1, partial, scratch[thread])
+            }
+        }
+        pass.kernels.attention_merge(&shape, Int64(segments), partial, attended, 0, Int64(configuration.headCount))
     }
 
     /// Biases, norms and rotation of the query heads of one key/value head, of its key, and the bias of its value.

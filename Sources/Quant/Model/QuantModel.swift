@@ -172,12 +172,17 @@ public struct QuantModel: Sendable {
         for (sequence, length) in pieces {
             let position = caches[sequence].tokenCount
             segments.append(Segment(sequence: sequence, rows: first..<first + length, position: position))
-            rope.fill(
-                cosines + first * half, sines + first * half, positions: position..<position + length,
-                length: ends[sequence])
+            let (h, ids) = (stream.h + first * configuration.hiddenSize, tokens[sequence][read[sequence]...])
+            let begin = first
+            pool.run(over: length, multiple: 16) { range, _ in
+                rope.fill(
+                    cosines + (begin + range.lowerBound) * half, sines + (begin + range.lowerBound) * half,
+                    positions: position + range.lowerBound..<position + range.upperBound, length: ends[sequence])
+                for t in range {
+                    embedding.row(ids[ids.startIndex + t], kernels, into: h + t * configuration.hiddenSize)
+                }
+            }
             for t in 0..<length {
-                let token = tokens[sequence][read[sequence] + t]
-                embedding.row(token, kernels, into: stream.h + (first + t) * configuration.hiddenSize)
                 let isLast = read[sequence] + t == tokens[sequence].count - 1
                 if rows == .all || (rows == .last && isLast) {
                     wanted.append((first + t, sequence, rows == .all ? read[sequence] + t : 0))

@@ -14,6 +14,8 @@ final class Workspace: Sendable {
     let wide = Buffer<Float>()
     /// What leaves a mixer or an MLP's gate, before the last projection.
     let inner = Buffer<Float>()
+    /// Attention over segments of keys, before they are joined.
+    let partial = Buffer<Float>()
     /// The convolved x, B and C.
     let convolved = Buffer<Float>()
     let cosines = Buffer<Float>()
