@@ -39,12 +39,36 @@ def commit(program):
         ["git", "-C", program.parent, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
+def measure(name, installation, arguments, results, path):
+    """Measures one thing, and keeps what is known of it after every turn."""
+    function, rounds, _ = MEASUREMENTS[name]
+    print(f"{name}: {function.__doc__.splitlines()[0]}", file=sys.stderr, flush=True)
+    contenders = function(installation, arguments.threads)
+    if arguments.who:
+        contenders = {who: run for who, run in contenders.items() if any(part in who for part in arguments.who.split(","))}
+    about = {"date": datetime.date.today().isoformat(), "commit": commit(installation.duality), "machine": machine(),
+             "threads": arguments.threads}
+    found, earlier = {}, results.get(name, {})
+    if arguments.more and all(earlier.get(key) == value for key, value in about.items()):
+        found = {who: {test: Samples(old["repeats"], old["load_of_others"]) for test, old in tests.items()}
+                 for who, tests in earlier["contenders"].items()}
+    about["limits"] = roofline(installation, arguments.threads)
+
+    def save():
+        results[name] = about | {"contenders": {
+            who: {test: samples.json() for test, samples in tests.items()} for who, tests in found.items()}}
+        path.write_text(json.dumps(results, indent=1))
+
+    alternate(contenders, arguments.rounds or rounds, found, save)
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="python3 Benchmarks/peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAMES", help=f"measure these, separated by commas: {', '.join(MEASUREMENTS)}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, help="turns of everybody (default: 1 to 3, by measurement)")
+    parser.add_argument("--who", metavar="PARTS", help="only contenders whose names contain one of these, separated by commas")
     parser.add_argument("--more", action="store_true", help="add to what was measured of the same commit on the same day")
     parser.add_argument("--work", default=pathlib.Path(__file__).parent.parent / ".build/peers", metavar="DIR",
                         help="packages, builds, models and results (default: Benchmarks/.build/peers)")
@@ -67,24 +91,7 @@ def main():
         if not arguments.no_build:
             installation.ours()
         for name in names:
-            function, rounds, _ = MEASUREMENTS[name]
-            print(f"{name}: {function.__doc__.splitlines()[0]}", file=sys.stderr, flush=True)
-            contenders = function(installation, arguments.threads)
-            limits = roofline(installation, arguments.threads)
-            found = alternate(contenders, arguments.rounds or rounds)
-            if arguments.more and (results.get(name, {}).get("commit"), results.get(name, {}).get("date")) == (
-                    commit(installation.duality), datetime.date.today().isoformat()):
-                for who, tests in results[name]["contenders"].items():
-                    for test, earlier in tests.items():
-                        samples = found.setdefault(who, {}).setdefault(test, Samples())
-                        samples.values = earlier["repeats"] + samples.values
-                        samples.load = max(samples.load, earlier["load_of_others"])
-            results[name] = {
-                "date": datetime.date.today().isoformat(), "commit": commit(installation.duality), "machine": machine(),
-                "threads": arguments.threads, "limits": limits,
-                "contenders": {
-                    who: {test: samples.json() for test, samples in tests.items()} for who, tests in found.items()}}
-            path.write_text(json.dumps(results, indent=1))
+            measure(name, installation, arguments, results, path)
     if arguments.json:
         print(json.dumps({name: results[name] for name in names if name in results}, indent=1))
     report.write(results, ROOT / "docs")

@@ -69,9 +69,11 @@ int main(int count, char **arguments) {
     if (count < 7) return 2;
     const int threads = atoi(arguments[2]), repeats = atoi(arguments[3]);
     struct llama_model_params model_parameters = llama_model_default_params();
-    model_parameters.use_mmap = false;
 #ifdef IK
+    model_parameters.use_mmap = false;
     model_parameters.repack_tensors = atoi(arguments[5]);
+#else
+    model_parameters.load_mode = LLAMA_LOAD_MODE_NONE;
 #endif
     struct llama_model *model = llama_model_load_from_file(arguments[1], model_parameters);
     if (!model) return 1;

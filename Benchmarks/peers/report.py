@@ -1,9 +1,7 @@
 """The table of docs/performance.md and its plots, from the results."""
+import functools
 import pathlib
-import statistics
 import subprocess
-
-from measurements import OPENVINO_SETTINGS
 
 BEGIN, END = "<!-- peers: written by Benchmarks/peers -->", "<!-- peers: end -->"
 
@@ -14,6 +12,20 @@ class Row:
     def __init__(self, what, ours, other, ratio, bar, met, load=0.0):
         self.cells = [what, ours, other, ratio, bar, {True: "yes", False: "**no**", None: ""}[met]]
         self.load = load
+
+
+def not_measured(function):
+    """A row that says so where a figure is missing."""
+
+    @functools.wraps(function)
+    def row(self, *arguments, **names):
+        try:
+            return function(self, *arguments, **names)
+        except KeyError as missing:
+            what = names.get("what") or next(text for text in reversed(arguments) if isinstance(text, str) and " " in text)
+            return Row(what, "", "", f"not measured: {missing.args[0]}", "", None)
+
+    return row
 
 
 def figure(samples, unit="", digits=None):
@@ -35,20 +47,24 @@ class Results:
         """The fastest of the contenders whose name begins so: (name, samples)."""
         found = {who: tests[test] for who, tests in self.results[name]["contenders"].items()
                  if who.startswith(prefix) and test in tests}
+        if not found:
+            raise KeyError(prefix)
         who = max(found, key=lambda who: found[who]["median"])
         return who, found[who]
 
     def limit(self, name, which):
         return self.results[name]["limits"][which]
 
-    def against(self, name, ours, prefix, test, factor, what, other_name=None):
+    @not_measured
+    def against(self, name, ours, prefix, test, factor, what):
         """Our tokens a second against the best of a peer's settings."""
         us, (who, them) = self.samples(name, ours, test), self.best(name, prefix, test)
         ratio = us["median"] / them["median"]
         bar = f">= {factor} x {prefix}" if factor else f"ahead of {prefix}"
-        return Row(what, figure(us), f"{figure(them)} ({other_name or who})", f"{ratio:.2f}", bar,
+        return Row(what, figure(us), f"{figure(them)} ({who})", f"{ratio:.2f}", bar,
                    ratio >= factor if factor else ratio > 1, max(us["load_of_others"], them["load_of_others"]))
 
+    @not_measured
     def share(self, name, who, test, value, limit, bar, what, unit, limit_name):
         """A rate against a limit of the machine, `value` of the median of the test."""
         samples = self.samples(name, who, test)
@@ -82,9 +98,11 @@ class Results:
                          "8B, prompt of 512, share of the int8 peak", "TOPS", "measured")
         for peer, factor in (("llama.cpp", 6), ("ik_llama.cpp", 2), ("OpenVINO", None)):
             yield self.against("8b-prefill", us, peer, "pp512", factor, "8B, prompt of 512, tokens/s")
-        per_token = self.samples("8b-decode", us, "weight bytes per token")["median"]
-        yield self.share("8b-decode", us, "tg16", lambda rate: rate * per_token * 1e-9, "read_gbps", 90,
-                         "8B, generation, share of the read bandwidth", "GB/s", "measured")
+        def gigabytes(rate):
+            return rate * self.samples("8b-decode", us, "weight bytes per token")["median"] * 1e-9
+
+        yield self.share("8b-decode", us, "tg16", gigabytes, "read_gbps", 90, "8B, generation, share of the read bandwidth",
+                         "GB/s", "measured")
         for peer, factor in (("llama.cpp", 2), ("ik_llama.cpp", 1.35), ("OpenVINO", None)):
             yield self.against("8b-decode", us, peer, "tg16", factor, "8B, generation, tokens/s")
 
@@ -103,7 +121,7 @@ class Results:
     def depth(self):
         what = "0.6B {}, generation behind 4096 tokens, tokens/s"
         yield self.against("deep", "Duality hybrid", "llama.cpp hybrid", "tg32@4096", 3, what.format("hybrid"))
-        us = self.best("deep", "Duality dense", "tg32@4096")[0]
+        us = self.best("deep", "Duality dense", "tg32@4096")[0] if "deep" in self.results else "Duality dense"
         yield self.against("deep", us, "OpenVINO", "tg32@4096", 1.3, what.format(us.replace("Duality ", "")))
         for peer in ("ik_llama.cpp", "llama.cpp dense"):
             yield self.against("deep", us, peer, "tg32@4096", None, what.format(us.replace("Duality ", "")))
@@ -173,7 +191,7 @@ def table(results):
             ("int8", "int8_tops", "TOPS"), ("float32", "f32_tflops", "TFLOPS"), ("bf16", "bf16_tflops", "TFLOPS"),
             ("read", "read_gbps", "GB/s"))
         for low, high in [(min(r["limits"][key] for r in results.values()), max(r["limits"][key] for r in results.values()))])
-        + f". Other load was {100 * max(row.load for row in rows):.0f} % of a core at most.")
+        + f". Other processes used {100 * max((row.load for row in rows), default=0):.0f} % of a core at most.")
     lines += ["", "| test | ours | beside | ratio | bar | met |", "|---|---|---|---|---|---|"]
     lines += ["| " + " | ".join(row.cells) + " |" for row in rows]
     if "long-context" in results and "whole-token" in results:

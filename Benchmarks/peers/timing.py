@@ -69,13 +69,13 @@ def turn(contender):
     return best, least
 
 
-def alternate(contenders, rounds):
-    """Every contender in turn, `rounds` times.
+def alternate(contenders, rounds, found, save):
+    """Every contender in turn, `rounds` times; what is measured is added to `found`, and `save` is called after every turn.
 
-    contenders: {name: function without arguments that gives {test: [values]}}. Returns {name: {test: Samples}}; an engine that fails is left
-    out, with a word on standard error.
+    contenders: {name: function without arguments that gives {test: [values]}}. found: {name: {test: Samples}}. An engine that fails is left out, with a word
+    on standard error.
     """
-    found, failed = {}, set()
+    failed = set()
     for index in range(rounds):
         for name, contender in contenders.items():
             if name in failed:
@@ -91,4 +91,4 @@ def alternate(contenders, rounds):
                 samples = found.setdefault(name, {}).setdefault(test, Samples())
                 samples.values += numbers
                 samples.load = max(samples.load, load)
-    return found
+            save()
