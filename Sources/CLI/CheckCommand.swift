@@ -16,14 +16,15 @@ struct CheckCommand: ParsableCommand {
             Lets the model read a text, takes the operands of SSD in every Mamba-2 layer, and runs each form in float64 and \
             in float32 on them. The table shows, for the output y and the final state, the largest relative error \
             (L2 norm) of any head of any layer against the recurrent form in float64, and for float32 the largest error of \
-            any number in units of its proved bound (at most 1) and of its expected rounding error (at most 8). Exit \
-            status 1 if one is over its limit. Gated DeltaNet and Gated KalmaNet layers have two forms of their own, which are compared likewise.
+            any number in units of its proved bound (at most 1) and of its expected rounding error (at most 8): these two \
+            of one head a layer and form, each head in its turn, or of all with --every-head. Exit status 1 if one is over its \
+            limit. Gated DeltaNet and Gated KalmaNet layers have two forms of their own, which are compared likewise.
 
             With --exhaustive the operands are generated instead, without end: lengths, chunk sizes, head maps, decays, \
             packing, subnormal and huge numbers. The table then shows for every form in every precision the largest \
             relative error, the largest error in units of the proved bound (at most 1) and of the expected rounding \
-            error (at most 8), their median in those units, and the case that was worst, as a line that --case runs \
-            again. Precision bf16 is the imitation of a kernel that multiplies in bfloat16.
+            error (at most 8; in float64 for information), their median in those units, and the case that was worst, as a \
+            line that --case runs again. Precision bf16 is the imitation of a kernel that multiplies in bfloat16.
             """)
 
     @OptionGroup var model: ModelOptions
@@ -35,6 +36,9 @@ struct CheckCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("How many of its tokens.", valueName: "n"))
     var tokens = 512
+
+    @Flag(help: "Hold every head of every layer against its bound, in every form.")
+    var everyHead = false
 
     @Flag(help: "Check generated cases until Ctrl-C, or as many as --cases says.")
     var exhaustive = false
@@ -129,7 +133,7 @@ struct CheckCommand: ParsableCommand {
         let results = Mutex<[Result<[SSDAgreement], any Error>]>([])
         Terminal.progress("checking \(cases.count) layers")
         DispatchQueue.concurrentPerform(iterations: cases.count) { i in
-            let result = Result { try SSDAgreement.measure(on: [cases[i]]) }
+            let result = Result { try SSDAgreement.measure(on: [cases[i]], turn: everyHead ? nil : i) }
             results.withLock {
                 $0.append(result)
                 Terminal.progress("checked \($0.count) of \(cases.count) layers")

@@ -90,10 +90,11 @@ enum SurveyReport {
         }
         lines.append("")
         let failures = survey.rows.filter { !$0.passes }
+        let limit = "\(Int(SurveyRow.largestSigma)) sigma"
         lines.append(
             failures.isEmpty
-                ? "PASS  \(survey.cases.grouped) cases: every form inside its bound and \(Int(SurveyRow.largestSigma)) sigma"
-                : "FAIL  \(failures.count) of \(survey.rows.count) rows beyond their bound or \(Int(SurveyRow.largestSigma)) sigma"
+                ? "PASS  \(survey.cases.grouped) cases: every form inside its bound, and \(limit) in float32 and bfloat16"
+                : "FAIL  \(failures.count) of \(survey.rows.count) rows beyond their bound or \(limit)"
         )
         return lines
     }

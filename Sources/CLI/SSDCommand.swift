@@ -14,7 +14,8 @@ struct SSDCommand: ParsableCommand {
               S_t = exp(Δ_t A) S_{t-1} + Δ_t x_t B_tᵀ
               y_t = (S_t C_t + D x_t) silu(z_t)
             All forms give the same result up to rounding. The convolution form takes only
-            operands whose dt, B and C are the same at every token of a sequence.
+            operands whose dt, B and C are the same at every token of a sequence; it sums
+            directly, or with --convolution fft through FFTW, where the build has that.
 
             The file of operands holds, in any number format:
               x               [batch, length, heads of x, head dim]
@@ -82,6 +83,12 @@ struct SSDCommand: ParsableCommand {
             valueName: "Q"))
     var chunk: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "How the convolution form convolves; fft needs a build with the trait Analysis. (default: direct)",
+            valueName: "direct|fft"))
+    var convolution: ConvolutionMethod?
+
     @Flag(name: .customLong("no-dt-softplus"), help: "Take dt + dt_bias for the step as it is.")
     var noSoftplus = false
 
@@ -120,7 +127,7 @@ struct SSDCommand: ParsableCommand {
         }
     }
 
-    private func run<Scalar: RealNumber>(in type: Scalar.Type) throws {
+    private func run<Scalar: OperatorNumber>(in type: Scalar.Type) throws {
         try requireCompatibleOptions()
         let source = try SafetensorsFile(path: input)
         func read<Number: RealNumber>() throws -> SSDInputs<Number> {
@@ -132,9 +139,15 @@ struct SSDCommand: ParsableCommand {
             let kernel = try self.kernel(emulate, "--emulate")
             let inputs: SSDInputs<Double> = try read()
             shapes = try add(kernel.emulate(inputs), packed: inputs.packing != nil, to: &file) + ", emulated"
+            if gradients {
+                let found = try kernel.emulateGradients(inputs, upstream: SSDUpstream(readingFrom: source))
+                for (name, gradient) in found.named { try file.add("grad_\(name)", gradient) }
+            }
         } else {
             let inputs: SSDInputs<Scalar> = try read()
-            let outputs = try chosenForm.evaluate(inputs, statesEvery: statesEvery)
+            let outputs =
+                try convolution?.evaluate(inputs, statesEvery: statesEvery)
+                ?? chosenForm.evaluate(inputs, statesEvery: statesEvery)
             shapes = try add(outputs, packed: inputs.packing != nil, to: &file) + ", \(Scalar.name)"
             if gradients {
                 let found = try chosenForm.gradients(of: inputs, upstream: SSDUpstream(readingFrom: source))
@@ -147,13 +160,20 @@ struct SSDCommand: ParsableCommand {
     }
 
     private func requireCompatibleOptions() throws(InputError) {
-        if emulate != nil {
-            let other = gradients ? "--gradients" : statesEvery != nil ? "--states-every" : nil
-            if let other {
-                throw InputError(
-                    .unsupported, in: other, expected: "no --emulate beside it", found: "both",
-                    remedy: "Kernels are imitated forwards, and their chunk states are not kept.")
-            }
+        if emulate != nil, statesEvery != nil {
+            throw InputError(
+                .unsupported, in: "--states-every", expected: "no --emulate beside it", found: "both",
+                remedy: "The chunk states of kernels that are imitated are not kept.")
+        }
+        if convolution != nil, form != .convolution || emulate != nil {
+            throw InputError(
+                .value, in: "--convolution", expected: "--form convolution, and no --emulate",
+                found: emulate != nil ? "--emulate" : form.map { "--form \($0.rawValue)" } ?? "no --form")
+        }
+        if convolution == .fft, bound, arithmetic == nil {
+            throw InputError(
+                .unsupported, in: "--bound", expected: "--convolution direct", found: "--convolution fft",
+                remedy: "An FFT errs by the size of the largest y; the bound is of a sum of each y's own terms.")
         }
         if arithmetic != nil, !bound {
             throw InputError(

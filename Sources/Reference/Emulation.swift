@@ -26,7 +26,14 @@ extension KernelArithmetic {
         _ exact: SSDInputs<Double>, in scalar: Scalar.Type
     ) throws(InputError) -> SSDOutputs<Double> {
         let inputs: SSDInputs<Scalar> = try rounded(exact).converted()
-        let steps = effectiveSteps(of: inputs)
+        var outputs = scanned(inputs, effectiveSteps(of: inputs))
+        applyGate(of: inputs, to: &outputs.y)
+        outputs.y = round(outputs.y, to: output)
+        return outputs.converted()
+    }
+
+    /// The operator before its gate, on operands as the kernel has them.
+    func scanned<Scalar: RealNumber>(_ inputs: SSDInputs<Scalar>, _ steps: Tensor<Scalar>) -> SSDOutputs<Scalar> {
         var outputs = SSDOutputs(for: inputs, statesEvery: nil)
         for run in inputs.runs {
             for head in 0..<inputs.heads {
@@ -37,9 +44,7 @@ extension KernelArithmetic {
         }
         outputs.gatherFinalStates(of: inputs)
         addSkip(of: inputs, to: &outputs.y)
-        applyGate(of: inputs, to: &outputs.y)
-        outputs.y = round(outputs.y, to: output)
-        return outputs.converted()
+        return outputs
     }
 
     /// Tokens a chunk has; nil for the recurrent form, more than any sequence has for the quadratic one.
@@ -65,7 +70,7 @@ extension KernelArithmetic {
     }
 
     /// Δ as the kernel forms it, `[B, L, H]`.
-    private func effectiveSteps<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
+    func effectiveSteps<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
         let limit = (lower: Scalar(inputs.dtLimit.lowerBound), upper: Scalar(inputs.dtLimit.upperBound))
         var steps = inputs.dt
         for i in steps.elements.indices {

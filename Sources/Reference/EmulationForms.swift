@@ -100,16 +100,16 @@ struct EmulatedSequence<Scalar: RealNumber> {
     }
 
     /// Operands of matrix products.
-    private struct MatrixFactors {
+    struct MatrixFactors {
         let x: [Scalar]
         let b: [Scalar]
         let c: [Scalar]
     }
 
-    private func asFactor(_ value: Scalar) -> Scalar { arithmetic.round(value, to: arithmetic.products) }
+    func asFactor(_ value: Scalar) -> Scalar { arithmetic.round(value, to: arithmetic.products) }
 
     /// ℓ over the chunk, from the chunk's own beginning.
-    private func runningSums(over chunk: Range<Int>) -> [Scalar] {
+    func runningSums(over chunk: Range<Int>) -> [Scalar] {
         var sum = chunk.lowerBound == 0 ? lead : .zero
         return logDecay[chunk].map { z in
             sum += z
@@ -118,7 +118,7 @@ struct EmulatedSequence<Scalar: RealNumber> {
     }
 
     /// ln of the decay between two tokens, by whichever sum the kernel takes.
-    private func logDecay(segment: Scalar, _ from: Scalar, _ to: Scalar) -> Scalar {
+    func logDecay(segment: Scalar, _ from: Scalar, _ to: Scalar) -> Scalar {
         switch arithmetic.decaySums {
         case .segments: segment
         case .differences: to - from < 0 ? to - from : 0
@@ -149,7 +149,7 @@ struct EmulatedSequence<Scalar: RealNumber> {
     }
 
     /// fl(exp(seg(end, first)) H + sum over s of fl(exp(seg(end, s)) Δ_s B_s) x_sᵀ).
-    private func passed(
+    func passed(
         _ state: [Scalar], over chunk: Range<Int>, _ sums: [Scalar], _ factors: MatrixFactors
     ) -> [Scalar] {
         var update = [Scalar](repeating: .zero, count: state.count)

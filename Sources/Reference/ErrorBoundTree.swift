@@ -36,9 +36,10 @@ extension KernelArithmetic {
     /// What evaluating a decay over `tokens` tokens as a product of exponentials may add to its exponent's error.
     func productError(of tokens: Int) -> Double { isTree ? 6 * Double(tokens) * accumulate.unitRoundoff : 0 }
 
-    /// The variance of ln α over the whole of a sequence, relative to its square: of ν in every addition of the tree.
+    /// The variance of ln α over the whole of a sequence, relative to its square: of ν in every addition of the tree. 0 where the
+    /// tree is followed.
     func treeVariance(of length: Int) -> Double {
-        guard case .associative(let tree, _) = form else { return 0 }
+        guard case .associative(let tree, _) = form, followedTree == nil else { return 0 }
         let count = Double(leaves(of: length))
         let nu = operationVariance.relative
         switch tree {

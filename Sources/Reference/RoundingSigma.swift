@@ -22,7 +22,9 @@ extension KernelArithmetic {
         let read = try withSummedBias(rounded(inputs))
         var sizes = sigma(for: read)
         if accumulate == .f64 {
-            // Then the oracle's own rounding is of the same size. What it is, is known.
+            // Then the oracle's own rounding is of the same size: that of its exponentials is random, and what that of its
+            // sums is, is known.
+            sizes = sizes.combined(with: KernelArithmetic(.f64, form: .recurrent).sigma(for: inputs), hypotenuse)
             let (plain, exact) = try (inputs.oracle(summation: .plain), inputs.oracle(summation: .compensated))
             sizes = sizes.combined(with: SSDErrorSizes(differenceOf: plain, exact), hypotenuse)
         }

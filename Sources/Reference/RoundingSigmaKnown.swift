@@ -23,7 +23,7 @@ struct KnownOperands {
 extension SpreadSequence {
     /// Sigma of S_t C_t and of the final state in the arithmetic's form.
     func sigma(_ arithmetic: KernelArithmetic) -> HeadErrors {
-        var result = arithmetic.chunkSize.map { chunkedSigma(arithmetic, size: $0) } ?? recurrentSigma(arithmetic)
+        var result = walk(arithmetic)
         guard !known.areExact else { return result }
         let exact = recurrence(KnownOperands())
         let found = recurrence(known)
@@ -36,6 +36,11 @@ extension SpreadSequence {
         add(exact.y, found.y, to: &result.yErrors)
         add(exact.states[0], found.states[0], to: &result.stateErrors)
         return result
+    }
+
+    private func walk(_ arithmetic: KernelArithmetic) -> HeadErrors {
+        if let (tree, leaf) = arithmetic.followedTree { return treeSigma(arithmetic, tree: tree, leaf: leaf) }
+        return arithmetic.chunkSize.map { chunkedSigma(arithmetic, size: $0) } ?? recurrentSigma(arithmetic)
     }
 
     private func recurrence(_ operands: KnownOperands) -> HeadResult<Double> {

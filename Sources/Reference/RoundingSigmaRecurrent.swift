@@ -140,7 +140,7 @@ private struct RecurrentSigma {
 }
 
 /// The roundings of one token on one row of the state.
-private struct StateRounding {
+struct StateRounding {
     let decay: Double
     let input: Double
     /// The same as the kernel that is followed has them.
@@ -175,6 +175,18 @@ private struct StateRounding {
         let isStored = !arithmetic.state.holds(format)
         storedSpacing = isStored ? 2 * arithmetic.state.unitRoundoff : 0
         smallestStored = isStored ? arithmetic.state.smallestSubnormal : 0
+    }
+
+    /// The first token after a state of zero: there is no product, and no sum to round.
+    func begin(
+        _ s: UnsafeMutablePointer<Double>, _ v: UnsafeMutablePointer<Double>, _ f: UnsafeMutablePointer<Double>,
+        b: UnsafePointer<Double>, count: Int
+    ) {
+        for n in 0..<count {
+            s[n] = input * b[n]
+            f[n] = rounded(roundedInput * b[n], spacing, smallest)
+            v[n] = s[n] == 0 ? 0 : ofInput * (b[n] * b[n]) + underflow
+        }
     }
 
     @inline(__always)

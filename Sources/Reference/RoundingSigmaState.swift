@@ -49,6 +49,20 @@ struct StateSpread {
         variance[i] + stepEffect[i] * stepEffect[i] + decayEffect[i] * decayEffect[i]
     }
 
+    /// Takes up an error that moves the whole state: `deviation` times the numbers of `state`, which are those after it.
+    mutating func add(_ state: [Double], scaledBy deviation: Double) {
+        for first in stride(from: 0, to: state.count, by: max(stateDim, 1)) {
+            var along = 0.0
+            for i in first..<first + stateDim { along += common[i] * state[i] }
+            for i in first..<first + stateDim where state[i] != 0 {
+                let effect = deviation * state[i]
+                let sum = common[i] + (along < 0 ? -effect : effect)
+                variance[i] += effect * effect
+                common[i] = (common[i] * common[i] + effect * effect).squareRoot().withSign(of: sum)
+            }
+        }
+    }
+
     /// What the effects that may go on repeating do to S C, decayed.
     func effects(on c: [Double], at first: Int, decay: Double) -> CarriedEffects {
         var effects = CarriedEffects(

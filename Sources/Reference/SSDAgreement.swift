@@ -43,20 +43,24 @@ public struct SSDAgreement: Sendable {
         worst.error <= limit && overBound?.error ?? 0 <= 1 && overSigma?.error ?? 0 <= Self.largestSigma
     }
 
-    /// Forms worth comparing: chunks far below, around and far above the head dimension.
+    /// Forms worth comparing: chunks far below, around and far above the head dimension. The convolution is no form of a model's layers,
+    /// whose steps change.
     public static let forms: [SSDForm] = [
         .recurrent, .chunked(size: 16), .chunked(size: 64), .chunked(size: 256), .quadratic,
+        .associative(tree: .balanced, leaf: 16),
     ]
 
     /// Runs every form in both precisions on every case.
     ///
     /// - Parameters:
     ///   - cases: named operands.
+    ///   - turn: nil to hold every head against its bound and sigma; else one head of each case for each form, head `turn` for
+    ///     the first form and so on in a circle. The errors themselves are of all heads either way.
     ///   - progress: is told the name of each case before it is run.
     /// - Returns: float64 first, in the order of `forms`, then float32.
     /// - Throws: `InputError` when operands do not fit float32.
     public static func measure(
-        on cases: [(name: String, inputs: SSDInputs<Double>)], forms: [SSDForm] = forms,
+        on cases: [(name: String, inputs: SSDInputs<Double>)], forms: [SSDForm] = forms, turn: Int? = nil,
         progress: ((String) -> Void)? = nil
     ) throws(InputError) -> [SSDAgreement] {
         // float64 forms differ in the order of their sums alone, float32 ones in that and in their rounding of each decay.
@@ -72,10 +76,11 @@ public struct SSDAgreement: Sendable {
                 let found = try forms[i].evaluate(narrow)
                 single[i].take(found, against: oracle, of: name)
                 let kernel = KernelArithmetic(.f32, form: forms[i])
-                single[i].overBound = worse(
-                    single[i].overBound, found, oracle, try kernel.errorBound(for: exact), of: name)
-                single[i].overSigma = worse(
-                    single[i].overSigma, found, oracle, try kernel.roundingSigma(for: exact), of: name)
+                let head = turn.map { ($0 + i) % exact.heads }
+                let sized = try head.map { head throws(InputError) in try exact.heads(head..<head + 1) } ?? exact
+                let (bound, sigma) = (try kernel.errorBound(for: sized), try kernel.roundingSigma(for: sized))
+                single[i].overBound = worse(single[i].overBound, found, oracle, bound, from: head ?? 0, of: name)
+                single[i].overSigma = worse(single[i].overSigma, found, oracle, sigma, from: head ?? 0, of: name)
             }
         }
         return double + single
@@ -95,19 +100,21 @@ public struct SSDAgreement: Sendable {
         return rows
     }
 
-    /// The larger of a ratio so far and the ratios of these outputs.
+    /// The larger of a ratio so far and the ratios of these outputs, whose sizes are of some heads from `first` on.
     private static func worse(
         _ before: Worst?, _ found: SSDOutputs<Float>, _ oracle: SSDOutputs<Double>, _ sizes: SSDErrorSizes,
-        of name: String
+        from first: Int, of name: String
     ) -> Worst {
         var worst = before ?? Worst()
         func take(_ found: Tensor<Float>, _ oracle: Tensor<Double>, _ sizes: Tensor<Double>, headAxis: Int) {
             let width = oracle.shape[(headAxis + 1)...].reduce(1, *)
-            for i in oracle.elements.indices {
+            let (heads, sized) = (oracle.shape[headAxis], sizes.shape[headAxis])
+            for (j, size) in sizes.elements.enumerated() {
+                let (row, head) = (j / width / sized, first + j / width % sized)
+                let i = (row * heads + head) * width + j % width
                 let error = (Double(found.elements[i]) - oracle.elements[i]).magnitude
-                let ratio = error == 0 ? 0 : error / sizes.elements[i]
+                let ratio = error == 0 ? 0 : error / size
                 if !(ratio <= worst.error) {
-                    let head = i / width % oracle.shape[headAxis]
                     worst = Worst(error: ratio.isNaN ? .infinity : ratio, place: name, head: head)
                 }
             }

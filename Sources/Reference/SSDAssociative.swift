@@ -30,7 +30,7 @@ public enum ScanTree: Sendable, Hashable {
     case random(seed: UInt64)
 
     /// Where the node over `leaves` is split, its second child beginning there.
-    fileprivate func split(_ leaves: Range<Int>, _ random: inout RandomSource) -> Int {
+    func split(_ leaves: Range<Int>, _ random: inout RandomSource) -> Int {
         switch self {
         case .left: leaves.upperBound - 1
         case .right: leaves.lowerBound + 1

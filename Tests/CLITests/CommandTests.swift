@@ -90,6 +90,40 @@ import Testing
         #expect(try Duality.run("check", "--case", "seed=1 Q=none").status == 2)
     }
 
+    @Test func theConvolutionFormTakesItsMethod() throws {
+        var random = RandomSource(seed: 2)
+        var file = SafetensorsWriter()
+        let length = 37
+        let x: Tensor<Double> = Tensor(repeating: 0, shape: [1, length, 1, 2]).map { _ in random.normal() }
+        try file.add("x", x)
+        try file.add("dt", Tensor(repeating: 0.3, shape: [1, length, 1]))
+        try file.add("A", Tensor([-0.2]))
+        for name in ["B", "C"] { try file.add(name, Tensor(repeating: 0.7, shape: [1, length, 1, 3])) }
+        let source = path("still")
+        try file.write(to: source)
+        func y(_ arguments: String...) throws -> [Double] {
+            let run = try Duality.run(arguments: ["ssd", "--in", source, "--out", path("y")] + arguments)
+            #expect(run.status == 0, "\(arguments): \(run.errors)")
+            return try SafetensorsFile(path: path("y")).tensor("y", as: Double.self).elements
+        }
+        let exact = try y()
+        let direct = try y("--form", "convolution")
+        #expect(try y("--form", "convolution", "--convolution", "direct") == direct)
+        #expect(relativeL2(direct, exact) < 1e-14)
+        #if Analysis
+            let fast = try y("--form", "convolution", "--convolution", "fft")
+            #expect(relativeL2(fast, exact) < 1e-14 && fast != direct)
+        #else
+            let run = try Duality.run(
+                "ssd", "--in", source, "--out", path("y"), "--form", "convolution", "--convolution", "fft")
+            #expect(run.status == 2 && run.errors.contains("--traits Analysis"), "\(run.errors)")
+        #endif
+        for wrong in [["--convolution", "fft"], ["--form", "convolution", "--convolution", "fft", "--bound"]] {
+            let run = try Duality.run(arguments: ["ssd", "--in", source, "--out", path("y")] + wrong)
+            #expect(run.status == 2, "\(wrong): \(run.errors)")
+        }
+    }
+
     @Test func ssdWritesGradientsBoundsAndEmulations() throws {
         let file = Fixtures.path("ssd/len1.safetensors")
         let source = try SafetensorsFile(path: file)
@@ -123,10 +157,27 @@ import Testing
         let ratios = y.elements.indices.map { (found.elements[$0] - y.elements[$0]).magnitude / bound.elements[$0] }
         #expect(ratios.allSatisfy { $0 <= 1 } && (ratios.max() ?? 0) > 1e-3, "\(ratios.max() ?? 0)")
 
-        for wrong in [["--emulate", "fast"], ["--emulate", "mamba_ssm", "--gradients"], ["--arithmetic", "float32"]] {
+        // Its gradients likewise.
+        let back = try Duality.run(
+            "ssd", "--in", file, "--emulate", kernel, "--gradients", "--bound", "--out", path("back"))
+        #expect(back.status == 0, "\(back.errors)")
+        let pulled = try SafetensorsFile(path: path("back"))
+        for name in ["x", "B", "C"] {
+            let (found, bound): (Tensor<Double>, Tensor<Double>) = try (
+                pulled.tensor("grad_\(name)"), pulled.tensor("grad_\(name)_bound")
+            )
+            let exact: Tensor<Double> = try result.tensor("grad_\(name)")
+            let ratios = exact.elements.indices.map {
+                (found.elements[$0] - exact.elements[$0]).magnitude / bound.elements[$0]
+            }
+            #expect(ratios.allSatisfy { $0 <= 1 } && (ratios.max() ?? 0) > 1e-3, "grad_\(name): \(ratios.max() ?? 0)")
+        }
+
+        for wrong in [
+            ["--emulate", "fast"], ["--emulate", "mamba_ssm", "--states-every"], ["--arithmetic", "float32"],
+        ] {
             let run = try Duality.run(
-                "ssd", "--in", file, "--out", path("none"), wrong[0], wrong.count > 1 ? wrong[1] : "--bound",
-                wrong.count > 2 ? wrong[2] : "--no-dt-softplus")
+                arguments: ["ssd", "--in", file, "--out", path("none")] + wrong + (wrong.count > 2 ? ["2"] : []))
             #expect(run.status == 2, "\(wrong): \(run.errors)")
         }
     }

@@ -34,13 +34,19 @@ struct SigmaRatios {
 }
 
 @Suite struct ErrorBoundSigmaTests {
-    @Test(arguments: ["recurrent", "chunked", "quadratic"])
+    @Test(arguments: ["recurrent", "chunked", "quadratic", "tree"])
     func theFormsInFloatPeakWhereNoiseDoes(name: String) throws {
         var ratios = SigmaRatios()
         for seed in UInt64(2000)..<2300 {
             let example = try ErrorBoundCase(seed: seed)
+            let trees: [ScanTree] = [.balanced, .left, .right, .random(seed: seed)]
             let form: SSDForm =
-                name == "recurrent" ? .recurrent : name == "quadratic" ? .quadratic : .chunked(size: example.chunkSize)
+                switch name {
+                case "recurrent": .recurrent
+                case "quadratic": .quadratic
+                case "tree": .associative(tree: trees[Int(seed % 4)], leaf: 1 + Int(seed % 23))
+                default: .chunked(size: example.chunkSize)
+                }
             let narrow: SSDInputs<Float> = try example.inputs.converted()
             try ratios.add(
                 form.evaluate(narrow).converted(), SSDForm.recurrent.evaluate(example.inputs),
@@ -53,7 +59,7 @@ struct SigmaRatios {
     /// A long sequence of ordinary operands: where the estimate has to be right on average, and not only safe.
     @Test(arguments: [
         SSDForm.recurrent, .chunked(size: 16), .chunked(size: 64), .chunked(size: 256), .chunked(size: 1024),
-        .quadratic,
+        .quadratic, .associative(tree: .balanced, leaf: 1), .associative(tree: .left, leaf: 16),
     ])
     func theSpreadIsThatOfTheErrors(form: SSDForm) throws {
         let inputs = try Self.longInputs()
@@ -142,7 +148,13 @@ struct SigmaRatios {
     }
 
     /// Errors that repeat token after token add up as they are: a constant step, constant B and C, constant x.
-    @Test(arguments: [1e-8, 1e-5, 1e-3, 0.1], [SSDForm.recurrent, .chunked(size: 64), .quadratic])
+    @Test(
+        arguments: [1e-8, 1e-5, 1e-3, 0.1],
+        [
+            SSDForm.recurrent, .chunked(size: 64), .quadratic, .associative(tree: .left, leaf: 1),
+            .associative(tree: .right, leaf: 3), .associative(tree: .balanced, leaf: 8),
+            .associative(tree: .random(seed: 3), leaf: 2),
+        ])
     func timeInvariantOperandsAreNoExcuse(decay: Double, form: SSDForm) throws {
         var random = RandomSource(seed: 77)
         func constant(_ shape: [Int]) -> Tensor<Double> {

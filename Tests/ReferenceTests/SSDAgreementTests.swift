@@ -9,10 +9,25 @@ import Testing
         let inputs = try SSDShape(length: 90, headDim: 8, stateDim: 16).inputs()
         let rows = try SSDAgreement.measure(on: [("generated", inputs)])
         #expect(rows.map(\.form) == SSDAgreement.forms + SSDAgreement.forms)
-        #expect(rows.map(\.precision) == Array(repeating: "f64", count: 5) + Array(repeating: "f32", count: 5))
+        #expect(rows.map(\.precision) == Array(repeating: "f64", count: 6) + Array(repeating: "f32", count: 6))
         for row in rows { #expect(row.passes, "\(row)") }
         #expect(rows[0].worst.error == 0, "the oracle is compared with itself")
-        #expect(rows.dropFirst(5).allSatisfy { $0.y.error > 1e-9 }, "float32 is not float64")
+        #expect(rows.dropFirst(6).allSatisfy { $0.y.error > 1e-9 }, "float32 is not float64")
+    }
+
+    @Test func headsInTurnAreHeldAgainstTheirOwnBounds() throws {
+        let inputs = try SSDShape(length: 40, headDim: 4, stateDim: 8).inputs()
+        let all = try SSDAgreement.measure(on: [("all", inputs)])
+        for turn in 0..<inputs.heads {
+            let rows = try SSDAgreement.measure(on: [("all", inputs)], turn: turn)
+            for (i, (row, whole)) in zip(rows, all).enumerated() {
+                #expect(row.y.error == whole.y.error && row.finalState.error == whole.finalState.error)
+                guard let sigma = row.overSigma, let largest = whole.overSigma else { continue }
+                #expect(sigma.head == (turn + i % SSDAgreement.forms.count) % inputs.heads)
+                // The head that is the worst of all is the worst in its own turn, by the same ratio.
+                #expect(sigma.head == largest.head ? sigma.error == largest.error : sigma.error <= largest.error)
+            }
+        }
     }
 
     @Test func aFaintHeadIsNotDrownedByALoudOne() throws {

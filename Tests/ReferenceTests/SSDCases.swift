@@ -19,6 +19,8 @@ struct SSDCase: Sendable, CustomTestStringConvertible {
     let dtype: String
     /// `f32` or `bf16`; of steps alone.
     let stateDtype: String?
+    /// Relative L2 error of what the official kernels gave, by tensor.
+    let officialErrors: [String: Double]
 
     var testDescription: String { name }
 
@@ -43,6 +45,9 @@ struct SSDCase: Sendable, CustomTestStringConvertible {
         chunkSize = fields["chunk_size"]?.int ?? 1
         dtype = fields["dtype"]?.string ?? ""
         stateDtype = fields["state_dtype"]?.string
+        let errors = fields["triton_vs_f64_rel_l2"]?.object?.members ?? []
+        officialErrors = Dictionary(
+            errors.compactMap { member in member.value.double.map { (member.name, $0) } }, uniquingKeysWith: { $1 })
     }
 
     func file() throws -> SafetensorsFile { try SafetensorsFile(path: Fixtures.path("ssd/\(name).safetensors")) }

@@ -51,6 +51,39 @@ import Testing
         }
     }
 
+    @Test(arguments: forms) func theForwardPassIsItsStepsOneByOne(form: SSDForm) throws {
+        let inputs = try SSDShape(length: 23).inputs()
+        let whole = try form.evaluate(inputs)
+        var state = inputs.initialState
+        for t in 0..<inputs.length {
+            let step = try form.evaluate(inputs.tokens(t..<t + 1, initialState: state))
+            state = step.finalState
+            let expected = try whole.y.tokens(t..<t + 1)
+            let error = relativeL2(step.y.elements, expected.elements)
+            #expect(error < 1e-13, "token \(t): \(error)")
+            if form == .recurrent { #expect(step.y == expected) }
+        }
+        let error = try relativeL2(#require(state).elements, whole.finalState.elements)
+        #expect(error < 1e-14, "\(error)")
+    }
+
+    /// Tokens whose steps are zero after the softplus: as if they were not there.
+    @Test(arguments: forms) func paddingWithStepsOfZeroChangesNothing(form: SSDForm) throws {
+        let inputs = try SSDShape(length: 23).inputs()
+        for count in [1, 7, 16, 22] {
+            var dt = inputs.dt
+            for i in dt.elements.indices where i / inputs.heads % inputs.length >= count { dt.elements[i] = -1e4 }
+            let padded = try form.evaluate(inputs.replacing(dt: dt))
+            let alone = try form.evaluate(inputs.tokens(0..<count, initialState: inputs.initialState))
+            let errors = [
+                try relativeL2(padded.y.tokens(0..<count).elements, alone.y.elements),
+                relativeL2(padded.finalState.elements, alone.finalState.elements),
+            ]
+            #expect(errors.allSatisfy { $0 < 1e-14 }, "\(count) tokens: \(errors)")
+            if form == .recurrent { #expect(padded.finalState == alone.finalState) }
+        }
+    }
+
     @Test(arguments: forms) func noTokensLeaveTheStateAlone(form: SSDForm) throws {
         let inputs = try SSDShape(length: 3).inputs()
         let empty = try form.evaluate(inputs.tokens(0..<0, initialState: inputs.initialState))

@@ -2,9 +2,10 @@
 //
 //      swift run -c release --package-path Benchmarks forms [--layer | --bounds] > forms.tsv
 //
-//  Tab-separated: length, then float64 seconds for the recurrent, chunked (Q = 64, 256) and quadratic form. `--layer` measures one layer of
-//  the 8B shape instead (L = 2048, H = 32, x and B with 8 heads), and `--bounds` four heads of that layer with the float32 bound and sigma
-//  of two forms. Every number is the best of the repeats, forms in alternation;
+//  Tab-separated: length, then float64 seconds for the recurrent, chunked (Q = 64, 256), quadratic and associative form (a balanced tree of
+//  16 tokens a leaf), and for the convolution form, term by term, on operands that do not change with time. `--layer` measures one layer
+//  of the 8B shape instead (L = 2048, H = 32, x and B with 8 heads), and `--bounds` four heads of that layer with the float32 bound and
+//  sigma of three forms. Every number is the best of the repeats, forms in alternation;
 //  before a time is printed the forms are checked against each other.
 
 import DualityCore
@@ -23,6 +24,18 @@ func operands(length: Int, heads: Int, keyValueHeads: Int, size: Int = 128) thro
         c: tensor([1, length, heads, size]) { $0.normal() },
         d: tensor([heads]) { $0.normal() },
         dtBias: tensor([heads]) { $0.uniform(in: -6 ... -2) })
+}
+
+/// The same operands with the first token's dt, B and C for all.
+func still(_ inputs: SSDInputs<Double>) throws -> SSDInputs<Double> {
+    func held(_ tensor: Tensor<Double>) throws -> Tensor<Double> {
+        let width = tensor.shape[2...].reduce(1, *)
+        return try Tensor(
+            shape: tensor.shape, elements: tensor.elements.indices.map { tensor.elements[$0 % width] })
+    }
+    return try SSDInputs(
+        x: inputs.x, dt: held(inputs.dt), a: inputs.a, b: held(inputs.b), c: held(inputs.c), d: inputs.d,
+        dtBias: inputs.dtBias)
 }
 
 /// Best seconds of each form over the repeats; nil for a form that would take too long.
@@ -50,15 +63,16 @@ func row(_ label: String, _ times: [Double?]) {
     print(([label] + times.map { $0.map { "\(($0 * 1e5).rounded() / 1e5)" } ?? "-" }).joined(separator: "\t"))
 }
 
-let forms: [SSDForm] = [.recurrent, .chunked(size: 64), .chunked(size: 256), .quadratic]
+let tree = SSDForm.associative(tree: .balanced, leaf: 16)
+let forms: [SSDForm] = [.recurrent, .chunked(size: 64), .chunked(size: 256), .quadratic, tree]
 if CommandLine.arguments.contains("--layer") {
     print("L\trecurrent\tchunked 64\tchunked 256")
-    row("2048", try measure(operands(length: 2048, heads: 32, keyValueHeads: 8), Array(forms.dropLast()), repeats: 2))
+    row("2048", try measure(operands(length: 2048, heads: 32, keyValueHeads: 8), Array(forms[..<3]), repeats: 2))
 } else if CommandLine.arguments.contains("--bounds") {
     // Bound and sigma cost the same for every head.
     let inputs = try operands(length: 2048, heads: 32, keyValueHeads: 8).heads(0..<4)
     print("form\toracle\tbound\tsigma")
-    for form in [SSDForm.recurrent, .chunked(size: 256)] {
+    for form in [SSDForm.recurrent, .chunked(size: 256), tree] {
         let arithmetic = KernelArithmetic(.f32, form: form)
         let times = try [
             ContinuousClock().measure { _ = try SSDForm.recurrent.evaluate(inputs) },
@@ -68,8 +82,11 @@ if CommandLine.arguments.contains("--layer") {
         row(form.name, times.map { $0 / .seconds(1) })
     }
 } else {
-    print("L\trecurrent\tchunked 64\tchunked 256\tquadratic")
+    print("L\trecurrent\tchunked 64\tchunked 256\tquadratic\tassociative\tconvolution")
     for length in [512, 1024, 2048, 4096, 8192, 16384] {
-        row(String(length), try measure(operands(length: length, heads: 1, keyValueHeads: 1), forms, repeats: 3))
+        let inputs = try operands(length: length, heads: 1, keyValueHeads: 1)
+        let times = try measure(inputs, forms, repeats: length > 8192 ? 2 : 3)
+        let convolution = try measure(still(inputs), [.recurrent, .convolution], repeats: 1)[1]
+        row(String(length), times + [convolution])
     }
 }

@@ -20,6 +20,10 @@ struct HeadGradients<Scalar: RealNumber> {
     /// ∂S_0, `[P, N]`. Until the first token is reached: the gradient of the state after the tokens still to come.
     var initialState: [Scalar]
 
+    init(x: [Scalar], b: [Scalar], c: [Scalar], logDecay: [Scalar], initialState: [Scalar]) {
+        (self.x, self.b, self.c, self.logDecay, self.initialState) = (x, b, c, logDecay, initialState)
+    }
+
     /// Where every form starts: nothing yet, but the upstream gradient of the final state.
     init(of sequence: HeadSequence<Scalar>, finalState: [Scalar]) {
         x = [Scalar](repeating: .zero, count: sequence.x.count)

@@ -105,38 +105,57 @@ extension SSDForm {
         if case .chunked(let size) = self { try requirePositive(size, "chunk size") }
         if case .associative(_, let leaf) = self { try requirePositive(leaf, "leaf") }
         try upstream.check(inputs)
-        var gradients = SSDGradients(zeroLike: inputs)
-        var outputGradient =
-            upstream.y
-            ?? Tensor(repeating: .zero, shape: [inputs.batch, inputs.length, inputs.heads, inputs.headDim])
-        if let z = inputs.z {
-            let ungated = try evaluate(inputs.withoutGate()).y
-            for i in outputGradient.elements.indices {
-                let g = outputGradient.elements[i]
-                gradients.z?.elements[i] = g * ungated.elements[i] * .siluDerivative(z.elements[i])
-                outputGradient.elements[i] = g * .silu(z.elements[i])
-            }
-        }
-        gradients.addSkip(of: inputs, outputGradient: outputGradient)
-
         let steps = inputs.effectiveSteps()
-        let finalStates = upstream.finalStates(in: inputs)
-        let stateSize = inputs.headDim * inputs.stateDim
-        var stepGradient = Tensor<Scalar>(repeating: .zero, shape: steps.shape)
-        for run in inputs.runs {
-            for head in 0..<inputs.heads {
-                let place = run.sequence * inputs.heads + head
-                let result = try HeadSequence(inputs, steps: steps, run: run, head: head, checkpoints: []).gradients(
-                    in: self,
-                    y: columns(
-                        of: outputGradient, row: run.row, tokens: run.tokens, head: head, width: inputs.headDim),
-                    finalState: Array(finalStates.elements[place * stateSize..<(place + 1) * stateSize]))
-                gradients.add(result, of: run, head: head, in: inputs, steps: steps, to: &stepGradient)
-            }
+        return try ssdGradients(of: inputs, steps: steps, upstream: upstream) { () throws(InputError) in
+            try evaluate(inputs.withoutGate()).y
+        } ofHead: { run, head, g, finalState throws(InputError) in
+            try HeadSequence(inputs, steps: steps, run: run, head: head, checkpoints: []).gradients(
+                in: self, y: g, finalState: finalState)
         }
-        gradients.setStep(of: inputs, from: stepGradient)
-        return gradients
     }
+}
+
+/// The operator backwards around the gradients of one head.
+///
+/// - Parameters:
+///   - steps: Δ, `[B, L, H]`.
+///   - ungated: y before the gate; asked for where there is one.
+///   - ofHead: the gradients of one head of one run, from g `[L, P]` and Ĝ `[P, N]`.
+@inline(__always)
+func ssdGradients<Scalar: RealNumber>(
+    of inputs: SSDInputs<Scalar>, steps: Tensor<Scalar>, upstream: SSDUpstream<Scalar>,
+    ungated: () throws(InputError) -> Tensor<Scalar>,
+    ofHead: (SSDRun, Int, [Scalar], [Scalar]) throws(InputError) -> HeadGradients<Scalar>
+) throws(InputError) -> SSDGradients<Scalar> {
+    var gradients = SSDGradients(zeroLike: inputs)
+    var outputGradient =
+        upstream.y
+        ?? Tensor(repeating: .zero, shape: [inputs.batch, inputs.length, inputs.heads, inputs.headDim])
+    if let z = inputs.z {
+        let ungated = try ungated()
+        for i in outputGradient.elements.indices {
+            let g = outputGradient.elements[i]
+            gradients.z?.elements[i] = g * ungated.elements[i] * .siluDerivative(z.elements[i])
+            outputGradient.elements[i] = g * .silu(z.elements[i])
+        }
+    }
+    gradients.addSkip(of: inputs, outputGradient: outputGradient)
+
+    let finalStates = upstream.finalStates(in: inputs)
+    let stateSize = inputs.headDim * inputs.stateDim
+    var stepGradient = Tensor<Scalar>(repeating: .zero, shape: steps.shape)
+    for run in inputs.runs {
+        for head in 0..<inputs.heads {
+            let place = run.sequence * inputs.heads + head
+            let result = try ofHead(
+                run, head,
+                columns(of: outputGradient, row: run.row, tokens: run.tokens, head: head, width: inputs.headDim),
+                Array(finalStates.elements[place * stateSize..<(place + 1) * stateSize]))
+            gradients.add(result, of: run, head: head, in: inputs, steps: steps, to: &stepGradient)
+        }
+    }
+    gradients.setStep(of: inputs, from: stepGradient)
+    return gradients
 }
 
 extension SSDInputs {

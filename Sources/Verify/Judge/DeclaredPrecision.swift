@@ -17,6 +17,9 @@ public struct DeclaredPrecision: Sendable {
     /// Whether the declaration says in what order the kernel goes through the sequence.
     private let namesForm: Bool
 
+    /// Whether it says that decays are sums of segments, and gradients of decays sums of what reaches across them.
+    var declaresSegments: Bool { text?.split(separator: ",").contains { $0.hasSuffix("sums=segments") } ?? false }
+
     /// The formats are read off the tensors.
     public static let inferred = DeclaredPrecision(declared: nil, text: nil, namesForm: false)
 

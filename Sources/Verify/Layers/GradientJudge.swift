@@ -8,6 +8,9 @@
 //      sigma   κ u M, with κ for each tensor and head from what the package's own float32 backward passes, recurrent and
 //              chunked, really make of the call
 //
+//  Unless it is declared to sum segments a kernel may work with differences of running sums. That adds to both, and takes for M of dt, A
+//  and dt_bias the magnitudes of longer sums (DifferencedDecays.swift).
+//
 //  For narrow operands of the products u is theirs and κ comes from perturbing each operand by it.
 
 import DualityCore
@@ -62,7 +65,9 @@ struct GradientJudge: KindJudge {
 
     func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations {
         let exact = try GradientParts(inputs, upstream).assembled(nil)
-        let magnitudes = try GradientParts.magnitudes(of: inputs, upstream)
+        // A kernel chooses its own chunks, whatever the case proposes.
+        let magnitudes = try GradientParts.magnitudes(
+            of: inputs, upstream, longestChunk: precision.declaresSegments ? nil : max(chunkSize ?? 256, 256))
         var products = precision.declared?.products ?? inputFormat
         if products.holds(.f32) { products = .f32 }
         let isNarrow = products != .f32
@@ -71,14 +76,19 @@ struct GradientJudge: KindJudge {
         let (n, decay) = (Double(inputs.length + inputs.stateDim + inputs.headDim + 32), longestDecay)
         let operations = isNarrow ? 8 + (n + 2 * decay) * LayerError.unit / unit : n + 2 * decay
         let expectations = outputs.filter { found[$0.name] != nil }.compactMap { output -> Expectation? in
-            guard let values = exact[output.name], let sums = magnitudes[output.name] else { return nil }
+            guard let values = exact[output.name], let sums = magnitudes.sums[output.name] else { return nil }
+            let wide = magnitudes.differenced?.sums[output.name] ?? sums
+            let exponents = magnitudes.differenced?.exponents[output.name]
+            let deviations = magnitudes.differenced?.deviations[output.name]
             let format = formats[output.name] ?? .f32
             let share = calibration(output, values, sums, samples.compactMap { $0[output.name] }, unit)
             let sizes = values.elements.indices.map { i -> LayerError in
-                let magnitude = sums.elements[i]
-                let sigma = share[i] * unit * magnitude
+                let sigma = share[i] * unit * sums.elements[i]
+                let ofDifferences = LayerError.unit * (deviations?.elements[i] ?? 0)
+                let bound = operations * unit * wide.elements[i] + (exponents?.elements[i] ?? 0)
                 return LayerError(
-                    bound: operations * unit * magnitude + NumberFormat.f32.smallestNormal, variance: sigma * sigma
+                    bound: bound + NumberFormat.f32.smallestNormal,
+                    variance: sigma * sigma + ofDifferences * ofDifferences
                 ).stored(values.elements[i], as: format)
             }
             return Expectation(

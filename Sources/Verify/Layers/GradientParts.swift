@@ -11,14 +11,14 @@ import DualityReference
 struct GradientParts: Sendable {
     private let inputs: SSDInputs<Double>
     /// g behind the gate: the gradient of y before it, `[B, L, H, P]`.
-    private let pull: Tensor<Double>
+    let pull: Tensor<Double>
     /// Of each head: gradients of x, B, C and the initial state, without skip and gate.
-    private let heads: [SSDGradients<Double>]
+    let heads: [SSDGradients<Double>]
     /// x·∂x̄ and A λ, `[B, L, H]`.
-    private let direct: Tensor<Double>
-    private let throughDecay: Tensor<Double>
-    private let slopes: Tensor<Double>
-    private let steps: Tensor<Double>
+    let direct: Tensor<Double>
+    let throughDecay: Tensor<Double>
+    let slopes: Tensor<Double>
+    let steps: Tensor<Double>
     private let gateGradient: Tensor<Double>?
     private let sigmoidGradient: Tensor<Double>?
 
@@ -161,31 +161,34 @@ struct GradientParts: Sendable {
         }
     }
 
-    /// The sums of the magnitudes of the terms of every gradient.
+    /// The sums of the magnitudes of the terms of every gradient, and what differences of sums do to them.
+    ///
+    /// - Parameter longestChunk: of a kernel that works with the running sums of its chunks; nil for one that does not.
     static func magnitudes(
-        of inputs: SSDInputs<Double>, _ upstream: SSDUpstream<Double>
-    ) throws -> [String: Tensor<Double>] {
+        of inputs: SSDInputs<Double>, _ upstream: SSDUpstream<Double>, longestChunk: Int?
+    ) throws -> (sums: [String: Tensor<Double>], differenced: DifferencedDecays?) {
         func magnitude(_ tensor: Tensor<Double>) -> Tensor<Double> { tensor.map(\.magnitude) }
         var pull =
             upstream.y ?? Tensor(repeating: 0, shape: [inputs.batch, inputs.length, inputs.heads, inputs.headDim])
-        var gateSums: Tensor<Double>?
+        var (gateSums, gateFactors): (Tensor<Double>?, Tensor<Double>?) = (nil, nil)
         if let z = inputs.z {
             let ungated = try inputs.withoutEnds(keepsSkip: true).magnitudes().y
-            var sums = ungated
+            var (sums, factors) = (ungated, ungated)
             for i in sums.elements.indices {
                 let gate = z.elements[i]
-                sums.elements[i] *=
+                factors.elements[i] =
                     (pull.elements[i] * Double.sigmoid(gate) * (1 + gate.magnitude * Double.sigmoid(-gate))).magnitude
+                sums.elements[i] *= factors.elements[i]
                 pull.elements[i] *= Double.silu(gate)
             }
-            gateSums = sums
+            (gateSums, gateFactors) = (sums, factors)
         }
         let positive = try SSDInputs(
             x: magnitude(inputs.x), dt: inputs.dt, a: inputs.a, b: magnitude(inputs.b), c: magnitude(inputs.c),
             d: inputs.d.map(magnitude), dtBias: inputs.dtBias, initialState: inputs.initialState.map(magnitude),
             packing: inputs.packing, headMap: inputs.headMap, dtSoftplus: inputs.dtSoftplus, dtLimit: inputs.dtLimit)
-        let parts = try GradientParts(
-            positive, SSDUpstream(y: magnitude(pull), finalState: upstream.finalState.map(magnitude)))
+        let positiveUpstream = SSDUpstream(y: magnitude(pull), finalState: upstream.finalState.map(magnitude))
+        let parts = try GradientParts(positive, positiveUpstream)
         var sums = try parts.assembled(nil)
         var dt = parts.direct
         for i in dt.elements.indices {
@@ -201,7 +204,11 @@ struct GradientParts: Sendable {
             sums["grad_dt_bias"] = total
         }
         sums["grad_z"] = gateSums
-        return sums
+        let plain = try positive.withoutEnds(keepsSkip: false)
+        let differenced = try longestChunk.map { size throws(InputError) in
+            try DifferencedDecays(parts, of: plain, positiveUpstream, gate: gateFactors, chunkSize: size)
+        }
+        return (sums, differenced)
     }
 }
 
