@@ -29,7 +29,9 @@ extension HeadSequence {
         let width = 64
         var queries = [Scalar](repeating: .zero, count: stateDim * width)  // C of the tile, transposed, [N, t]
         var weights = [Scalar](repeating: .zero, count: width * width)  // M of the tile, transposed, [s, t]
-        var segment = [Scalar](repeating: .zero, count: range.count)  // seg(t, s) by s, for the last t seen
+        var sums = [Scalar](repeating: .zero, count: width * headDim)  // of the tile, [t, p]
+        // seg(t, s) by s, for the last t seen
+        var segment = [SegmentSum<Scalar>](repeating: SegmentSum(), count: range.count)
 
         for tFirst in stride(from: range.lowerBound, to: range.upperBound, by: width) {
             let ts = tFirst..<min(tFirst + width, range.upperBound)
@@ -47,27 +49,29 @@ extension HeadSequence {
                 for s in ss {
                     var sum = segment[s - range.lowerBound]
                     for t in max(s, tFirst)..<ts.upperBound {
-                        if t > s { sum += logDecay[t] }
-                        weights[(s - sFirst) * width + t - tFirst] *= .exp(sum)
+                        if t > s { sum.add(logDecay[t]) }
+                        weights[(s - sFirst) * width + t - tFirst] *= .exp(sum.value)
                     }
                     segment[s - range.lowerBound] = sum
                 }
-                // M x̄; on the diagonal each row has its own length
+                // M x̄, each tile summed by itself; on the diagonal each row has its own length
+                for i in sums.indices { sums[i] = .zero }
                 let mask = MatrixLayout.rows(width: width).transposed
                 if sFirst < tFirst {
                     addProduct(
                         weights, mask, x, .rows(from: sFirst, width: headDim),
-                        to: &y, .rows(from: tFirst, width: headDim), rows: ts.count, depth: ss.count, columns: headDim)
+                        to: &sums, .rows(width: headDim), rows: ts.count, depth: ss.count, columns: headDim)
                 } else {
                     for t in ts {
                         var row = mask
                         row.start = t - tFirst
                         addProduct(
-                            weights, row, x, .rows(from: sFirst, width: headDim), to: &y,
-                            .rows(from: t, width: headDim),
+                            weights, row, x, .rows(from: sFirst, width: headDim), to: &sums,
+                            .rows(from: t - tFirst, width: headDim),
                             rows: 1, depth: t - tFirst + 1, columns: headDim)
                     }
                 }
+                for i in 0..<ts.count * headDim { y[tFirst * headDim + i] += sums[i] }
             }
         }
     }
@@ -79,10 +83,10 @@ extension HeadSequence {
             for n in 0..<stateDim { columns[n * headDim + p] = state[p * stateDim + n] }
         }
         var decayed = Array(c[range.lowerBound * stateDim..<range.upperBound * stateDim])  // exp(seg) C_t
-        var sum = Scalar.zero
+        var sum = SegmentSum<Scalar>()
         for (i, t) in range.enumerated() {
-            sum += logDecay[t]
-            let decay = Scalar.exp(sum)
+            sum.add(logDecay[t])
+            let decay = Scalar.exp(sum.value)
             for n in 0..<stateDim { decayed[i * stateDim + n] *= decay }
         }
         addProduct(
@@ -92,20 +96,31 @@ extension HeadSequence {
 
     /// Step 3 over the tokens of `range`: the state after the last of them, from the state before the first.
     func advanced(_ state: [Scalar], over range: Range<Int>) -> [Scalar] {
+        var carried = CarriedState(state)
+        advance(&carried, over: range)
+        return carried.value
+    }
+
+    /// The same on a state that goes on to further tokens.
+    func advance(_ state: inout CarriedState<Scalar>, over range: Range<Int>) {
         var decayed = Array(x[range.lowerBound * headDim..<range.upperBound * headDim])  // exp(seg) x̄_s
-        var sum = Scalar.zero  // from s + 1 to the end, growing backwards
+        var sum = SegmentSum<Scalar>()  // from s + 1 to the end, growing backwards
         for (i, s) in range.enumerated().reversed() {
-            let decay = Scalar.exp(sum)
+            let decay = Scalar.exp(sum.value)
             for p in 0..<headDim { decayed[i * headDim + p] *= decay }
-            sum += logDecay[s]
+            sum.add(logDecay[s])
         }
-        // Summed apart, so that a state much larger than what the chunk adds is rounded once a chunk and not once a token.
-        var next = [Scalar](repeating: .zero, count: state.count)
-        addProduct(
-            decayed, .rows(width: headDim).transposed, b, .rows(from: range.lowerBound, width: stateDim),
-            to: &next, .rows(width: stateDim), rows: headDim, depth: range.count, columns: stateDim)
-        let decay = Scalar.exp(sum)
-        for i in next.indices { next[i] += decay * state[i] }
-        return next
+        // Summed apart, and in blocks, so that a state much larger than what the chunk adds is rounded once a chunk and not once a token.
+        var update = [Scalar](repeating: .zero, count: headDim * stateDim)
+        for first in stride(from: 0, to: range.count, by: 64) {
+            var sums = [Scalar](repeating: .zero, count: update.count)
+            addProduct(
+                decayed, .rows(from: first, width: headDim).transposed, b,
+                .rows(from: range.lowerBound + first, width: stateDim),
+                to: &sums, .rows(width: stateDim), rows: headDim, depth: min(64, range.count - first),
+                columns: stateDim)
+            for i in update.indices { update[i] += sums[i] }
+        }
+        state.advance(logDecay: sum.value, adding: update)
     }
 }
