@@ -134,12 +134,19 @@ private struct BackwardSigma {
     /// ∂x̄, `[L, P]`.
     func ofX() -> HeadErrors { backwards(x: pull, sequence.headDim, b: sequence.c, c: sequence.b, finalState) }
 
+    /// g as an operand of narrow products, `[L, P]`; nil where that is g.
+    private var pullAsFactor: [Double]? {
+        guard ofForward.chunkSize != nil, !ofForward.products.holds(ofForward.accumulate) else { return nil }
+        let rounded = pull.map { ofForward.products.round($0) }
+        return rounded == pull ? nil : rounded
+    }
+
     /// ∂B, `[L, N]`.
     func ofB() -> HeadErrors {
         let state = transposedState(finalState, rows: sequence.headDim, columns: sequence.stateDim)
         return backwards(
             x: sequence.c, sequence.stateDim, b: pull, c: sequence.scaledInput, state,
-            knownC: sequence.scaledInputAsKernels(ofForward))
+            knownB: pullAsFactor, knownC: sequence.scaledInputAsKernels(ofForward))
     }
 
     /// ∂C, `[L, N]`.
@@ -149,18 +156,21 @@ private struct BackwardSigma {
             like: sequence, headDim: n, stateDim: p, x: sequence.b, b: sequence.scaledInput, c: pull,
             initialState: transposedState(sequence.initialState, rows: p, columns: n))
         walk.known.b = sequence.scaledInputAsKernels(ofForward)
+        walk.known.c = pullAsFactor
         var forward = ofForward
         forward.form = arithmetic.form
         return errors(of: walk, forward)
     }
 
     private func backwards(
-        x: [Double], _ width: Int, b: [Double], c: [Double], _ state: [Double], knownC: [Double]? = nil
+        x: [Double], _ width: Int, b: [Double], c: [Double], _ state: [Double], knownB: [Double]? = nil,
+        knownC: [Double]? = nil
     ) -> HeadErrors {
         let columns = sequence.headDim + sequence.stateDim - width
         var walk = SpreadSequence(
             like: sequence, headDim: width, stateDim: columns, x: reversedRows(x, width: width),
             b: reversedRows(b, width: columns), c: reversedRows(c, width: columns), initialState: state)
+        walk.known.b = knownB.map { reversedRows($0, width: columns) }
         walk.known.c = knownC.map { reversedRows($0, width: columns) }
         walk.reverseDecays(start: arithmetic.reversedStart(ofSequenceEndingAt: sequence.start + sequence.length))
         var result = errors(of: walk, arithmetic)
