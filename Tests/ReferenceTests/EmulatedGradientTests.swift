@@ -19,7 +19,7 @@ import Testing
     }()
 
     @Test func inFloat64TheyAreTheGradients() throws {
-        for seed in UInt64(0)..<12 {
+        for seed in UInt64(0)..<5 {
             let (example, upstream) = try GradientErrorTests.example(seed)
             let exact = try SSDForm.recurrent.gradients(of: example.inputs, upstream: upstream)
             for (name, kernel) in Self.arithmetics {
@@ -38,7 +38,7 @@ import Testing
     @Test(arguments: ["mamba_ssm_f32", "mamba_ssm", "mamba_ssm,scaled=bf16,sums=segments", "mamba_ssm_step"])
     func theyAreInsideTheirBounds(text: String) throws {
         var ratios: [Double] = []
-        for seed in UInt64(300)..<330 {
+        for seed in UInt64(300)..<308 {
             let (example, upstream) = try GradientErrorTests.example(seed)
             var kernel = try KernelArithmetic(parsing: text)
             if case .chunked = kernel.form { kernel.form = .chunked(size: example.chunkSize) }
