@@ -37,7 +37,8 @@ struct EngineOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Who computes: fast or reference (default: fast, for layers that it has).", valueName: "engine"))
+            "Who computes: fast or reference (default: fast for layers that it has; `duality logits` takes the reference).",
+            valueName: "engine"))
     var engine: Engine?
     @Option(
         name: .long,
