@@ -177,12 +177,7 @@ struct CheckCommand: ParsableCommand {
             return (ids, "random ids, as \(directory) has no tokenizer.json")
         }
         let path = try text ?? "\(ModelLocation.find())/data/heldout.txt"
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw InputError(
-                .missingFile, in: path, expected: "a text to read", found: "no such file",
-                remedy: "Give one with --text.")
-        }
-        let ids = try model.tokenizer().encode(String(decoding: data, as: UTF8.self), allowSpecial: false)
+        let ids = try model.tokenizer().encode(TextFile.read(path), allowSpecial: false)
         return (Array(ids.prefix(count)), (path as NSString).lastPathComponent)
     }
 

@@ -118,10 +118,7 @@ struct CompareCommand: ParsableCommand {
 
     private func tokenIDs() throws -> [Int] {
         let path = try text ?? "\(ModelLocation.find())/data/heldout.txt"
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw InputError(.missingFile, in: path, expected: "a text to read", found: "no such file")
-        }
-        let ids = try model.tokenizer().encode(String(decoding: data, as: UTF8.self), allowSpecial: false)
+        let ids = try model.tokenizer().encode(TextFile.read(path), allowSpecial: false)
         return Array(ids.prefix(tokens ?? (sensitivity ? 8192 : ids.count)))
     }
 

@@ -108,7 +108,7 @@ struct ComposeCommand: AsyncParsableCommand {
         let type = try ComposeType(named: type)
         let directory = try ModelLocation.find(model.model)
         let tokenizer = try tokenizer(directory)
-        let context = try tokens(contextIds, "--context-ids", tokenizer, try context.map(readText))
+        let context = try tokens(contextIds, "--context-ids", tokenizer, try context.map(TextFile.read))
         let question = try tokens(questionIds, "--question-ids", tokenizer, question)
         let prefix = try tokens(prefixIds, "--prefix-ids", tokenizer, prefix)
         let plan = try ChunkPlan(
@@ -190,14 +190,6 @@ struct ComposeCommand: AsyncParsableCommand {
     private func tokens(_ ids: String?, _ flag: String, _ tokenizer: Tokenizer?, _ text: String?) throws -> [Int] {
         if let ids { return try TokenIDs.parse(ids, flag: flag) }
         return text.flatMap { tokenizer?.encode($0) } ?? []
-    }
-
-    private func readText(_ path: String) throws -> String {
-        if path == "-" { return Terminal.readStandardInput() }
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw InputError(.missingFile, in: path, expected: "a text to read", found: "no such file")
-        }
-        return String(decoding: data, as: UTF8.self)
     }
 
     /// As the official tool has it: the first token of a line feed; where that is none or 0, the padding token or 0.

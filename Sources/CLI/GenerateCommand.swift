@@ -85,7 +85,7 @@ struct GenerateCommand: AsyncParsableCommand {
         var text = prompt ?? "-"
         if text == "-" {
             if Terminal.stdinIsTerminal { Terminal.note("reading the prompt from the terminal; end it with Ctrl-D") }
-            text = Terminal.readStandardInput()
+            text = try TextFile.read("-")
         }
         guard !text.isEmpty else {
             throw InputError(

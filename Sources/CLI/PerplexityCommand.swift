@@ -42,7 +42,7 @@ struct PerplexityCommand: AsyncParsableCommand {
 
     mutating func run() async throws {
         if files.count == 2 { model.model = files[0] }
-        let text = try readText(files.last ?? "-")
+        let text = try TextFile.read(files.last ?? "-")
         let choice = try EngineChoice(engine, model: model)
         try await run(try model.load(choice, engine, tokens: window ?? 2048), choice, text)
     }
@@ -79,17 +79,5 @@ struct PerplexityCommand: AsyncParsableCommand {
             print("window, stride   \(result.window), \(result.stride)")
             print("computed in      \(choice.precisionName) (\(choice.engineName) engine), sums in f64")
         }
-    }
-
-    private func readText(_ path: String) throws -> String {
-        if path == "-" { return Terminal.readStandardInput() }
-        guard FileManager.default.fileExists(atPath: path) else {
-            throw InputError(.missingFile, in: path, expected: "a text file", found: "no such file")
-        }
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw InputError(
-                .inaccessibleFile, in: path, expected: "a readable text file", found: "an error on reading")
-        }
-        return String(decoding: data, as: UTF8.self)
     }
 }

@@ -27,9 +27,4 @@ enum Terminal {
     static func clearProgress() {
         progress("")
     }
-
-    /// All of stdin.
-    static func readStandardInput() -> String {
-        String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self)
-    }
 }

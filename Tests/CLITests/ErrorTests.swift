@@ -52,6 +52,20 @@ import Testing
         expectInputError(try logits(model), "model.safetensors")
     }
 
+    @Test func aTextThatIsNone() throws {
+        let directory = try Fixtures.temporaryDirectory()
+        let text = directory.appendingPathComponent("latin1.txt").path
+        try Data([0x63, 0x61, 0x66, 0xE9, 0x0A]).write(to: URL(fileURLWithPath: text))
+        for place in [text, directory.path] {
+            let words = place == text ? "UTF-8" : "a directory"
+            expectInputError(try Duality.run("perplexity", place), place, words)
+            expectInputError(try Duality.run("compare", "--against", "f32", place), place, words)
+            expectInputError(try Duality.run("check", "--text", place), place, words)
+            expectInputError(
+                try Duality.run("compose", "--context", place, "--question", "Who?", "--chunks", "2"), place, words)
+        }
+    }
+
     @Test(arguments: [0, 5, 8, 100, 5000, 20000]) func aTruncatedFile(length: Int) throws {
         let model = try copyOfModel()
         let path = model.appendingPathComponent("model.safetensors")
