@@ -14,15 +14,23 @@ extension DoubleDouble {
             return DoubleDouble(x.high.isNaN ? Double.nan : x.high > 0 ? .infinity : 0)
         }
         let k = (x.high / ln2.0).rounded()
-        let r = reduced(x, by: k, of: ln2).scaled(by: -9)
-        var term = r
-        var power = r  // e^r - 1, which keeps its digits while r is small
+        return (1 + expMinusOne(small: reduced(x, by: k, of: ln2))).scaled(by: Int(k))
+    }
+
+    public static func expMinusOne(_ x: DoubleDouble) -> DoubleDouble {
+        x.high.magnitude <= 0.35 ? expMinusOne(small: x) : exp(x) - 1
+    }
+
+    /// e^x - 1 for |x| up to about ln 2 / 2.
+    private static func expMinusOne(small x: DoubleDouble) -> DoubleDouble {
+        let r = x.scaled(by: -9)
+        var (term, power) = (r, r)
         for i in 2...12 {
             term = term * r / DoubleDouble(i)
             power += term
         }
         for _ in 0..<9 { power = power * power + power.scaled(by: 1) }
-        return (1 + power).scaled(by: Int(k))
+        return power
     }
 
     public static func log(_ x: DoubleDouble) -> DoubleDouble {

@@ -7,8 +7,7 @@
 //  by a and added to once a chunk is rounded once a chunk. Either way the error would depend on how a sequence is cut into
 //  chunks. Where a is below 1/2 the state is halved at every chunk, and with it what has been dropped: there the plain product will do.
 //
-//  Source: Kahan 1965, "Further remarks on reducing truncation errors"; e^s - 1 from e^s and its logarithm: Kahan, in Higham, Accuracy and
-//  Stability of Numerical Algorithms, 2nd ed., section 1.14.1.
+//  Source: Kahan 1965, "Further remarks on reducing truncation errors".
 
 import DualityCore
 
@@ -52,7 +51,7 @@ struct CarriedState<Scalar: RealNumber> {
             }
             return
         }
-        let change = decay == 1 ? s : (decay - 1) * (s / .log(decay))  // e^s - 1
+        let change = Scalar.expMinusOne(s)
         for i in value.indices {
             let (old, low) = (value[i], dropped[i])
             let term = (change * old + update[i]) + (low + change * low)

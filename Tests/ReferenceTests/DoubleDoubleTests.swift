@@ -4,12 +4,13 @@ import Testing
 @testable import DualityReference
 
 @Suite struct DoubleDoubleTests {
-    enum Function { case exp, log, log1p, sqrt, sin, cos, pow }
+    enum Function { case exp, expm1, log, log1p, sqrt, sin, cos, pow }
     typealias Pair = (Double, Double)
 
     static func evaluate(_ function: Function, _ x: DoubleDouble, _ y: DoubleDouble) -> DoubleDouble {
         switch function {
         case .exp: .exp(x)
+        case .expm1: .expMinusOne(x)
         case .log: .log(x)
         case .log1p: .log(onePlus: x)
         case .sqrt: .sqrt(x)
@@ -168,6 +169,14 @@ import Testing
             .log, (0x1.56e1fc2f8f359p-997, -0x0.000000043191ep-1022), (0, 0),
             (-0x1.5963447f87fb5p+9, -0x1.aacb3e7416565p-46)
         ),
+        (.expm1, (0x1.2725dd1d243acp-60, 0), (0, 0), (0x1.2725dd1d243acp-60, 0x1.54484932d2e73p-121)),
+        (.expm1, (-0x1.421f5f40d8376p-22, 0), (0, 0), (-0x1.421f5c16325dcp-22, -0x1.607a6d2951a23p-78)),
+        (.expm1, (0x1.47ae147ae147bp-7, 0), (0, 0), (0x1.4952e9791133fp-7, -0x1.872a35304a94cp-61)),
+        (.expm1, (-0x1.5c28f5c28f5c3p-2, 0), (0, 0), (-0x1.2725ae35e2895p-2, -0x1.8c96f48120669p-57)),
+        (.expm1, (0x1.6666666666666p-2, 0), (0, 0), (0x1.ad200b20177b2p-2, -0x1.2ca2e8080a702p-56)),
+        (.expm1, (-0x1.70a3d70a3d70ap-2, 0), (0, 0), (-0x1.359456515371fp-2, -0x1.345be70681f29p-56)),
+        (.expm1, (0x1.8000000000000p+0, 0), (0, 0), (0x1.bda7fcc9f8a83p+1, -0x1.4123734e5782cp-53)),
+        (.expm1, (-0x1.4000000000000p+5, 0), (0, 0), (-0x1.0000000000000p+0, 0x1.39792499b1a24p-58)),
         (.log, (0x1.79ca10c924223p-67, 0x1.8bf3f6b6470d7p-121), (0, 0), (-0x1.7069e2aa2aa5bp+5, 0x1.c8a210ae6e755p-51)),
         (.log, (0x1.3333333333333p-2, 0x1.be7e553d3e20fp-57), (0, 0), (-0x1.34378fcbda720p+0, -0x1.a9e20243fc5e7p-54)),
         (.log, (0x1.7ae147ae147aep-1, 0x1.a2af1685ffa69p-57), (0, 0), (-0x1.3454e4b8a9f90p-2, 0x1.278c890cfbda3p-59)),

@@ -27,6 +27,7 @@ public protocol RealNumber: SignedNumeric, Comparable, Sendable, ExpressibleByFl
     static func /= (lhs: inout Self, rhs: Self)
 
     static func exp(_ x: Self) -> Self
+    static func expMinusOne(_ x: Self) -> Self
     static func log(_ x: Self) -> Self
     static func log(onePlus x: Self) -> Self
     static func sqrt(_ x: Self) -> Self
