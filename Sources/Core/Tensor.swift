@@ -96,6 +96,24 @@ public struct Tensor<Element> {
             elements: Array(elements[rows.lowerBound * width..<rows.upperBound * width]))
     }
 
+    /// The entries `indices` of one axis, in the given order.
+    ///
+    /// - Complexity: O(elements of the result).
+    public func selecting(_ indices: [Int], axis: Int) -> Tensor {
+        precondition(indices.allSatisfy { $0 >= 0 && $0 < shape[axis] }, "entries of the axis")
+        let (outer, inner) = (shape[..<axis].reduce(1, *), shape[(axis + 1)...].reduce(1, *))
+        var part = Tensor(uncheckedShape: shape, elements: [])
+        part.shape[axis] = indices.count
+        part.elements.reserveCapacity(outer * indices.count * inner)
+        for i in 0..<outer {
+            for index in indices {
+                let first = (i * shape[axis] + index) * inner
+                part.elements.append(contentsOf: elements[first..<first + inner])
+            }
+        }
+        return part
+    }
+
     /// Removes rows of a matrix.
     public mutating func removeRows(_ rows: Range<Int>) {
         precondition(shape.count == 2 && rows.upperBound <= shape[0], "rows of a matrix")

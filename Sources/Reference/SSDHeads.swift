@@ -15,14 +15,14 @@ extension SSDInputs {
             throw InputError(.value, in: "heads", expected: "some of 0 ..< \(heads)", found: "\(range)")
         }
         if range == 0..<heads { return self }
-        let (xHeads, x) = try read(headMap.x[range], of: self.x)
-        let (bHeads, b) = try read(headMap.b[range], of: self.b)
-        let (cHeads, c) = try read(headMap.c[range], of: self.c)
+        let (xHeads, x) = read(headMap.x[range], of: self.x)
+        let (bHeads, b) = read(headMap.b[range], of: self.b)
+        let (cHeads, c) = read(headMap.c[range], of: self.c)
         return try SSDInputs(
-            x: x, dt: dt.group(Array(range), alongAxis: 2), a: a.group(Array(range), alongAxis: 0), b: b, c: c,
-            d: d?.group(Array(range), alongAxis: 0), z: z?.group(Array(range), alongAxis: 2),
-            dtBias: dtBias?.group(Array(range), alongAxis: 0),
-            initialState: initialState?.group(Array(range), alongAxis: 1), packing: packing,
+            x: x, dt: dt.selecting(Array(range), axis: 2), a: a.selecting(Array(range), axis: 0), b: b, c: c,
+            d: d?.selecting(Array(range), axis: 0), z: z?.selecting(Array(range), axis: 2),
+            dtBias: dtBias?.selecting(Array(range), axis: 0),
+            initialState: initialState?.selecting(Array(range), axis: 1), packing: packing,
             headMap: HeadMap(x: xHeads, b: bHeads, c: cHeads), dtSoftplus: dtSoftplus, dtLimit: dtLimit,
             allowsNonFinite: true)
     }
@@ -30,28 +30,9 @@ extension SSDInputs {
     /// The heads of an operand that are read, in order, and the map to their new places.
     private func read(
         _ map: ArraySlice<Int>, of tensor: Tensor<Scalar>
-    ) throws(InputError) -> (map: [Int], tensor: Tensor<Scalar>) {
+    ) -> (map: [Int], tensor: Tensor<Scalar>) {
         let kept = Array(Set(map)).sorted()
         let places = Dictionary(uniqueKeysWithValues: kept.enumerated().map { ($1, $0) })
-        return try (map.map { places[$0] ?? 0 }, tensor.group(kept, alongAxis: 2))
-    }
-}
-
-extension Tensor {
-    /// The entries `indices` along one axis.
-    fileprivate func group(_ indices: [Int], alongAxis axis: Int) throws(InputError) -> Tensor {
-        let width = shape[(axis + 1)...].reduce(1, *)
-        let outer = shape[..<axis].reduce(1, *)
-        var elements: [Element] = []
-        elements.reserveCapacity(outer * indices.count * width)
-        for i in 0..<outer {
-            for index in indices {
-                let first = (i * shape[axis] + index) * width
-                elements.append(contentsOf: self.elements[first..<first + width])
-            }
-        }
-        var shape = shape
-        shape[axis] = indices.count
-        return try Tensor(shape: shape, elements: elements)
+        return (map.map { places[$0] ?? 0 }, tensor.selecting(kept, axis: 2))
     }
 }

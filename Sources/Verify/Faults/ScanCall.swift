@@ -106,36 +106,7 @@ struct ScanCall {
 
 extension Tensor {
     /// Index `head` of an axis, which keeps its place with length 1.
-    func head(_ head: Int, axis: Int = 2) -> Tensor {
-        let outer = shape[..<axis].reduce(1, *)
-        let inner = shape[(axis + 1)...].reduce(1, *)
-        var elements: [Element] = []
-        elements.reserveCapacity(outer * inner)
-        for i in 0..<outer {
-            let first = (i * shape[axis] + head) * inner
-            elements.append(contentsOf: self.elements[first..<first + inner])
-        }
-        var smaller = shape
-        smaller[axis] = 1
-        return Tensor(shape: smaller, unchecked: elements)
-    }
-
-    /// Some indices of an axis, in the given order.
-    func selecting(_ indices: [Int], axis: Int) -> Tensor {
-        let outer = shape[..<axis].reduce(1, *)
-        let inner = shape[(axis + 1)...].reduce(1, *)
-        var elements: [Element] = []
-        elements.reserveCapacity(outer * indices.count * inner)
-        for i in 0..<outer {
-            for index in indices {
-                let first = (i * shape[axis] + index) * inner
-                elements.append(contentsOf: self.elements[first..<first + inner])
-            }
-        }
-        var other = shape
-        other[axis] = indices.count
-        return Tensor(shape: other, unchecked: elements)
-    }
+    func head(_ head: Int, axis: Int = 2) -> Tensor { selecting([head], axis: axis) }
 
     /// Puts a tensor whose axis `axis` has length 1 at index `head` of that axis.
     mutating func setHead(_ head: Int, axis: Int = 2, to part: Tensor) {
