@@ -113,7 +113,9 @@ import Testing
         }
         print("\(named) of \(rejected) named first")
         let hidden = outcomes.filter { $0.effect > Limits.certainSigma && $0.verdict != .fail }
-        #expect(hidden.isEmpty, "not FAIL: \(hidden.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma" })")
+        #expect(
+            hidden.isEmpty,
+            "not FAIL: \(hidden.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma, \($0.verdict.rawValue)" })")
         #expect(Double(named) >= 0.95 * Double(rejected))
     }
 

@@ -155,7 +155,10 @@ private struct HeadExpectation: Sendable {
             isOutside = isHopeless || exceeds(own, share: share)
         }
         if isOutside && !isHopeless && arithmetics.count > 2, let y = sigma["y"], let sums = magnitudes["y"] {
+            // Sizes that hold wherever chunks begin are for kernels that they make right. A wrong one is not forgiven a part.
+            let strict = sigma
             sigma["y"] = y.spread(over: 256, magnitudes: sums)
+            if exceeds(own, share: 1) { sigma = strict }
         }
         if lazyBound && (isHopeless || !exceeds(own, share: 0.75)) {
             boundIsMissing = true
