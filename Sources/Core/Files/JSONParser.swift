@@ -217,7 +217,7 @@ struct JSONParser {
         position += 1
     }
 
-    /// Reads `uXXXX`, or a surrogate pair of two of them, with the `u` at `position`.
+    /// Reads `u` and four hexadecimal digits, or a surrogate pair of two such escapes, with the first `u` at `position`.
     private mutating func unicodeEscape() throws(InputError) -> Character {
         let start = position - 1
         var code = try hexadecimal()
