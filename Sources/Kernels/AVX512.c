@@ -219,6 +219,8 @@ FOR_EACH_TILE(DEFINE_INT8_GROUP_TILE)
 
 #include "Int8Products.h"
 
+#include "Subnormals.h"
+
 #include "Scan.h"
 
 #include "AttentionKernel.h"

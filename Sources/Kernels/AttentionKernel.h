@@ -166,12 +166,12 @@ static void pass_page(attention_rows *r, head_page page, int64_t from, const cha
     for (int64_t first = 0; first < 16 * vectors; first += SUBPAGE) {
         int64_t part = least(SUBPAGE, 16 * vectors - first);
         const float *keys = keys_of(page, first, part, r->wide);
-        multiply_rows(r->rows, part / 16, width, r->q, width, (tile_operand){keys, 16, 16 * width},
+        multiply_rows(r->rows, part / 16, width, r->q, width, (tile_operand){keys, 16, 16 * width, 0, 0},
                       (tile_result){r->scores + first, PAGE, FROM_ZERO, 0, 0, 0});
     }
     for (int64_t i = 0; i < r->rows; i++) weigh(r, i, page, from, vectors);
     const float *values = values_of(page, count, r->wide);
-    multiply_rows(r->rows, width / 16, count, r->scores, PAGE, (tile_operand){values, width, 16},
+    multiply_rows(r->rows, width / 16, count, r->scores, PAGE, (tile_operand){values, width, 16, 0, 0},
                   (tile_result){r->output, width, FROM_C, 0, 0, 0});
 }
 
@@ -202,9 +202,9 @@ static void divide_row(const float *output, float sum, int64_t D, float *out) {
     FOR_LANES(d, part, D) store_lanes(out + d, load16(output + d) * scale, part);
 }
 
-static void attention(const dk_attention_shape *shape, void *const *pages, int64_t position, const float *q, int64_t ldq,
-                      float *out, int64_t ldo, int64_t tokenBegin, int64_t tokenEnd, int64_t headBegin, int64_t headEnd,
-                      void *workspace) {
+NEVER_INLINE static void attend(const dk_attention_shape *shape, void *const *pages, int64_t position, const float *q,
+                                int64_t ldq, float *out, int64_t ldo, int64_t tokenBegin, int64_t tokenEnd,
+                                int64_t headBegin, int64_t headEnd, void *workspace) {
     int64_t D = shape->headDim, width = padded(D), sharing = shape->heads / shape->kvHeads;
     int64_t together = sharing < ROWS ? ROWS / sharing : 1;
     attention_rows r = rows_in(workspace, width);
@@ -236,10 +236,18 @@ static void attention(const dk_attention_shape *shape, void *const *pages, int64
     }
 }
 
+static void attention(const dk_attention_shape *shape, void *const *pages, int64_t position, const float *q, int64_t ldq,
+                      float *out, int64_t ldo, int64_t tokenBegin, int64_t tokenEnd, int64_t headBegin, int64_t headEnd,
+                      void *workspace) {
+    WITHOUT_SUBNORMALS(
+        attend(shape, pages, position, q, ldq, out, ldo, tokenBegin, tokenEnd, headBegin, headEnd, workspace));
+}
+
 // MARK: - Split over segments
 
-static void attention_partial(const dk_attention_shape *shape, void *const *pages, int64_t position, const float *q,
-                              int64_t segment, int64_t headBegin, int64_t headEnd, float *partial, void *workspace) {
+NEVER_INLINE static void attend_segment(const dk_attention_shape *shape, void *const *pages, int64_t position,
+                                        const float *q, int64_t segment, int64_t headBegin, int64_t headEnd,
+                                        float *partial, void *workspace) {
     int64_t width = padded(shape->headDim), sharing = shape->heads / shape->kvHeads;
     attention_rows r = rows_in(workspace, width);
     for (int64_t head = headBegin; head < headEnd; head++) {
@@ -259,8 +267,13 @@ static void attention_partial(const dk_attention_shape *shape, void *const *page
     }
 }
 
-static void attention_merge(const dk_attention_shape *shape, int64_t segments, const float *partial, float *out,
-                            int64_t headBegin, int64_t headEnd) {
+static void attention_partial(const dk_attention_shape *shape, void *const *pages, int64_t position, const float *q,
+                              int64_t segment, int64_t headBegin, int64_t headEnd, float *partial, void *workspace) {
+    WITHOUT_SUBNORMALS(attend_segment(shape, pages, position, q, segment, headBegin, headEnd, partial, workspace));
+}
+
+NEVER_INLINE static void merge_segments(const dk_attention_shape *shape, int64_t segments, const float *partial,
+                                        float *out, int64_t headBegin, int64_t headEnd) {
     int64_t D = shape->headDim, width = padded(D);
     for (int64_t head = headBegin; head < headEnd; head++) {
         float maximum = UNSEEN, sum = 0, output[1024] = {0};
@@ -270,4 +283,9 @@ static void attention_merge(const dk_attention_shape *shape, int64_t segments, c
         }
         divide_row(output, sum, D, out + head * D);
     }
+}
+
+static void attention_merge(const dk_attention_shape *shape, int64_t segments, const float *partial, float *out,
+                            int64_t headBegin, int64_t headEnd) {
+    WITHOUT_SUBNORMALS(merge_segments(shape, segments, partial, out, headBegin, headEnd));
 }

@@ -136,8 +136,8 @@ static void widen(const uint16_t *panel, int64_t first, int64_t count, float *ou
 INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float *weights, float *c, bool begins,
                            float *y, int64_t ldy) {
     for (int64_t j = 0; j < DK_PANEL_ROWS / 16; j += VECTORS)
-        packedTiles[rows](k, a, (tile_operand){weights + 16 * j, DK_PANEL_ROWS, 16},
-                          (tile_result){c + 16 * j, DK_PANEL_ROWS, begins ? FROM_ZERO : ADD_TO_C, 0,
+        packedTiles[rows](k, a, &(tile_operand){weights + 16 * j, DK_PANEL_ROWS, 16, 0, 0},
+                          &(tile_result){c + 16 * j, DK_PANEL_ROWS, begins ? FROM_ZERO : ADD_TO_C, 0,
                                         y ? y + 16 * j : 0, ldy});
 }
 

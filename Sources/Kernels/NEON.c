@@ -88,6 +88,8 @@ FOR_EACH_TILE(DEFINE_INT8_TILE)
 
 #include "Int8Products.h"
 
+#include "Subnormals.h"
+
 #include "Scan.h"
 
 #include "AttentionKernel.h"

@@ -92,18 +92,31 @@ static void scan_weights(float *row, int64_t i, int64_t vectors, const float *de
     }
 }
 
-/// Which tokens and head come next, so that their rows can be on their way meanwhile.
+/// Which tokens and head come next, so that their rows can be on their way while these multiply with the state.
 typedef struct {
     int64_t token, head;
 } scan_next;
 
-INLINE void fetch_row(const dk_ssd_shape *shape, const dk_ssd_operands *o, scan_next next, int64_t i) {
-    int64_t P = shape->headDim, N = shape->stateDim, t = next.token + i, h = next.head, H = shape->heads;
-    if (t >= o->tokens) return;
-    fetch(o->c + t * o->ldc + h / (H / shape->cHeads) * N, (N + 15) / 16);
-    fetch(o->y + t * o->ldy + h * P, (P + 15) / 16);
-    if (h % (H / shape->xHeads) == 0) fetch(o->x + t * o->ldx + h / (H / shape->xHeads) * P, (P + 15) / 16);
-    if (h % (H / shape->bHeads) == 0) fetch(o->b + t * o->ldb + h / (H / shape->bHeads) * N, (N + 15) / 16);
+typedef enum { NEXT_C, NEXT_Y, NEXT_B, NEXT_X } next_operand;
+
+/// An operand of a tile that asks meanwhile for rows i, i + 1 ... of one of the operands that come next; of those that heads share,
+/// for the first head that reads them.
+INLINE tile_operand with_next(tile_operand operand, const dk_ssd_shape *shape, const dk_ssd_operands *o, scan_next next,
+                              int64_t i, next_operand which) {
+    int64_t P = shape->headDim, N = shape->stateDim, t = next.token + i, h = next.head;
+    int64_t perX = shape->heads / shape->xHeads, perB = shape->heads / shape->bHeads, perC = shape->heads / shape->cHeads;
+    if (t >= o->tokens) return operand;
+    const float *row = 0;
+    int64_t distance = 0;
+    switch (which) {
+        case NEXT_C: row = o->c + t * o->ldc + h / perC * N, distance = o->ldc; break;
+        case NEXT_Y: row = o->y + t * o->ldy + h * P, distance = o->ldy; break;
+        case NEXT_B: if (h % perB == 0) row = o->b + t * o->ldb + h / perB * N, distance = o->ldb; break;
+        case NEXT_X: if (h % perX == 0) row = o->x + t * o->ldx + h / perX * P, distance = o->ldx; break;
+    }
+    operand.ahead = (const char *)row;
+    operand.aheadRow = distance * 4;
+    return operand;
 }
 
 /// Steps 2 and 3 for tokens at ..< at + n of the chunk.
@@ -114,20 +127,24 @@ static void scan_outputs(const dk_ssd_shape *shape, const dk_ssd_operands *o, in
     copy_rows(o->c + t * o->ldc + head / (shape->heads / shape->cHeads) * N, o->ldc, n, N, N, s.c);
     float decays[CHUNK];
     exp_vector(logDecay + at, decays, n);
-    multiply_rows(n, width / 16, N, s.c, N, (tile_operand){state, width, 16}, (tile_result){s.y, width, FROM_ZERO, 0, 0, 0});
     int64_t tiles = tile_count(n);
     float skip = o->d ? o->d[head] : 0;
     for (int64_t tile = 0; tile < tiles; tile++) {
         int64_t first = tile_begin(n, tiles, tile), last = tile_begin(n, tiles, tile + 1);
         int64_t seen = at + last, vectors = padded(seen) / 16;
         float *weights = s.weights + first * CHUNK, *y = s.y + first * width;
-        multiply_row_tile(last - first, vectors, N, s.c + first * N, N, (tile_operand){b, CHUNK, 16},
-                          (tile_result){weights, CHUNK, FROM_ZERO, 0, 0, 0});
-        for (int64_t i = first; i < last; i++) {
-            scan_weights(s.weights + i * CHUNK, at + i, vectors, delta, logDecay);
-            fetch_row(shape, o, next, i);
+        int64_t together = last - first == 1 ? width : 16 * VECTORS;
+        for (int64_t p = 0, part = 0; p < width; p += together, part++) {
+            tile_operand columns = {state + p, width, 16, 0, 0};
+            multiply_row_tile(last - first, least(together, width - p) / 16, N, s.c + first * N, N,
+                              with_next(columns, shape, o, next, first, part % NEXT_X),
+                              (tile_result){y + p, width, FROM_ZERO, 0, 0, 0});
         }
-        multiply_row_tile(last - first, width / 16, seen, weights, CHUNK, (tile_operand){x, width, 16},
+        multiply_row_tile(last - first, vectors, N, s.c + first * N, N,
+                          with_next((tile_operand){b, CHUNK, 16, 0, 0}, shape, o, next, first, NEXT_X),
+                          (tile_result){weights, CHUNK, FROM_ZERO, 0, 0, 0});
+        for (int64_t i = first; i < last; i++) scan_weights(s.weights + i * CHUNK, at + i, vectors, delta, logDecay);
+        multiply_row_tile(last - first, width / 16, seen, weights, CHUNK, (tile_operand){x, width, 16, 0, 0},
                           (tile_result){y, width, FROM_SCALED_C, decays + first, 0, 0});
         for (int64_t i = first; i < last; i++) {
             const float *own = x + (at + i) * width, *sum = s.y + i * width;
@@ -155,7 +172,7 @@ static void scan_state(const dk_ssd_shape *shape, int64_t count, const float *x,
         FOR_LANES(j, part, count)
             store_lanes(scaledB + k * CHUNK + j, load_lanes(b + k * CHUNK + j, part, 0) * load16(factors + j), part);
     }
-    multiply_rows(N, width / 16, count, scaledB, CHUNK, (tile_operand){x, width, 16},
+    multiply_rows(N, width / 16, count, scaledB, CHUNK, (tile_operand){x, width, 16, 0, 0},
                   (tile_result){state, width, FROM_SCALED_C, whole, 0, 0});
 }
 
@@ -174,8 +191,8 @@ INLINE scan_scratch scratch_of(const dk_ssd_shape *shape, void *workspace) {
     return s;
 }
 
-static void ssd_extend(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, const dk_ssd_operands *o,
-                       int64_t headBegin, int64_t headEnd, void *workspace) {
+NEVER_INLINE static void extend_heads(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill,
+                                      const dk_ssd_operands *o, int64_t headBegin, int64_t headEnd, void *workspace) {
     int64_t P = shape->headDim, N = shape->stateDim, width = padded(P);
     int64_t perB = shape->heads / shape->bHeads, perX = shape->heads / shape->xHeads;
     scan_scratch s = scratch_of(shape, workspace);
@@ -210,8 +227,13 @@ static void ssd_extend(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int
     }
 }
 
-static void ssd_state(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, int64_t head, float *state,
-                      void *workspace) {
+static void ssd_extend(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, const dk_ssd_operands *operands,
+                       int64_t headBegin, int64_t headEnd, void *workspace) {
+    WITHOUT_SUBNORMALS(extend_heads(shape, cache, fill, operands, headBegin, headEnd, workspace));
+}
+
+NEVER_INLINE static void state_of_head(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, int64_t head,
+                                       float *state, void *workspace) {
     int64_t P = shape->headDim, N = shape->stateDim, width = padded(P);
     scan_scratch s = scratch_of(shape, workspace);
     float *copy = s.scaledB + CHUNK * padded(N);
@@ -222,4 +244,9 @@ static void ssd_state(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int6
         scan_state(shape, fill, x, b, cache->delta + head * CHUNK, cache->logDecay + head * CHUNK, s.scaledB, copy);
     }
     transpose_block(copy, width, N, P, state, N);
+}
+
+static void ssd_state(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, int64_t head, float *state,
+                      void *workspace) {
+    WITHOUT_SUBNORMALS(state_of_head(shape, cache, fill, head, state, workspace));
 }

@@ -14,9 +14,14 @@ typedef enum {
 } tile_start;
 
 /// Where B's numbers lie: row k begins at k row, vector j of it at j vector.
+///
+/// Rows of eight cache lines that come next can be asked for meanwhile, a line with each k, so that memory works at the pace
+/// of the multipliers: they begin at `ahead` and every `aheadRow` bytes after it. Null asks for none.
 typedef struct {
     const float *numbers;
     int64_t row, vector;
+    const char *ahead;
+    int64_t aheadRow;
 } tile_operand;
 
 /// Where C lies, [R][...], how sums start from it, a factor for each row if they start from scaled ones, and where they go.
@@ -48,7 +53,10 @@ INLINE void multiply_tile(const int R, const int V, int64_t k, const float *a, i
             }
         }
     }
+    const char *ahead = b.ahead ? b.ahead : (const char *)b.numbers;
+    int64_t aheadRow = b.ahead ? b.aheadRow : 0;
     for (int64_t i = 0; i < k; i++) {
+        __builtin_prefetch(ahead + (i >> 3) * aheadRow + (i & 7) * 64, 0, 2);
         lanes column[WIDEST];
         UNROLL for (int j = 0; j < V; j++) column[j] = load16(b.numbers + i * b.row + j * b.vector);
         UNROLL for (int r = 0; r < R; r++) {
@@ -93,19 +101,20 @@ INLINE void multiply_row_tile_of(const int R, const int V, int64_t k, const floa
     else multiply_tile(R, V, k, a, lda, 1, b, c);
 }
 
-typedef void packed_tile(int64_t k, const float *a, tile_operand b, tile_result c);
-typedef void row_tile(int64_t k, const float *a, int64_t lda, tile_operand b, tile_result c);
+typedef void packed_tile(int64_t k, const float *a, const tile_operand *b, const tile_result *c);
+typedef void row_tile(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c);
 
+// Operands come by reference: by value they would be copied at once after they are written, field by field, which stalls.
 // Packed tiles have the R numbers of a column together; row tiles are rows of a matrix.
-#define DEFINE_TILE(R)                                                                                    \
-    static void packed_tile_##R(int64_t k, const float *a, tile_operand b, tile_result c) {               \
-        multiply_tile(R, VECTORS, k, a, 1, R, b, c);                                                      \
-    }                                                                                                     \
-    static void row_tile_##R(int64_t k, const float *a, int64_t lda, tile_operand b, tile_result c) {     \
-        multiply_row_tile_of(R, VECTORS, k, a, lda, b, c);                                                \
-    }                                                                                                     \
-    static void narrow_tile_##R(int64_t k, const float *a, int64_t lda, tile_operand b, tile_result c) {  \
-        multiply_tile(R, 1, k, a, lda, 1, b, c);                                                          \
+#define DEFINE_TILE(R)                                                                                                  \
+    static void packed_tile_##R(int64_t k, const float *a, const tile_operand *b, const tile_result *c) {               \
+        multiply_tile(R, VECTORS, k, a, 1, R, *b, *c);                                                                  \
+    }                                                                                                                   \
+    static void row_tile_##R(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c) {     \
+        multiply_row_tile_of(R, VECTORS, k, a, lda, *b, *c);                                                            \
+    }                                                                                                                   \
+    static void narrow_tile_##R(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c) {  \
+        multiply_tile(R, 1, k, a, lda, 1, *b, *c);                                                                      \
     }
 FOR_EACH_TILE(DEFINE_TILE)
 
@@ -130,16 +139,16 @@ INLINE void multiply_row_tile(int64_t rows, int64_t vectors, int64_t k, const fl
                               tile_result c) {
     int64_t j = 0;
     while (j < vectors) {
-        tile_operand columns = {b.numbers + j * b.vector, b.row, b.vector};
+        tile_operand columns = {b.numbers + j * b.vector, b.row, b.vector, b.ahead, b.aheadRow};
         tile_result sums = {c.numbers + 16 * j, c.row, c.start, c.factors, 0, 0};
         if (rows == 1 && j + WIDEST <= vectors) {
             single_tile(k, a, columns, sums);
             j += WIDEST;
         } else if (j + VECTORS <= vectors) {
-            rowTiles[rows](k, a, lda, columns, sums);
+            rowTiles[rows](k, a, lda, &columns, &sums);
             j += VECTORS;
         } else {
-            narrowTiles[rows](k, a, lda, columns, sums);
+            narrowTiles[rows](k, a, lda, &columns, &sums);
             j++;
         }
     }
@@ -150,7 +159,7 @@ static void multiply_rows(int64_t rows, int64_t vectors, int64_t k, const float 
                           tile_result c) {
     int64_t tiles = tile_count(rows), together = rows == 1 ? vectors : VECTORS;
     for (int64_t j = 0; j < vectors; j += together) {
-        tile_operand columns = {b.numbers + j * b.vector, b.row, b.vector};
+        tile_operand columns = {b.numbers + j * b.vector, b.row, b.vector, b.ahead, b.aheadRow};
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t first = tile_begin(rows, tiles, tile), count = tile_begin(rows, tiles, tile + 1) - first;
             tile_result sums = {c.numbers + first * c.row + 16 * j, c.row, c.start, c.factors ? c.factors + first : 0, 0, 0};
@@ -164,7 +173,7 @@ static void multiply_rows(int64_t rows, int64_t vectors, int64_t k, const float 
 static void f32_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
                      int64_t ldc, bool accumulate) {
     int64_t whole = n / 16, rest = n - 16 * whole;
-    multiply_rows(m, whole, k, a, lda, (tile_operand){b, ldb, 16},
+    multiply_rows(m, whole, k, a, lda, (tile_operand){b, ldb, 16, 0, 0},
                   (tile_result){c, ldc, accumulate ? FROM_C : FROM_ZERO, 0, 0, 0});
     if (rest == 0) return;
     for (int64_t i = 0; i < m; i++) {

@@ -23,16 +23,24 @@ import Testing
         let shape: Case
         let x, b, c, dt, a, bias, d: [Float]
 
-        init(_ shape: Case) {
+        /// - Parameters:
+        ///   - rate: -A, where it is not random.
+        ///   - bias: of the steps, where it is not random.
+        ///   - fading: x is zero from the fifth token on, so that states only decay, each head's at its own pace; D is zero.
+        init(_ shape: Case, rate: Float? = nil, bias step: Float? = nil, fading: Bool = false) {
             self.shape = shape
             let length = shape.tokens
-            x = random(length * shape.xHeads * shape.dim, seed: 40)
+            var x = random(length * shape.xHeads * shape.dim, seed: 40)
+            if fading { for i in 5 * shape.xHeads * shape.dim..<x.count { x[i] = 0 } }
+            self.x = x
             b = random(length * shape.bHeads * shape.state, seed: 41)
             c = random(length * shape.cHeads * shape.state, seed: 42)
             dt = random(length * shape.heads, seed: 43)
-            a = random(shape.heads, seed: 44).map { -abs($0) - 0.01 }
-            bias = random(shape.heads, seed: 45).map { $0 - 1 }
-            d = random(shape.heads, seed: 46)
+            a = random(shape.heads, seed: 44).enumerated().map { h, number in
+                rate.map { -$0 / Float(1 << (2 * h)) } ?? -abs(number) - 0.01
+            }
+            bias = random(shape.heads, seed: 45).map { step ?? $0 - 1 }
+            d = random(shape.heads, seed: 46).map { fading ? 0 : $0 }
         }
 
         var sizes: dk_ssd_shape {
@@ -142,5 +150,21 @@ import Testing
         let expected = run.evaluate(.scalar, pieces: [50], split: shape.heads)
         #expect(differences(found.y, expected.y) == 0)
         #expect(differences(found.state, expected.state) == 0)
+    }
+
+    /// Steps near 1 and decays to e^-16 a token: states and weights pass through the subnormal numbers. They are flushed, as
+    /// processors are slow with them, and in every table alike.
+    @Test(arguments: Table.all)
+    func whatDecaysBelowTheNormalNumbersIsZero(table: Table) {
+        let run = Run(Self.cases[0], rate: 16, bias: 1, fading: true)
+        let (found, expected) = (
+            run.evaluate(table, pieces: [50], split: 3), run.evaluate(.scalar, pieces: [50], split: 3)
+        )
+        #expect(found.state.contains { $0 == 0 } && found.state.contains { $0 != 0 })
+        #expect(!found.state.contains { $0.isSubnormal } && !found.y.contains { $0.isSubnormal })
+        #expect(differences(found.y, expected.y) == 0 && differences(found.state, expected.state) == 0)
+        let exact = run.recurrence()
+        #expect(relativeL2(found.y, exact.y) < 1e-6)
+        #expect(zip(found.state, exact.state).allSatisfy { abs(Double($0) - $1) <= 1e-5 * abs($1) + 1e-36 })
     }
 }

@@ -8,7 +8,7 @@
 //      is an instruction of its own);
 //    - for any split of its range, and for a token alone or among others ("row-invariant"): the sum that makes a number
 //      runs in an order that depends on neither. Prefill in one piece, in pieces and token by token agree exactly.
-//  Zeros may differ in sign.
+//  Zeros may differ in sign. The scan and attention take numbers below the normal range as zero.
 //
 //  | symbol | meaning                                   | symbol | meaning                                           |
 //  |--------|-------------------------------------------|--------|---------------------------------------------------|
