@@ -130,80 +130,66 @@ INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_
     }
 FOR_EACH_TILE(DEFINE_INT8_TILE)
 
-/// Scaled groups for V halves of a panel from half `half` on: integer and float sums of all rows in registers together.
-INLINE void multiply_groups(const int R, const int V, int half, int64_t groups, int64_t steps, const int8_t *a,
+/// Scaled groups for R of a packed tile's `rows` rows: integer and float sums of all of them in registers together. `a`, the
+/// scales and the corrections begin at the first of the R.
+INLINE void multiply_groups(const int R, const int rows, int64_t groups, int64_t steps, const int8_t *a,
                             const uint8_t *w, const float *tokenScales, const int32_t *corrections,
-                            const float *rowScales, const int8_result *result, bool begins, bool ends,
-                            const uint8_t *ahead, int64_t stride) {
+                            const float *rowScales, float *sums, float *y, const int8_result *result, bool begins,
+                            bool ends, const uint8_t *ahead, int64_t stride) {
     __m512 total[TILE][2];
-    float *sums = (float *)result->sums + half * 16;
-    w += half * 64;
-    rowScales += half * 16;
-    if (begins) {
-        UNROLL for (int r = 0; r < R; r++) {
-            UNROLL for (int v = 0; v < V; v++) total[r][v] = _mm512_setzero_ps();
-        }
-    } else {
-        UNROLL for (int r = 0; r < R; r++) {
-            UNROLL for (int v = 0; v < V; v++) total[r][v] = _mm512_loadu_ps(sums + r * 32 + v * 16);
-        }
+    UNROLL for (int r = 0; r < R; r++) {
+        UNROLL for (int v = 0; v < 2; v++)
+            total[r][v] = begins ? _mm512_setzero_ps() : _mm512_loadu_ps(sums + r * 32 + v * 16);
     }
     for (int64_t g = 0; g < groups; g++) {
         __m512i s[TILE][2];
-        UNROLL for (int r = 0; r < R; r++) {
-            UNROLL for (int v = 0; v < V; v++) s[r][v] = _mm512_set1_epi32(corrections[g * R + r]);
-        }
-        for (int64_t i = 0; i < steps; i++, a += R * 4, w += 128) {
-            __m512i column[2];
-            UNROLL for (int v = 0; v < V; v++) {
-                _mm_prefetch((const char *)ahead, _MM_HINT_T1);
-                ahead += stride;
-                column[v] = _mm512_loadu_si512(w + v * 64);
-            }
+        UNROLL for (int r = 0; r < R; r++) s[r][0] = s[r][1] = _mm512_set1_epi32(corrections[g * rows + r]);
+        for (int64_t i = 0; i < steps; i++, a += rows * 4, w += 128) {
+            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            ahead += stride;
+            __m512i low = _mm512_loadu_si512(w), high = _mm512_loadu_si512(w + 64);
             UNROLL for (int r = 0; r < R; r++) {
                 __m512i x = four_activations(a + r * 4);
-                UNROLL for (int v = 0; v < V; v++) s[r][v] = _mm512_dpbusd_epi32(s[r][v], column[v], x);
+                s[r][0] = _mm512_dpbusd_epi32(s[r][0], low, x);
+                s[r][1] = _mm512_dpbusd_epi32(s[r][1], high, x);
             }
         }
-        UNROLL for (int v = 0; v < V; v++) {
+        UNROLL for (int v = 0; v < 2; v++) {
             __m512 rowScale = _mm512_loadu_ps(rowScales + g * 32 + v * 16);
             UNROLL for (int r = 0; r < R; r++) {
-                __m512 scale = _mm512_mul_ps(rowScale, _mm512_set1_ps(tokenScales[g * R + r]));
+                __m512 scale = _mm512_mul_ps(rowScale, _mm512_set1_ps(tokenScales[g * rows + r]));
                 total[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[r][v]), scale, total[r][v]);
             }
         }
     }
-    if (!ends) {
+    UNROLL for (int v = 0; v < 2; v++) {
+        __mmask16 kept = ends ? rows_of_half(result, v) : 0xffff;
         UNROLL for (int r = 0; r < R; r++) {
-            UNROLL for (int v = 0; v < V; v++) _mm512_storeu_ps(sums + r * 32 + v * 16, total[r][v]);
+            float *out = ends ? y + r * result->ldy : sums + r * 32;
+            _mm512_mask_storeu_ps(out + v * 16, kept, total[r][v]);
         }
-        return;
-    }
-    UNROLL for (int v = 0; v < V; v++) {
-        __mmask16 rows = rows_of_half(result, half + v);
-        UNROLL for (int r = 0; r < R; r++)
-            _mm512_mask_storeu_ps(result->y + r * result->ldy + (half + v) * 16, rows, total[r][v]);
     }
 }
 
 INLINE void multiply_group_tile(const int R, int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,
                                 const float *tokenScales, const int32_t *corrections, const float *rowScales,
                                 const int8_result *result, const uint8_t *ahead, int64_t stride) {
-    if (R <= 6) {
-        multiply_groups(R, 2, 0, groups, steps, a, w, tokenScales, corrections, rowScales, result, result->begins,
-                        result->ends, ahead, stride / 2);
-        return;
-    }
-    // Half a panel at a time, over as many groups as leave the other half in L1.
-    int64_t block = 128 / steps < 1 ? 1 : 128 / steps;
+    const int first = R <= 6 ? R : (R + 1) / 2, rest = R - first;
+    // Half of the rows at a time, over as many groups as stay in L1 for the other half.
+    int64_t block = rest == 0 ? groups : 128 / steps < 1 ? 1 : 128 / steps;
     for (int64_t g = 0; g < groups; g += block) {
         int64_t count = groups - g < block ? groups - g : block, at = g * steps;
         bool begins = result->begins && g == 0, ends = result->ends && g + count == groups;
-        for (int half = 0; half < 2; half++) {
-            multiply_groups(R, 1, half, count, steps, a + at * 4 * R, w + at * 128, tokenScales + g * R,
-                            corrections + g * R, rowScales + g * 32, result, begins, ends, ahead, stride / 2);
-            ahead += count * steps * (stride / 2);
-        }
+        float *sums = (float *)result->sums;
+        int64_t pace = rest == 0 ? stride : stride / 2;
+        multiply_groups(first, R, count, steps, a + at * 4 * R, w + at * 128, tokenScales + g * R, corrections + g * R,
+                        rowScales + g * 32, sums, result->y, result, begins, ends, ahead, pace);
+        ahead += count * steps * pace;
+        if (rest == 0) continue;
+        multiply_groups(rest, R, count, steps, a + at * 4 * R + first * 4, w + at * 128, tokenScales + g * R + first,
+                        corrections + g * R + first, rowScales + g * 32, sums + first * 32,
+                        result->y + first * result->ldy, result, begins, ends, ahead, pace);
+        ahead += count * steps * pace;
     }
 }
 
