@@ -77,7 +77,7 @@ struct CompareCommand: ParsableCommand {
     /// What --sensitivity stores each part in.
     private func plan(_ configuration: HybridConfiguration) -> PrecisionPlan {
         PrecisionPlan(
-            engine.precision?.fast ?? .int8, group: engine.group ?? PrecisionPlan.defaultGroup(configuration))
+            engine.precision?.fast ?? .int8, group: engine.scales.group(for: configuration))
     }
 
     private func compareWhole(_ ids: [Int]) throws -> Row {

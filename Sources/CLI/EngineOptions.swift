@@ -32,6 +32,24 @@ enum ModelPrecision: String, CaseIterable, ExpressibleByArgument {
 extension KeyValueFormat: ExpressibleByArgument {}
 extension EnginePrecision: ExpressibleByArgument {}
 
+/// How many weights share a scale in int8.
+struct ScaleOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0).",
+            valueName: "n"))
+    var group: Int?
+
+    func validate() throws {
+        if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
+    }
+
+    func group(for configuration: HybridConfiguration) -> Int {
+        group ?? PrecisionPlan.defaultGroup(configuration)
+    }
+}
+
 /// Which engine, in which format, on how many threads.
 struct EngineOptions: ParsableArguments {
     @Option(
@@ -52,19 +70,13 @@ struct EngineOptions: ParsableArguments {
             "How the fast engine keeps keys and values: f32, bf16 or int8 (default: bf16, and f32 with --precision f32).",
             valueName: "format"))
     var keyValues: KeyValueFormat?
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0).",
-            valueName: "n"))
-    var group: Int?
+    @OptionGroup var scales: ScaleOptions
     @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
     var threads: Int?
     @Flag(name: .long, help: "Read a quantized model into memory (huge pages) instead of mapping its file.")
     var resident = false
 
     func validate() throws {
-        if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
         if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
         if engine == .fast && precision == .f64 { throw ValidationError("--precision f64 needs --engine reference.") }
         if engine == .reference, precision == .bf16 || precision == .int8 {
@@ -180,7 +192,7 @@ extension ModelOptions {
             let checkpoint = try Checkpoint(directory: directory)
             for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
             let plan = PrecisionPlan(
-                precision, group: options.group ?? PrecisionPlan.defaultGroup(checkpoint.configuration))
+                precision, group: options.scales.group(for: checkpoint.configuration))
             var quant = QuantOptions(plan: plan, keyValues: options.keyValues, pool: options.pool)
             quant.allowsNonFinite = allowNonFinite
             try checkMemory(checkpoint.configuration, quant, tokens, directory)

@@ -24,12 +24,7 @@ struct QuantizeCommand: ParsableCommand {
     var model: String
     @Option(name: .long, help: ArgumentHelp("int8, bf16 or f32.", valueName: "format"))
     var precision: EnginePrecision
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0).",
-            valueName: "n"))
-    var group: Int?
+    @OptionGroup var scales: ScaleOptions
     @Option(name: .long, help: ArgumentHelp("The directory to write.", valueName: "dir"))
     var out: String
     @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
@@ -40,7 +35,6 @@ struct QuantizeCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
         if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
     }
 
@@ -48,7 +42,7 @@ struct QuantizeCommand: ParsableCommand {
         let source = try Checkpoint(directory: ModelLocation.find(model))
         for warning in source.configuration.warnings { Terminal.note("warning: \(warning)") }
         let target = try PackedOutput(out, besides: source.place)
-        let group = group ?? PrecisionPlan.defaultGroup(source.configuration)
+        let group = scales.group(for: source.configuration)
         let plan = PrecisionPlan(precision, group: group)
         Terminal.progress("checking the weights")
         let quantizer = try Quantizer(

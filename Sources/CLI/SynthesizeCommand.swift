@@ -25,12 +25,7 @@ struct SynthesizeCommand: ParsableCommand {
     var config: String?
     @Option(name: .long, help: ArgumentHelp("int8, bf16 or f32.", valueName: "format"))
     var precision: EnginePrecision = .int8
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0).",
-            valueName: "n"))
-    var group: Int?
+    @OptionGroup var scales: ScaleOptions
     @Option(name: .long, help: ArgumentHelp("Layers to keep (default: all).", valueName: "n"))
     var layers: Int?
     @Option(name: .long, help: "Seed of the random weights.")
@@ -44,7 +39,6 @@ struct SynthesizeCommand: ParsableCommand {
         guard (shape == nil) != (config == nil) else {
             throw ValidationError("Give the shape by exactly one of --shape and --config.")
         }
-        if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
         if let layers, layers < 1 { throw ValidationError("--layers must be at least 1.") }
     }
 
@@ -52,7 +46,7 @@ struct SynthesizeCommand: ParsableCommand {
         let (configuration, text, name) = try described()
         let target = try PackedOutput(out, besides: nil)
         let source = try SyntheticCheckpoint(configuration, seed: seed)
-        let group = group ?? PrecisionPlan.defaultGroup(configuration)
+        let group = scales.group(for: configuration)
         let quantizer = try Quantizer(
             source, configuration: configuration, plan: PrecisionPlan(precision, group: group),
             fingerprint: "random weights of \(name), seed \(seed)", allowsNonFinite: true)

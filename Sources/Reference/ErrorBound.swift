@@ -19,6 +19,34 @@ public struct SSDErrorSizes: Sendable {
     public let sequenceStates: Tensor<Double>
 }
 
+extension SSDInputs<Double> {
+    /// Sizes of errors, gathered from those of every head of every sequence.
+    ///
+    /// - Parameters:
+    ///   - ofHead: walks one head over the tokens of one run, without skip and gate.
+    ///   - finish: takes the sizes for S_t C_t and that itself to those for y, `[B, L, H, P]`.
+    func errorSizes(
+        ofHead: (SSDRun, _ head: Int) -> HeadErrors,
+        finish: (_ errors: inout Tensor<Double>, _ exact: Tensor<Double>) -> Void
+    ) -> SSDErrorSizes {
+        let ones = Tensor(repeating: 1.0, shape: dt.shape)
+        var exact = SSDOutputs(for: self, statesEvery: nil)
+        var errors = exact
+        for run in runs {
+            for head in 0..<heads {
+                let result = ofHead(run, head)
+                let y = HeadResult(y: result.y, states: [result.stateErrors])
+                let yErrors = HeadResult(y: result.yErrors, states: [result.stateErrors])
+                exact.store(y, of: run, head: head, steps: ones, rate: 0)
+                errors.store(yErrors, of: run, head: head, steps: ones, rate: 0)
+            }
+        }
+        errors.gatherFinalStates(of: self)
+        finish(&errors.y, exact.y)
+        return SSDErrorSizes(y: errors.y, finalState: errors.finalState, sequenceStates: errors.sequenceStates)
+    }
+}
+
 extension KernelArithmetic {
     /// The most that a correct kernel of this arithmetic can differ from the float64 oracle,
     /// `SSDForm.recurrent.evaluate(inputs)`, in each number of its result.
@@ -40,23 +68,12 @@ extension KernelArithmetic {
 
     private func bound(for inputs: SSDInputs<Double>) -> SSDErrorSizes {
         let steps = boundedSteps(of: inputs)
-        let ones = Tensor(repeating: 1.0, shape: inputs.dt.shape)
-        var exact = SSDOutputs(for: inputs, statesEvery: nil)
-        var errors = exact
-        for run in inputs.runs {
-            for head in 0..<inputs.heads {
-                let sequence = BoundedSequence(inputs, steps: steps, run: run, head: head, arithmetic: self)
-                let result =
-                    chunkSize.map { sequence.chunkedBound(self, size: $0) } ?? sequence.recurrentBound(self)
-                let y = HeadResult(y: result.y, states: [result.stateErrors])
-                let yErrors = HeadResult(y: result.yErrors, states: [result.stateErrors])
-                exact.store(y, of: run, head: head, steps: ones, rate: 0)
-                errors.store(yErrors, of: run, head: head, steps: ones, rate: 0)
-            }
+        return inputs.errorSizes { run, head in
+            let sequence = BoundedSequence(inputs, steps: steps, run: run, head: head, arithmetic: self)
+            return chunkSize.map { sequence.chunkedBound(self, size: $0) } ?? sequence.recurrentBound(self)
+        } finish: {
+            finish(&$0, $1, inputs)
         }
-        errors.gatherFinalStates(of: inputs)
-        finish(&errors.y, exact.y, inputs)
-        return SSDErrorSizes(y: errors.y, finalState: errors.finalState, sequenceStates: errors.sequenceStates)
     }
 
     /// The skip, the gate and the output's format.

@@ -160,22 +160,7 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
     }
 
     private func check(_ tokens: [Int], _ cache: HybridCache<Scalar>) throws(InputError) {
-        guard !tokens.isEmpty else {
-            throw InputError(
-                .value, in: "tokens", expected: "at least one token", found: "none",
-                remedy: "An empty prompt has no next token; give some text.")
-        }
-        let vocabulary = embedding.shape[0]
-        if let position = tokens.firstIndex(where: { $0 < 0 || $0 >= vocabulary }) {
-            throw InputError(
-                .value, in: "token id at position \(position)", expected: "0 to \(vocabulary - 1)",
-                found: "\(tokens[position])", remedy: "Was it made with another model's tokenizer?")
-        }
-        if let contextLimit, cache.tokenCount + tokens.count > contextLimit {
-            throw InputError(
-                .value, in: "context", expected: "at most \(contextLimit) tokens",
-                found: "\(cache.tokenCount + tokens.count)", remedy: "Shorten the prompt.")
-        }
+        try configuration.requireReadable(tokens, behind: cache.tokenCount, limit: contextLimit)
         guard cache.fits(configuration) else {
             throw InputError(
                 .value, in: "cache", expected: "one made by this model", found: "one of another shape",

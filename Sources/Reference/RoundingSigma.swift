@@ -77,22 +77,11 @@ extension KernelArithmetic {
 
     private func sigma(for inputs: SSDInputs<Double>) -> SSDErrorSizes {
         let steps = stepSpreads(of: inputs)
-        let ones = Tensor(repeating: 1.0, shape: inputs.dt.shape)
-        var exact = SSDOutputs(for: inputs, statesEvery: nil)
-        var errors = exact
-        for run in inputs.runs {
-            for head in 0..<inputs.heads {
-                let sequence = SpreadSequence(inputs, steps: steps, run: run, head: head, arithmetic: self)
-                let result = sequence.sigma(self)
-                let y = HeadResult(y: result.y, states: [result.stateErrors])
-                let yErrors = HeadResult(y: result.yErrors, states: [result.stateErrors])
-                exact.store(y, of: run, head: head, steps: ones, rate: 0)
-                errors.store(yErrors, of: run, head: head, steps: ones, rate: 0)
-            }
+        return inputs.errorSizes { run, head in
+            SpreadSequence(inputs, steps: steps, run: run, head: head, arithmetic: self).sigma(self)
+        } finish: {
+            finish(&$0, $1, inputs)
         }
-        errors.gatherFinalStates(of: inputs)
-        finish(&errors.y, exact.y, inputs)
-        return SSDErrorSizes(y: errors.y, finalState: errors.finalState, sequenceStates: errors.sequenceStates)
     }
 
     /// The skip, the gate and the output's format.

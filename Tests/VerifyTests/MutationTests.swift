@@ -115,7 +115,8 @@ import Testing
         let hidden = outcomes.filter { $0.effect > Limits.certainSigma && $0.verdict != .fail }
         #expect(
             hidden.isEmpty,
-            "not FAIL: \(hidden.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma, \($0.verdict.rawValue)" })")
+            "not FAIL: \(hidden.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma, \($0.verdict.rawValue)" })"
+        )
         #expect(Double(named) >= 0.95 * Double(rejected))
     }
 

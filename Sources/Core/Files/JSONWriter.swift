@@ -60,7 +60,8 @@ extension JSON {
         text += brackets.1
     }
 
-    private static func writeQuoted(_ value: String, to text: inout String) {
+    /// Appends a string in quotes: `"`, `\` and control characters escaped, everything else as it is.
+    public static func writeQuoted(_ value: String, to text: inout String) {
         text += "\""
         for scalar in value.unicodeScalars {
             switch scalar {

@@ -229,22 +229,7 @@ public struct QuantModel: Sendable {
     }
 
     private func check(_ tokens: [Int], _ cache: QuantCache) throws(InputError) {
-        guard !tokens.isEmpty else {
-            throw InputError(
-                .value, in: "tokens", expected: "at least one token", found: "none",
-                remedy: "An empty prompt has no next token; give some text.")
-        }
-        let vocabulary = configuration.vocabularySize
-        if let position = tokens.firstIndex(where: { $0 < 0 || $0 >= vocabulary }) {
-            throw InputError(
-                .value, in: "token id at position \(position)", expected: "0 to \(vocabulary - 1)",
-                found: "\(tokens[position])", remedy: "Was it made with another model's tokenizer?")
-        }
-        if let contextLimit, cache.tokenCount + tokens.count > contextLimit {
-            throw InputError(
-                .value, in: "context", expected: "at most \(contextLimit) tokens",
-                found: "\(cache.tokenCount + tokens.count)", remedy: "Shorten the prompt.")
-        }
+        try configuration.requireReadable(tokens, behind: cache.tokenCount, limit: contextLimit)
         guard cache.shape == QuantCache.Shape(configuration, keyValueFormat) else {
             throw InputError(
                 .value, in: "cache", expected: "one made by this model", found: "one of another shape",
