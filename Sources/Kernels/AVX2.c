@@ -22,6 +22,15 @@
 
 #include "VectorFunctions.h"
 
+INLINE bit_lanes shuffle_bytes(__m128i table, bit_lanes indices) {
+    __m256i half[2], twice = _mm256_broadcastsi128_si256(table);
+    memcpy(half, &indices, sizeof half);
+    UNROLL for (int i = 0; i < 2; i++) half[i] = _mm256_shuffle_epi8(twice, half[i]);
+    memcpy(&indices, half, sizeof half);
+    return indices;
+}
+
+#define SHUFFLE_BYTES(table, indices) shuffle_bytes((__m128i)(table), indices)
 #include "FloatProducts.h"
 
 #include "Int8Packing.h"

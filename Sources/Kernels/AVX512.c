@@ -27,6 +27,7 @@
 #include "VectorFunctions.h"
 
 #define HAS_BF16_DOT
+#define LOOK_UP(alphabet, indices) (bit_lanes) _mm512_permutexvar_epi32((__m512i)(indices), (__m512i)(alphabet))
 #include "FloatProducts.h"
 
 #include "BF16Dot.h"

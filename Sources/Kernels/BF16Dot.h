@@ -59,9 +59,30 @@ static void bf16_activations(dk_bf16_path path, const float *x, int64_t ldx, int
     }
 }
 
-static void bf16_dot_matmul(const dk_bf16_matrix *w, const uint16_t *activations, int64_t tokens, int64_t panelBegin,
-                            int64_t panelEnd, float *y, int64_t ldy, float *sums) {
-    int64_t tiles = tile_count(tokens), width = even(w->columns);
+/// Columns first ..< first + count of a compact panel as the plain form has them, [ceil(count/2)][2][16][2].
+static void compact_pairs(const compact_panel *panel, int64_t first, int64_t count, uint16_t *out) {
+    exponent_alphabet alphabet = alphabet_of(panel->exponents);
+    const uint32_t *exception = exception_from(panel, first / 4);
+    for (int64_t k = 0; k < count; k += 4) {
+        float unit[128];
+        exception = decode_unit(panel->units, (first + k) / 4, alphabet, exception, panel->end, unit);
+        for (int64_t i = k; i < least(k + 4, count); i += 2) {
+            for (int half = 0; half < 2; half++) {
+                const float *column = unit + (i - k) * 32 + half * 16;
+                bit_lanes upper = i + 1 < count ? bits_of(load16(column + 32)) : (bit_lanes)0;
+                bit_lanes pairs = bits_of(load16(column)) >> 16 | upper;
+                memcpy(out + i * 32 + half * 32, &pairs, sizeof pairs);
+            }
+        }
+    }
+}
+
+/// For either form: `plain`, or else `compact`.
+static void bf16_dot_matmul(const uint16_t *plain, const dk_compact_matrix *compact, int64_t rows, int64_t columns,
+                            const uint16_t *activations, int64_t tokens, int64_t panelBegin, int64_t panelEnd, float *y,
+                            int64_t ldy, float *sums) {
+    int64_t tiles = tile_count(tokens), width = even(columns);
+    uint16_t *pairs = (uint16_t *)(sums + PANEL_GROUP * BLOCK_TILES * TILE * 32);
     int64_t blocks = (tiles + BLOCK_TILES - 1) / BLOCK_TILES;
     for (int64_t block = 0; block < blocks; block++) {
         int64_t tile0 = block * tiles / blocks, tile1 = (block + 1) * tiles / blocks;
@@ -72,15 +93,22 @@ static void bf16_dot_matmul(const dk_bf16_matrix *w, const uint16_t *activations
             for (int64_t k = 0; k < width; k += K_BLOCK) {
                 int64_t depth = least(K_BLOCK, width - k);
                 for (int64_t p = p0; p < p1; p++) {
+                    const uint16_t *weights = pairs;
+                    if (compact) {
+                        compact_panel panel = compact_panel_of(compact, p);
+                        compact_pairs(&panel, k, least(K_BLOCK, columns - k), pairs);
+                    } else {
+                        weights = plain + (p * width + k) * 32;
+                    }
                     for (int64_t tile = tile0; tile < tile1; tile++) {
                         int64_t t = tile_begin(tokens, tiles, tile), n = tile_begin(tokens, tiles, tile + 1) - t;
-                        bf16Tiles[n](depth / 2, activations + t * width + k * n, w->weights + (p * width + k) * 32,
+                        bf16Tiles[n](depth / 2, activations + t * width + k * n, weights,
                                      sums + ((p - p0) * count + t - begin) * 32);
                     }
                 }
             }
             for (int64_t p = p0; p < p1; p++)
-                store_panel(sums + (p - p0) * count * 32, count, p, w->rows, y + begin * ldy, ldy);
+                store_panel(sums + (p - p0) * count * 32, count, p, rows, y + begin * ldy, ldy);
         }
     }
 }
@@ -88,7 +116,15 @@ static void bf16_dot_matmul(const dk_bf16_matrix *w, const uint16_t *activations
 static void bf16_matmul(dk_bf16_path path, const dk_bf16_matrix *w, const void *activations, int64_t tokens,
                         int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
     if (path == DK_BF16_DOT)
-        bf16_dot_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+        bf16_dot_matmul(w->weights, 0, w->rows, w->columns, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
     else
-        float_matmul(0, w->weights, w->rows, w->columns, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+        bf16_fma_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+static void compact_matmul(dk_bf16_path path, const dk_compact_matrix *w, const void *activations, int64_t tokens,
+                           int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    if (path == DK_BF16_DOT)
+        bf16_dot_matmul(0, w, w->rows, w->columns, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+    else
+        compact_fma_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
 }

@@ -2,6 +2,8 @@
 //
 //      y[t][m] = sum over blocks of 256 columns, in order, of ( sum over k of the block of w[m][k] x[t][k] )
 //
+//  bfloat16 comes in two bytes or, without loss, in twelve bits (CompactBF16.h).
+//
 //  Blocking, for more tokens than one tile holds. A block of a panel (256 x 32 weights, 32 KiB, widened if they are
 //  bfloat16) stays in L1 while tile after tile of activations passes it; the block's activations (256 columns of at most
 //  512 tokens, 512 KiB) stay in L2 for eight panels, and so do the panels' sums. Weights are read from memory once for
@@ -102,13 +104,6 @@ INLINE void fetch(const void *memory, int64_t lines) {
 }
 
 // MARK: - Panels
-
-/// What is multiplied: a panel of either format.
-typedef struct {
-    const float *f32;
-    const uint16_t *bf16;  ///< null if the weights are float32
-    int64_t columns;
-} float_panel;
 
 /// Pairs of bfloat16 in 32 bits, to float32: the even column is the lower half, the odd one the upper.
 INLINE lanes even_columns(bit_lanes pairs) { return from_bits(pairs << 16); }
@@ -227,19 +222,40 @@ static void store_panel(const float *sums, int64_t tokens, int64_t panel, int64_
     store_rows(sums, tokens, rows - panel * DK_PANEL_ROWS, y + panel * DK_PANEL_ROWS, ldy);
 }
 
-static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, int64_t columns, const float *activations,
-                         int64_t tokens, int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
-    int64_t tiles = tile_count(tokens), width = even(columns);
-    int64_t panelSize = (bf16 ? width : columns) * DK_PANEL_ROWS;
+#include "CompactBF16.h"
+
+/// What is multiplied: one of three forms.
+typedef struct {
+    int64_t rows, columns;
+    const float *f32;      ///< the others are null, and so for each
+    const uint16_t *bf16;
+    const dk_compact_matrix *compact;
+} float_matrix;
+
+/// The bytes of columns 0 ..< k of a panel, all columns before it counted; k is a multiple of 4, or K.
+INLINE int64_t panel_bytes(const float_matrix *w, int64_t k) {
+    return w->f32 ? k * DK_PANEL_ROWS * 4 : w->bf16 ? even(k) * DK_PANEL_ROWS * 2 : compact_units(k) * UNIT_WORDS * 4;
+}
+
+/// Where column k of a panel lies.
+INLINE const char *column_of(const float_matrix *w, int64_t panel, int64_t k) {
+    const void *start = w->f32 ? (const void *)w->f32 : w->bf16 ? (const void *)w->bf16 : w->compact->units;
+    return (const char *)start + panel * panel_bytes(w, w->columns) + panel_bytes(w, k);
+}
+
+static void float_matmul(const float_matrix *w, const float *activations, int64_t tokens, int64_t panelBegin,
+                         int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    int64_t tiles = tile_count(tokens), rows = w->rows, columns = w->columns, width = even(columns);
     float *sums = workspace;
     if (tiles == 1) {
         for (int64_t p = panelBegin; p < panelEnd; p++) {
             memset(sums, 0, (size_t)tokens * 32 * 4);
+            compact_panel panel = w->compact ? compact_panel_of(w->compact, p) : (compact_panel){0};
             for (int64_t k = 0; k < columns; k += K_BLOCK) {
                 int64_t count = least(K_BLOCK, columns - k);
                 const float *a = activations + k * tokens;
-                if (bf16) streamBF16[tokens](count, a, bf16 + p * panelSize + k * DK_PANEL_ROWS, sums);
-                else streamF32[tokens](count, a, f32 + p * panelSize + k * DK_PANEL_ROWS, sums);
+                if (w->compact) compactStreams[tokens](k, count, a, &panel, sums);
+                else (w->bf16 ? streamBF16 : streamF32)[tokens](count, a, column_of(w, p, k), sums);
             }
             store_panel(sums, tokens, p, rows, y, ldy);
         }
@@ -258,13 +274,18 @@ static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, i
                     const float *weights = wide;
                     int64_t panelRows = rows - p * DK_PANEL_ROWS;
                     bool straight = nextK == 0 && panelRows >= DK_PANEL_ROWS;
-                    if (bf16) widen(bf16 + p * panelSize, k, depth, wide);
-                    else weights = f32 + p * panelSize + k * DK_PANEL_ROWS;
+                    if (w->f32) {
+                        weights = (const float *)(const void *)column_of(w, p, k);
+                    } else if (w->bf16) {
+                        widen(w->bf16 + p * width * DK_PANEL_ROWS, k, depth, wide);
+                    } else {
+                        compact_panel panel = compact_panel_of(w->compact, p);
+                        compact_widen(&panel, k, depth, wide);
+                    }
                     // What comes next is fetched into L2 meanwhile, a share with each tile.
                     int64_t nextP = p + 1 < p1 ? p + 1 : nextK > 0 ? p0 : least(p1, panelEnd - 1);
-                    int64_t next = nextP * panelSize + (p + 1 < p1 ? k : nextK) * DK_PANEL_ROWS;
-                    const char *ahead = bf16 ? (const char *)(bf16 + next) : (const char *)(f32 + next);
-                    int64_t lines = depth * DK_PANEL_ROWS * (bf16 ? 2 : 4) / 64;
+                    const char *ahead = column_of(w, nextP, p + 1 < p1 ? k : nextK);
+                    int64_t lines = panel_bytes(w, depth) / 64;
                     int64_t share = (lines + tile1 - tile0 - 1) / (tile1 - tile0);
                     for (int64_t tile = tile0; tile < tile1; tile++) {
                         int64_t t = tile_begin(tokens, tiles, tile), n = tile_begin(tokens, tiles, tile + 1) - t;
@@ -286,7 +307,20 @@ static void float_matmul(const float *f32, const uint16_t *bf16, int64_t rows, i
 
 static void f32_matmul(const dk_f32_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                        int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
-    float_matmul(w->weights, 0, w->rows, w->columns, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+    float_matrix matrix = {.rows = w->rows, .columns = w->columns, .f32 = w->weights};
+    float_matmul(&matrix, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+static void bf16_fma_matmul(const dk_bf16_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                            int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    float_matrix matrix = {.rows = w->rows, .columns = w->columns, .bf16 = w->weights};
+    float_matmul(&matrix, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+static void compact_fma_matmul(const dk_compact_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                               int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    float_matrix matrix = {.rows = w->rows, .columns = w->columns, .compact = w};
+    float_matmul(&matrix, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
 }
 
 #ifndef HAS_BF16_DOT
@@ -299,6 +333,12 @@ static void bf16_activations(dk_bf16_path path, const float *x, int64_t ldx, int
 static void bf16_matmul(dk_bf16_path path, const dk_bf16_matrix *w, const void *activations, int64_t tokens,
                         int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
     (void)path;
-    float_matmul(0, w->weights, w->rows, w->columns, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+    bf16_fma_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+static void compact_matmul(dk_bf16_path path, const dk_compact_matrix *w, const void *activations, int64_t tokens,
+                           int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    (void)path;
+    compact_fma_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
 }
 #endif

@@ -26,6 +26,15 @@
 
 #include "VectorFunctions.h"
 
+INLINE bit_lanes shuffle_bytes(uint8x16_t table, bit_lanes indices) {
+    uint8x16_t quarter[4];
+    memcpy(quarter, &indices, sizeof quarter);
+    UNROLL for (int i = 0; i < 4; i++) quarter[i] = vqtbl1q_u8(table, quarter[i]);
+    memcpy(&indices, quarter, sizeof quarter);
+    return indices;
+}
+
+#define SHUFFLE_BYTES(table, indices) shuffle_bytes((uint8x16_t)(table), indices)
 #include "FloatProducts.h"
 
 #include "Int8Packing.h"

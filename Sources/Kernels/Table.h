@@ -4,6 +4,7 @@
     {                                                                                                                    \
         .isa = ISA, .name = NAME, .summary = SUMMARY, .bf16Dot = BF16_DOT, .tile = TILE, .int8_pack = int8_pack,         \
         .bf16_pack = bf16_pack, .f32_pack = f32_pack, .int8_row = int8_row, .bf16_row = bf16_row, .f32_row = f32_row,    \
+        .compact_row = compact_row, .compact_matmul = compact_matmul,                                                    \
         .int8_activations = int8_activations, .f32_activations = f32_activations, .bf16_activations = bf16_activations,  \
         .int8_matmul = int8_matmul, .bf16_matmul = bf16_matmul, .f32_matmul = f32_matmul, .f32_gemm = f32_gemm,          \
         .exp = exp_vector, .softplus = softplus_vector, .silu = silu_vector, .softmax = softmax, .add = add_vector,      \

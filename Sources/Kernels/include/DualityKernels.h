@@ -65,6 +65,23 @@ typedef struct {
     const uint16_t *weights;
 } dk_bf16_matrix;
 
+/// The same numbers in twelve bits each, without loss: signs and mantissas as they are, exponents as indices into an alphabet of sixteen
+/// that every panel has for itself, and a list of the few others.
+///
+/// units: [ceil(M/32)][ceil(K/4)][3][16] words; the order of the bits stands in CompactPacking.c. An exception is
+/// unit << 15 | column of the unit << 13 | row of the panel << 8 | exponent; those of a panel ascend.
+typedef struct {
+    int64_t rows;
+    int64_t columns;             ///< K, at most DK_COMPACT_COLUMNS
+    const uint32_t *units;
+    const uint32_t *exponents;   ///< [ceil(M/32)][16], the exponent at bits 23 ... 30 and all other bits zero
+    const uint32_t *exceptions;  ///< [starts[ceil(M/32)]]
+    const uint32_t *starts;      ///< [ceil(M/32) + 1], the first exception of each panel, and the end
+} dk_compact_matrix;
+
+/// The columns of a compact matrix: an exception has 17 bits for its unit of four.
+#define DK_COMPACT_COLUMNS (1 << 19)
+
 /// A weight matrix in float32: [ceil(M/32)][K][32].
 typedef struct {
     int64_t rows, columns;
@@ -78,6 +95,16 @@ int64_t dk_int8_weight_bytes(int64_t rows, int64_t columns, int64_t group);
 int64_t dk_int8_scale_count(int64_t rows, int64_t columns, int64_t group);
 int64_t dk_bf16_weight_bytes(int64_t rows, int64_t columns);
 int64_t dk_f32_weight_bytes(int64_t rows, int64_t columns);
+/// Bytes of `units`.
+int64_t dk_compact_unit_bytes(int64_t rows, int64_t columns);
+
+/// What packing bfloat16 weights in twelve bits takes: for each panel of `count` rows its alphabet, [panels][16], and how many of its
+/// weights are exceptions, [panels].
+void dk_compact_survey(const uint16_t *source, int64_t lds, int64_t columns, int64_t count, uint32_t *exponents,
+                       uint32_t *exceptions);
+/// Packs `count` rows, which begin at row `first`, a multiple of 32, of a matrix whose alphabets and starts are complete.
+void dk_compact_pack(const uint16_t *source, int64_t lds, int64_t columns, int64_t first, int64_t count,
+                     const uint32_t *exponents, const uint32_t *starts, uint32_t *units, uint32_t *exceptions);
 
 /// How many tokens' bytes the packed activations of T tokens take.
 int64_t dk_int8_activation_bytes(int64_t tokens, int64_t columns, int64_t group);
@@ -182,6 +209,7 @@ typedef struct {
     void (*int8_row)(const dk_int8_matrix *matrix, int64_t row, float *out);
     void (*bf16_row)(const dk_bf16_matrix *matrix, int64_t row, float *out);
     void (*f32_row)(const dk_f32_matrix *matrix, int64_t row, float *out);
+    void (*compact_row)(const dk_compact_matrix *matrix, int64_t row, float *out);
 
     // Activations: packed once for all matrices that read them. Tokens first ..< first + count of T tokens; x is the row
     // of token 0. T, K and group must be the same in all calls that share `packed`.
@@ -191,7 +219,7 @@ typedef struct {
                              int64_t count, void *packed);
     void (*f32_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first, int64_t count,
                             void *packed);
-    /// For `bf16_matmul` by `path`. Sized by dk_f32_activation_bytes; DK_BF16_FMA packs as f32_activations does.
+    /// For `bf16_matmul` and `compact_matmul` by `path`. Sized by dk_f32_activation_bytes; DK_BF16_FMA packs as f32_activations does.
     void (*bf16_activations)(dk_bf16_path path, const float *x, int64_t ldx, int64_t tokens, int64_t columns,
                              int64_t first, int64_t count, void *packed);
 
@@ -204,6 +232,9 @@ typedef struct {
     /// float32 sums of 256 columns by fused multiply-add, added in order.
     void (*bf16_matmul)(dk_bf16_path path, const dk_bf16_matrix *w, const void *activations, int64_t tokens,
                         int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    /// The bits of `bf16_matmul` on the same weights, activations packed as for that.
+    void (*compact_matmul)(dk_bf16_path path, const dk_compact_matrix *w, const void *activations, int64_t tokens,
+                           int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     void (*f32_matmul)(const dk_f32_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                        int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     /// C = A B, or C += A B: A [m][k], B [k][n], C [m][n], sums in order of k by fused multiply-add.
