@@ -158,7 +158,7 @@ extension WeightFormat {
     var precision: EnginePrecision {
         switch self {
         case .float32: .f32
-        case .bfloat16: .bf16
+        case .bfloat16, .compactBFloat16: .bf16
         case .int8: .int8
         }
     }

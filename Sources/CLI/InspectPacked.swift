@@ -14,6 +14,7 @@ struct InspectPacked {
     /// - Throws: `InputError` for a file that is damaged, of another layout, or not that of the configuration.
     init(directory: String, readsWeights: Bool) throws {
         checkpoint = try PackedCheckpoint(directory: directory)
+        if readsWeights { try checkpoint.checkTables() }
         nonFinite = readsWeights ? try checkpoint.nonFinite() : []
         let path = (directory as NSString).appendingPathComponent("quantization.json")
         report = FileManager.default.fileExists(atPath: path) ? try JSON(contentsOf: path) : nil

@@ -9,6 +9,9 @@ import DualityCore
 public enum WeightFormat: Sendable, Hashable {
     case float32
     case bfloat16
+    /// The same numbers in twelve bits each, without loss: an exponent is an index into the sixteen that its panel has most of, the few others
+    /// are listed. A matrix for which that does not pay is stored as `bfloat16`.
+    case compactBFloat16
     /// Symmetric, -127 … 127, with a float32 scale for each output row and each group of `group` inputs; 0 is one scale a row.
     case int8(group: Int)
 
@@ -17,6 +20,7 @@ public enum WeightFormat: Sendable, Hashable {
         switch self {
         case .float32: "f32"
         case .bfloat16: "bf16"
+        case .compactBFloat16: "bf16-12bit"
         case .int8(group: 0): "int8"
         case .int8(let group): "int8/\(group)"
         }
@@ -27,6 +31,7 @@ public enum WeightFormat: Sendable, Hashable {
         switch self {
         case .float32: 4 * rows * columns
         case .bfloat16: 2 * rows * columns
+        case .compactBFloat16: (3 * rows * columns + 1) / 2
         case .int8(let group): rows * columns + 4 * rows * (group == 0 ? 1 : (columns + group - 1) / group)
         }
     }
@@ -86,7 +91,7 @@ public struct PrecisionPlan: Sendable, Equatable {
     public init(_ precision: EnginePrecision, group: Int = 0) {
         switch precision {
         case .f32: self.init(uniform: .float32)
-        case .bf16: self.init(uniform: .bfloat16)
+        case .bf16: self.init(uniform: .compactBFloat16)
         case .int8: self.init(uniform: .int8(group: group))
         }
         self[.dt] = .float32

@@ -47,11 +47,12 @@ public struct PackedCheckpoint: Sendable {
                 remedy: "It was packed by another version; quantize the original checkpoint again.")
         }
         plan = try PrecisionPlan(text: formats, place: "\(path): formats")
-        inventory = try PackedInventory(configuration, plan)
+        inventory = try PackedInventory(configuration, plan).stored(in: file)
         matrices = Dictionary(inventory.matrices.map { ($0.storedName, $0) }, uniquingKeysWith: { first, _ in first })
         for matrix in inventory.matrices {
             try check(matrix.storedName, matrix.storedDType, matrix.storedShape)
             if matrix.scaleCount > 0 { try check("\(matrix.storedName).scales", .f32, matrix.scaleShape) }
+            for table in matrix.tables { try check("\(matrix.storedName).\(table.name)", .u32, table.shape) }
         }
         for vector in inventory.vectors { try check(vector.name, .f32, vector.shape) }
     }
@@ -71,7 +72,10 @@ extension PackedCheckpoint: WeightStore {
 
     func matrix(_ name: String, rows: Range<Int>?, label: String, format: WeightFormat) throws -> PackedMatrix {
         let stored = PackedInventory.Matrix.storedName(name, label: label)
-        guard let contract = matrices[stored], contract.format == format else { throw file.missingTensor(stored) }
+        // A matrix for which twelve bits did not pay lies there in sixteen.
+        guard let contract = matrices[stored],
+            contract.format == format || (contract.format, format) == (.bfloat16, .compactBFloat16)
+        else { throw file.missingTensor(stored) }
         let weights = try WeightBytes(stored, in: file)
         guard Int(bitPattern: weights.base) % PackedFileWriter.alignment == 0 else {
             throw InputError(
@@ -81,8 +85,28 @@ extension PackedCheckpoint: WeightStore {
                 remedy: "Quantize the original checkpoint again.")
         }
         return PackedMatrix(
-            rows: contract.rows.count, columns: contract.columns, format: format, weights: weights,
-            scales: contract.scaleCount > 0 ? try WeightBytes("\(stored).scales", in: file) : nil)
+            rows: contract.rows.count, columns: contract.columns, format: contract.format, weights: weights,
+            scales: contract.scaleCount > 0 ? try WeightBytes("\(stored).scales", in: file) : nil,
+            compact: try compactTables(contract))
+    }
+
+    /// The tables beside a compact matrix, looked through; nil for others.
+    private func compactTables(_ matrix: PackedInventory.Matrix) throws -> CompactTables? {
+        guard matrix.format == .compactBFloat16 else { return nil }
+        let name = matrix.storedName
+        let tables = CompactTables(
+            exponents: try WeightBytes("\(name).exponents", in: file),
+            starts: try WeightBytes("\(name).exceptionStarts", in: file),
+            exceptions: try WeightBytes("\(name).exceptions", in: file))
+        try tables.check(rows: matrix.rows.count, columns: matrix.columns, place: "\(file.place): \(name)")
+        return tables
+    }
+
+    /// That the tables of compact matrices are whole, as loading does it.
+    ///
+    /// - Throws: `InputError` (`.malformed`), with the tensor.
+    public func checkTables() throws {
+        for matrix in inventory.matrices { _ = try compactTables(matrix) }
     }
 
     func vector(_ name: String) throws -> [Float] { try file.tensor(name, as: Float.self).elements }
@@ -139,11 +163,12 @@ extension WeightFormat {
         switch name {
         case "f32": self = .float32
         case "bf16": self = .bfloat16
+        case "bf16-12bit": self = .compactBFloat16
         case "int8": self = .int8(group: 0)
         default:
             guard name.hasPrefix("int8/"), let group = Int(name.dropFirst(5)), Self.isGroup(group) else {
                 throw InputError(
-                    .unknown, in: place, expected: "f32, bf16, int8 or int8/GROUP", found: "\"\(name)\"")
+                    .unknown, in: place, expected: "f32, bf16, bf16-12bit, int8 or int8/GROUP", found: "\"\(name)\"")
             }
             self = .int8(group: group)
         }

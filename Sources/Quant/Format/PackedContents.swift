@@ -8,12 +8,12 @@ extension PackedCheckpoint {
     public struct Contents: Sendable, Equatable {
         /// `q`, `gate`, `in_proj zxBC`, `in_proj dt`, …; `vectors` for norms, convolutions, decays and the like.
         public let name: String
-        /// `int8/32`, `bf16`, `f32`.
+        /// `int8/32`, `bf16-12bit`, `bf16`, `f32`.
         public let format: String
         public internal(set) var tensors = 0
         /// Weights, without the rows that fill up a panel.
         public internal(set) var parameters = 0
-        /// In the file, filled up.
+        /// In the file, filled up, with the tables of compact matrices.
         public internal(set) var weightBytes = 0
         public internal(set) var scaleBytes = 0
     }
@@ -33,7 +33,7 @@ extension PackedCheckpoint {
             let isProjection = matrix.name.hasSuffix("in_proj.weight")
             add(
                 isProjection ? "in_proj \(matrix.label)".trimmingCharacters(in: .whitespaces) : matrix.part.rawValue,
-                matrix.format, parameters: matrix.rows.count * matrix.columns, weights: matrix.weightBytes,
+                matrix.format, parameters: matrix.rows.count * matrix.columns, weights: matrix.weightBytes + matrix.tableBytes,
                 scales: 4 * matrix.scaleCount)
         }
         for vector in inventory.vectors {

@@ -4,8 +4,11 @@
 //  |--------------------|----------------------------------------------------------|-------------------------------------|
 //  | matrix, int8       | NAME: U8 [panels, K'/4, 2, 16, 4] and NAME.scales: F32 [panels, G, 32] | M K + 4 M G           |
 //  | matrix, bfloat16   | NAME: BF16 [panels, K/2, 2, 16, 2]                        | 2 M K                               |
+//  | the same, compact  | NAME: U8 [panels, K/4, 3, 64], and U32: NAME.exponents [panels, 16], NAME.exceptionStarts, NAME.exceptions | 1.5 M K |
 //  | matrix, float32    | NAME: F32 [panels, K, 32]                                 | 4 M K                               |
 //  | anything else      | NAME: F32, its own shape                                  | 4 a number                          |
+//
+//  The last two tables are filled up to multiples of 16 numbers (CompactMatrix.swift). A matrix for which twelve bits do not pay is plain.
 //
 //  in_proj is cut where its format changes, and the label of the parts is appended to the name: `….in_proj.weight.zxBC`, `….in_proj.weight.dt`.
 
@@ -21,8 +24,11 @@ public struct PackedInventory: Sendable {
         /// Of the checkpoint's matrix.
         let rows: Range<Int>
         let columns: Int
-        let format: WeightFormat
+        /// The plan's, until it is known for which matrices a compact form pays.
+        fileprivate(set) var format: WeightFormat
         let part: ModelPart
+        /// Weights that a compact matrix lists by themselves: what is expected of them, until they are counted.
+        fileprivate(set) var exceptionCount = 0
 
         /// In the packed file.
         var storedName: String { Self.storedName(name, label: label) }
@@ -33,7 +39,8 @@ public struct PackedInventory: Sendable {
 
         var weightBytes: Int { PackedMatrix.weightBytes(format, rows: rows.count, columns: columns) }
         var scaleCount: Int { PackedMatrix.scaleCount(format, rows: rows.count, columns: columns) }
-        var byteCount: Int { weightBytes + 4 * scaleCount }
+        var tableBytes: Int { tables.reduce(0) { $0 + 4 * $1.shape.reduce(1, *) } }
+        var byteCount: Int { weightBytes + 4 * scaleCount + tableBytes }
 
         /// The shape of the packed weights as a tensor.
         var storedShape: [Int] {
@@ -41,6 +48,7 @@ public struct PackedInventory: Sendable {
             switch format {
             case .float32: return [panels, columns, 32]
             case .bfloat16: return [panels, (columns + 1) / 2, 2, 16, 2]
+            case .compactBFloat16: return [panels, (columns + 3) / 4, 3, 64]
             case .int8: return [panels, weightBytes / (panels * 128), 2, 16, 4]
             }
         }
@@ -49,7 +57,7 @@ public struct PackedInventory: Sendable {
             switch format {
             case .float32: .f32
             case .bfloat16: .bf16
-            case .int8: .u8
+            case .compactBFloat16, .int8: .u8
             }
         }
 
@@ -57,6 +65,16 @@ public struct PackedInventory: Sendable {
         var scaleShape: [Int] {
             let panels = PackedMatrix.panels(rows.count)
             return [panels, scaleCount / (panels * 32), 32]
+        }
+
+        /// What lies beside a compact matrix, by what is appended to its name.
+        var tables: [(name: String, shape: [Int])] {
+            guard format == .compactBFloat16 else { return [] }
+            return [
+                ("exponents", [PackedMatrix.panels(rows.count), 16]),
+                ("exceptionStarts", [CompactTables.startCount(rows: rows.count)]),
+                ("exceptions", [CompactTables.filled(exceptionCount)]),
+            ]
         }
     }
 
@@ -68,7 +86,7 @@ public struct PackedInventory: Sendable {
         var count: Int { shape.reduce(1, *) }
     }
 
-    let matrices: [Matrix]
+    private(set) var matrices: [Matrix]
     let vectors: [Vector]
 
     /// - Throws: `InputError` (`.unsupported`) for layers that have no fast form.
@@ -99,8 +117,36 @@ public struct PackedInventory: Sendable {
                 vectors.append(Vector(name: name, shape: shape))
             }
         }
-        self.matrices = matrices
         self.vectors = vectors
+        self.matrices = matrices
+        for (i, matrix) in matrices.enumerated() where matrix.format == .compactBFloat16 {
+            self.matrices[i].exceptionCount = CompactTables.expectedExceptions(
+                rows: matrix.rows.count, columns: matrix.columns)
+        }
+    }
+
+    /// The same with what is known of compact matrices by now.
+    ///
+    /// - Parameter exceptions: how many a matrix has, or nil if it is to be plain.
+    func counting(_ exceptions: (Matrix) throws -> Int?) rethrows -> PackedInventory {
+        var counted = self
+        for (i, matrix) in matrices.enumerated() where matrix.format == .compactBFloat16 {
+            if let count = try exceptions(matrix) {
+                counted.matrices[i].exceptionCount = count
+            } else {
+                counted.matrices[i].format = .bfloat16
+                counted.matrices[i].exceptionCount = 0
+            }
+        }
+        return counted
+    }
+
+    /// The same with the compact matrices that a file has.
+    func stored(in file: SafetensorsFile) throws(InputError) -> PackedInventory {
+        counting { matrix in
+            file.find(matrix.storedName)?.dtype == .bf16
+                ? nil : file.find("\(matrix.storedName).exceptions")?.shape.reduce(1, *) ?? 0
+        }
     }
 
     /// The bytes of all weights.

@@ -33,7 +33,7 @@ struct WeightBytes: @unchecked Sendable {
     }
 }
 
-/// A packed matrix of one of the three formats.
+/// A packed matrix of one of the four formats.
 struct PackedMatrix: Sendable {
     /// M and K.
     let rows: Int
@@ -42,10 +42,12 @@ struct PackedMatrix: Sendable {
     let weights: WeightBytes
     /// One float32 a row and group, for int8.
     let scales: WeightBytes?
+    /// Alphabets and exceptions, for compact bfloat16.
+    var compact: CompactTables? = nil
 
     /// Panels of 32 rows; products are computed by ranges of them.
     var panels: Int { Self.panels(rows) }
-    var byteCount: Int { weights.byteCount + (scales?.byteCount ?? 0) }
+    var byteCount: Int { weights.byteCount + (scales?.byteCount ?? 0) + (compact?.byteCount ?? 0) }
 
     static func panels(_ rows: Int) -> Int { Int(dk_panels(Int64(rows))) }
 
@@ -54,6 +56,7 @@ struct PackedMatrix: Sendable {
         switch format {
         case .float32: Int(dk_f32_weight_bytes(Int64(rows), Int64(columns)))
         case .bfloat16: Int(dk_bf16_weight_bytes(Int64(rows), Int64(columns)))
+        case .compactBFloat16: Int(dk_compact_unit_bytes(Int64(rows), Int64(columns)))
         case .int8(let group): Int(dk_int8_weight_bytes(Int64(rows), Int64(columns), Int64(group)))
         }
     }
@@ -66,14 +69,16 @@ struct PackedMatrix: Sendable {
 
     /// What threads pass around while they compute.
     var view: MatrixView {
-        MatrixView(rows: rows, columns: columns, format: format, weights: weights.base, scales: scales?.base)
+        MatrixView(
+            rows: rows, columns: columns, format: format, weights: weights.base, scales: scales?.base,
+            compact: compact?.view)
     }
 
     /// What of the activations the product of this matrix reads.
     var activationForm: ActivationForm {
         switch format {
         case .float32: .float32
-        case .bfloat16: KernelTable.bf16Path == DK_BF16_DOT ? .bfloat16 : .float32
+        case .bfloat16, .compactBFloat16: KernelTable.bf16Path == DK_BF16_DOT ? .bfloat16 : .float32
         case .int8(let group): .int8(group: group)
         }
     }
@@ -92,6 +97,7 @@ struct MatrixView: @unchecked Sendable {
     let format: WeightFormat
     let weights: UnsafeRawPointer
     let scales: UnsafeRawPointer?
+    let compact: CompactTables.View?
 
     /// The product for the rows of `panels`.
     ///
@@ -112,6 +118,10 @@ struct MatrixView: @unchecked Sendable {
             var matrix = brainMatrix
             kernels.bf16_matmul(
                 KernelTable.bf16Path, &matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
+        case .compactBFloat16:
+            guard var matrix = compactMatrix else { return }
+            kernels.compact_matmul(
+                KernelTable.bf16Path, &matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         case .int8(let group):
             var matrix = integerMatrix(group)
             kernels.int8_matmul(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
@@ -127,6 +137,9 @@ struct MatrixView: @unchecked Sendable {
         case .bfloat16:
             var matrix = brainMatrix
             kernels.bf16_row(&matrix, Int64(row), out)
+        case .compactBFloat16:
+            guard var matrix = compactMatrix else { return }
+            kernels.compact_row(&matrix, Int64(row), out)
         case .int8(let group):
             var matrix = integerMatrix(group)
             kernels.int8_row(&matrix, Int64(row), out)
@@ -140,6 +153,15 @@ struct MatrixView: @unchecked Sendable {
     private var brainMatrix: dk_bf16_matrix {
         dk_bf16_matrix(
             rows: Int64(rows), columns: Int64(columns), weights: weights.assumingMemoryBound(to: UInt16.self))
+    }
+
+    /// Never nil for a compact matrix: whoever makes one gives it its tables.
+    private var compactMatrix: dk_compact_matrix? {
+        compact.map {
+            dk_compact_matrix(
+                rows: Int64(rows), columns: Int64(columns), units: weights.assumingMemoryBound(to: UInt32.self),
+                exponents: $0.exponents, exceptions: $0.exceptions, starts: $0.starts)
+        }
     }
 
     private func integerMatrix(_ group: Int) -> dk_int8_matrix {

@@ -59,8 +59,10 @@ struct ResidentWeights: WeightStore {
         let mapped = try packed.matrix(name, rows: rows, label: label, format: format)
         let stored = PackedInventory.Matrix.storedName(name, label: label)
         return PackedMatrix(
-            rows: mapped.rows, columns: mapped.columns, format: format, weights: try bytes(stored),
-            scales: mapped.scales == nil ? nil : try bytes("\(stored).scales"))
+            rows: mapped.rows, columns: mapped.columns, format: mapped.format, weights: try bytes(stored),
+            scales: mapped.scales == nil ? nil : try bytes("\(stored).scales"),
+            // The mapped tables, which were looked through; they are small.
+            compact: mapped.compact)
     }
 
     private func bytes(_ name: String) throws -> WeightBytes {

@@ -35,12 +35,20 @@ struct CheckpointWeights: WeightStore {
     func vector(_ name: String) throws -> [Float] { try source.tensor(name, as: Float.self).elements }
 
     func matrix(_ name: String, rows: Range<Int>?, label: String, format: WeightFormat) throws -> PackedMatrix {
-        let packer = try MatrixPacker(self, name: name, rows: rows, format: format)
+        var packer = try MatrixPacker(self, name: name, rows: rows, format: format)
+        if let survey = try packer.survey() {
+            let (weights, exceptions) = (AlignedMemory(byteCount: packer.weightBytes), survey.exceptionMemory())
+            try packer.pack(survey, into: weights.base, exceptions: exceptions)
+            return PackedMatrix(
+                rows: packer.rows.count, columns: packer.columns, format: packer.format,
+                weights: WeightBytes(weights, byteCount: packer.weightBytes), scales: nil,
+                compact: survey.tables(exceptions))
+        }
         let weights = AlignedMemory(byteCount: packer.weightBytes)
         let scales = packer.scaleCount > 0 ? AlignedMemory(byteCount: 4 * packer.scaleCount) : nil
         try packer.pack(into: weights.base, scales: scales?.base)
         return PackedMatrix(
-            rows: packer.rows.count, columns: packer.columns, format: format,
+            rows: packer.rows.count, columns: packer.columns, format: packer.format,
             weights: WeightBytes(weights, byteCount: packer.weightBytes),
             scales: scales.map { WeightBytes($0, byteCount: 4 * packer.scaleCount) })
     }
@@ -51,7 +59,8 @@ struct MatrixPacker {
     let name: String
     let rows: Range<Int>
     let columns: Int
-    let format: WeightFormat
+    /// What it is packed in; a compact form that does not pay becomes the plain one in `survey`.
+    private(set) var format: WeightFormat
     private let weights: CheckpointWeights
     private let info: TensorInfo
 
@@ -72,42 +81,75 @@ struct MatrixPacker {
     var weightBytes: Int { PackedMatrix.weightBytes(format, rows: rows.count, columns: columns) }
     var scaleCount: Int { PackedMatrix.scaleCount(format, rows: rows.count, columns: columns) }
 
-    /// Packs all rows, in parallel.
+    /// Counts what a compact form takes, in parallel. Nil if another format is wanted, or if it does not pay: `format` is plain then.
+    mutating func survey() throws -> CompactSurvey? {
+        guard format == .compactBFloat16 else { return nil }
+        let width = Int64(columns)
+        let survey = try CompactSurvey(rows: rows.count, columns: columns) { exponents, exceptions in
+            try overBlocks { part, stored in
+                let panel = part.lowerBound / Int(DK_PANEL_ROWS)
+                dk_compact_survey(
+                    brainFloats(stored), width, width, Int64(part.count), exponents + panel * 16, exceptions + panel)
+            }
+        }
+        guard survey.pays else {
+            format = .bfloat16
+            return nil
+        }
+        return survey
+    }
+
+    /// Packs all rows in the compact form, in parallel.
+    func pack(_ survey: CompactSurvey, into units: UnsafeMutableRawPointer, exceptions: AlignedMemory) throws {
+        try overBlocks { part, stored in
+            survey.pack(
+                brainFloats(stored), first: part.lowerBound, count: part.count, into: units, exceptions: exceptions)
+        }
+    }
+
+    /// Calls `body` for blocks of rows, on all threads, with their bytes in the checkpoint.
+    private func overBlocks(_ body: (Range<Int>, UnsafeRawBufferPointer) -> Void) throws {
+        let panelRows = Int(DK_PANEL_ROWS)
+        // Blocks of about a megabyte of float32, so that what is decoded is still in the cache when it is packed.
+        let block = max((1 << 18) / columns / panelRows, 1) * panelRows
+        let rowBytes = columns * (info.dtype.bits / 8)
+        let (first, count) = (rows.lowerBound, rows.count)
+        try weights.source.withBytes(of: name) { bytes in
+            weights.pool.run((count + block - 1) / block) { index, _ in
+                let part = index * block..<min((index + 1) * block, count)
+                body(
+                    part,
+                    UnsafeRawBufferPointer(
+                        rebasing: bytes[(first + part.lowerBound) * rowBytes..<(first + part.upperBound) * rowBytes]))
+            }
+        }
+    }
+
+    /// Packs all rows in a format that is not compact, in parallel.
     ///
     /// - Parameters:
     ///   - target: `weightBytes` bytes.
     ///   - scales: room for `scaleCount` float32; nil where there are none.
     func pack(into target: UnsafeMutableRawPointer, scales: UnsafeMutableRawPointer?) throws {
-        let panelRows = Int(DK_PANEL_ROWS)
-        // Blocks of about a megabyte of float32, so that what is decoded is still in the cache when it is packed.
-        let block = max((1 << 18) / columns / panelRows, 1) * panelRows
-        let elementBytes = info.dtype.bits / 8
-        let (kernels, first, columns, count) = (weights.kernels, rows.lowerBound, columns, rows.count)
-        try weights.source.withBytes(of: name) { bytes in
-            weights.pool.run((count + block - 1) / block) { index, _ in
-                let part = index * block..<min((index + 1) * block, count)
-                let stored = UnsafeRawBufferPointer(
-                    rebasing: bytes[
-                        (first + part.lowerBound) * columns * elementBytes..<(first + part.upperBound) * columns
-                            * elementBytes])
-                let (start, length) = (Int64(part.lowerBound), Int64(part.count))
-                let (rows, width) = (Int64(count), Int64(columns))
-                switch format {
-                case .bfloat16:
-                    let numbers = brainFloats(stored)
-                    kernels.bf16_pack(
-                        numbers, width, rows, width, start, length, target.assumingMemoryBound(to: UInt16.self))
-                case .float32:
-                    let numbers = decodeReals(stored, of: info.dtype, as: Float.self)
-                    kernels.f32_pack(
-                        numbers, width, rows, width, start, length, target.assumingMemoryBound(to: Float.self))
-                case .int8(let group):
-                    guard let scales else { return }
-                    let numbers = decodeReals(stored, of: info.dtype, as: Float.self)
-                    kernels.int8_pack(
-                        numbers, width, rows, width, Int64(group), start, length,
-                        target.assumingMemoryBound(to: UInt8.self), scales.assumingMemoryBound(to: Float.self))
-                }
+        let (kernels, rows, width) = (weights.kernels, Int64(rows.count), Int64(columns))
+        try overBlocks { part, stored in
+            let (start, length) = (Int64(part.lowerBound), Int64(part.count))
+            switch format {
+            case .compactBFloat16: preconditionFailure("a compact form is packed with its survey")
+            case .bfloat16:
+                let numbers = brainFloats(stored)
+                kernels.bf16_pack(
+                    numbers, width, rows, width, start, length, target.assumingMemoryBound(to: UInt16.self))
+            case .float32:
+                let numbers = decodeReals(stored, of: info.dtype, as: Float.self)
+                kernels.f32_pack(
+                    numbers, width, rows, width, start, length, target.assumingMemoryBound(to: Float.self))
+            case .int8(let group):
+                guard let scales else { return }
+                let numbers = decodeReals(stored, of: info.dtype, as: Float.self)
+                kernels.int8_pack(
+                    numbers, width, rows, width, Int64(group), start, length,
+                    target.assumingMemoryBound(to: UInt8.self), scales.assumingMemoryBound(to: Float.self))
             }
         }
     }

@@ -4,6 +4,7 @@
 //      DIR/quantization.json               what was done to every matrix and how far it is from the original
 //      DIR/…                               config.json, the tokenizer and whatever else lies beside the weights, copied
 //
+//  The header comes first, so that a compact form is counted before anything is written: one more pass over the checkpoint.
 //  No more than one packed tensor is in memory. The weight file takes its name when it is whole; a run that was interrupted goes on behind the last whole
 //  tensor when it is started again with the same source and formats.
 
@@ -45,7 +46,7 @@ public struct Quantizer {
         weights = try CheckpointWeights(source, pool: pool)
     }
 
-    /// The bytes that the weight file will have, up to its header.
+    /// The bytes that the weight file will have, up to its header and to the weights that compact matrices list by themselves.
     public var byteCount: Int { inventory.byteCount }
 
     /// Writes the weight file.
@@ -58,12 +59,25 @@ public struct Quantizer {
             "format": "duality-packed-1", "layout": PackedCheckpoint.layout, "formats": plan.text,
             "source": fingerprint,
         ])
-        let packed = PackedTensor(weights: weights)
+        var surveys: [String: CompactSurvey] = [:]
+        let inventory = try inventory.counting { matrix in
+            progress(0, byteCount, "counting the exponents of \(matrix.storedName)")
+            var packer = try MatrixPacker(weights, name: matrix.name, rows: matrix.rows, format: matrix.format)
+            surveys[matrix.storedName] = try packer.survey()
+            return surveys[matrix.storedName]?.exceptionCount
+        }
+        let packed = PackedTensor(weights: weights, surveys: surveys)
         // Large and aligned tensors first; see PackedFileWriter.
         for matrix in inventory.matrices {
             file.add(matrix.storedName, dtype: matrix.storedDType, shape: matrix.storedShape) { write in
                 try packed.load(matrix)
                 try write(UnsafeRawBufferPointer(start: packed.weights.base, count: matrix.weightBytes))
+            }
+            for table in matrix.tables {
+                file.add("\(matrix.storedName).\(table.name)", dtype: .u32, shape: table.shape) { write in
+                    try packed.load(matrix)
+                    try write(packed.table(table.name))
+                }
             }
             guard matrix.scaleCount > 0 else { continue }
             file.add("\(matrix.storedName).scales", dtype: .f32, shape: matrix.scaleShape) { write in
@@ -95,9 +109,22 @@ private final class PackedTensor {
     private(set) var errors: [String: Double] = [:]
     private var loaded: String?
     private let source: CheckpointWeights
+    /// Of compact matrices, by stored name.
+    private let surveys: [String: CompactSurvey]
+    private var compact: CompactTables?
 
-    init(weights source: CheckpointWeights) {
+    init(weights source: CheckpointWeights, surveys: [String: CompactSurvey]) {
         self.source = source
+        self.surveys = surveys
+    }
+
+    /// A table of the compact matrix that was loaded.
+    func table(_ name: String) throws(InputError) -> UnsafeRawBufferPointer {
+        let tables = ["exponents": compact?.exponents, "exceptionStarts": compact?.starts, "exceptions": compact?.exceptions]
+        guard let bytes = tables[name] ?? nil else {
+            throw InputError(.missing, in: name, expected: "a table of a compact matrix", found: "none")
+        }
+        return UnsafeRawBufferPointer(start: bytes.base, count: bytes.byteCount)
     }
 
     func load(_ matrix: PackedInventory.Matrix) throws {
@@ -106,12 +133,19 @@ private final class PackedTensor {
         weights.reserve(matrix.weightBytes)
         scales.reserve(4 * matrix.scaleCount)
         let packer = try MatrixPacker(source, name: matrix.name, rows: matrix.rows, format: matrix.format)
-        try packer.pack(into: weights.base, scales: matrix.scaleCount > 0 ? scales.base : nil)
+        if let survey = surveys[matrix.storedName] {
+            let exceptions = survey.exceptionMemory()
+            try packer.pack(survey, into: weights.base, exceptions: exceptions)
+            compact = survey.tables(exceptions)
+        } else {
+            compact = nil
+            try packer.pack(into: weights.base, scales: matrix.scaleCount > 0 ? scales.base : nil)
+        }
         loaded = matrix.storedName
         errors[matrix.storedName] = try packer.error(
             of: PackedMatrix(
                 rows: matrix.rows.count, columns: matrix.columns, format: matrix.format,
                 weights: WeightBytes(weights, byteCount: matrix.weightBytes),
-                scales: WeightBytes(scales, byteCount: 4 * matrix.scaleCount)), rows: 32)
+                scales: WeightBytes(scales, byteCount: 4 * matrix.scaleCount), compact: compact), rows: 32)
     }
 }
