@@ -186,7 +186,7 @@ extension ModelOptions {
             var quant = QuantOptions(plan: packed.plan, keyValues: options.keyValues, pool: options.pool)
             quant.allowsNonFinite = allowNonFinite
             quant.isResident = options.resident
-            try checkMemory(packed.configuration, quant, tokens, directory)
+            try checkMemory(packed.configuration, quant, tokens, directory, packed)
             return try QuantModel(packed, options: quant, progress: progress)
         case .fast(let precision):
             let checkpoint = try Checkpoint(directory: directory)
@@ -204,13 +204,14 @@ extension ModelOptions {
     }
 
     private func checkMemory(
-        _ configuration: HybridConfiguration, _ quant: QuantOptions, _ tokens: Int, _ directory: String
+        _ configuration: HybridConfiguration, _ quant: QuantOptions, _ tokens: Int, _ directory: String,
+        _ packed: PackedCheckpoint? = nil
     ) throws {
         let threads = quant.pool.threadCount
         try QuantModel.checkLayers(configuration, place: directory)
         let need = try MemoryNeed(
             configuration, plan: quant.plan, keyValues: quant.keyValues,
-            tokens: min(tokens, configuration.contextLength), threads: threads)
+            tokens: min(tokens, configuration.contextLength), threads: threads, packed: packed)
         try need.check(
             available: MemoryNeed.available(), configuration: configuration, keyValues: quant.keyValues,
             place: directory, threads: threads)

@@ -250,7 +250,11 @@ static void float_matmul(const float_matrix *w, const float *activations, int64_
     if (tiles == 1) {
         for (int64_t p = panelBegin; p < panelEnd; p++) {
             memset(sums, 0, (size_t)tokens * 32 * 4);
-            compact_panel panel = w->compact ? compact_panel_of(w->compact, p) : (compact_panel){0};
+            compact_panel panel = {0};
+            if (w->compact) {
+                panel = compact_panel_of(w->compact, p);
+                fetch_tables(w->compact, p, panelEnd);
+            }
             for (int64_t k = 0; k < columns; k += K_BLOCK) {
                 int64_t count = least(K_BLOCK, columns - k);
                 const float *a = activations + k * tokens;

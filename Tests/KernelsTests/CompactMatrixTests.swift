@@ -28,7 +28,8 @@ import Testing
             for first in stride(from: 0, to: rows, by: 64) {
                 let part = Array(numbers[(first * columns)...])
                 dk_compact_pack(
-                    part, k, k, first.wide, min(64, rows - first).wide, exponents.pointer, starts.pointer, units.pointer,
+                    part, k, k, first.wide, min(64, rows - first).wide, exponents.pointer, starts.pointer,
+                    units.pointer,
                     exceptions.pointer)
             }
             keep(counts)

@@ -53,7 +53,8 @@ struct CompactTables: Sendable {
         }
         let view = view
         for i in 0..<panels * 16 where view.exponents[i] & ~0x7f80_0000 != 0 {
-            throw damaged("exponents", "exponents at bits 23 to 30", "0x\(String(view.exponents[i], radix: 16)) at \(i)")
+            throw damaged(
+                "exponents", "exponents at bits 23 to 30", "0x\(String(view.exponents[i], radix: 16)) at \(i)")
         }
         let limit = exceptions.byteCount / 4
         guard view.starts[0] == 0 else { throw damaged("exceptionStarts", "0 at the beginning", "\(view.starts[0])") }
@@ -61,7 +62,8 @@ struct CompactTables: Sendable {
             let (first, end) = (Int(view.starts[panel]), Int(view.starts[panel + 1]))
             guard first <= end, end <= limit else {
                 throw damaged(
-                    "exceptionStarts", "numbers that ascend to at most \(limit)", "\(first), then \(end) for panel \(panel)")
+                    "exceptionStarts", "numbers that ascend to at most \(limit)",
+                    "\(first), then \(end) for panel \(panel)")
             }
             for i in first..<end {
                 let exception = view.exceptions[i]

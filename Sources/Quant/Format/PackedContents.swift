@@ -33,7 +33,8 @@ extension PackedCheckpoint {
             let isProjection = matrix.name.hasSuffix("in_proj.weight")
             add(
                 isProjection ? "in_proj \(matrix.label)".trimmingCharacters(in: .whitespaces) : matrix.part.rawValue,
-                matrix.format, parameters: matrix.rows.count * matrix.columns, weights: matrix.weightBytes + matrix.tableBytes,
+                matrix.format, parameters: matrix.rows.count * matrix.columns,
+                weights: matrix.weightBytes + matrix.tableBytes,
                 scales: 4 * matrix.scaleCount)
         }
         for vector in inventory.vectors {

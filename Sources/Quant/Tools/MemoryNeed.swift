@@ -21,13 +21,19 @@ public struct MemoryNeed: Sendable, Equatable {
 
     public var total: Int { weights + cache + pass }
 
-    /// - Parameter tokens: the longest sequence that will be held.
+    /// - Parameters:
+    ///   - tokens: the longest sequence that will be held.
+    ///   - packed: the file that the weights are in; nil if they are packed on the way, when compact matrices are estimated.
     /// - Throws: `InputError` (`.unsupported`) for layers that have no fast form.
     public init(
         _ configuration: HybridConfiguration, plan: PrecisionPlan, keyValues: KeyValueFormat, tokens: Int,
-        threads: Int
+        threads: Int, packed: PackedCheckpoint? = nil
     ) throws(InputError) {
-        weights = try PackedInventory(configuration, plan).byteCount
+        if let packed {
+            weights = packed.inventory.byteCount
+        } else {
+            weights = try PackedInventory(configuration, plan).byteCount
+        }
         self.tokens = tokens
         cache = Self.cache(configuration, keyValues, tokens: tokens)
         let rows = min(QuantModel.rowLimit, max(tokens, 1))

@@ -120,7 +120,9 @@ private final class PackedTensor {
 
     /// A table of the compact matrix that was loaded.
     func table(_ name: String) throws(InputError) -> UnsafeRawBufferPointer {
-        let tables = ["exponents": compact?.exponents, "exceptionStarts": compact?.starts, "exceptions": compact?.exceptions]
+        let tables = [
+            "exponents": compact?.exponents, "exceptionStarts": compact?.starts, "exceptions": compact?.exceptions,
+        ]
         guard let bytes = tables[name] ?? nil else {
             throw InputError(.missing, in: name, expected: "a table of a compact matrix", found: "none")
         }
