@@ -23,6 +23,10 @@ INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /// A whole tile at once, sixteen columns at a time: a store writes past its column, and the next column's mends it.
 static void pack_tile(const float *x, int64_t ldx, int64_t rows, int64_t columns, float *out) {
     int64_t k = 0;
+    if (rows == 1) {
+        memcpy(out, x, (size_t)columns * 4);
+        k = columns;
+    }
     for (; k + 16 <= columns; k += 16) {
         lanes block[16];
         UNROLL for (int r = 0; r < 16; r++) block[r] = r < rows ? load16(x + r * ldx + k) : (lanes)0.0f;
