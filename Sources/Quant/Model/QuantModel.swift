@@ -117,6 +117,8 @@ public struct QuantModel: Sendable {
         let width = configuration.vocabularySize
         var logits = tokens.map { tokens -> [Float] in
             let count = rows == .all ? tokens.count : rows == .last ? 1 : 0
+            // Initializing none would write into the empty array that all threads share.
+            guard count > 0 else { return [] }
             return [Float](unsafeUninitializedCapacity: count * width) {
                 $1 = count * width
                 _ = $0
