@@ -7,22 +7,14 @@ import Testing
 
 @testable import DualityQuant
 
-@Suite final class CompactModelTests {
-    private let directory: URL
-    private let fixture: ConformanceModel
+@Suite struct CompactModelTests {
+    private let folder: PackingFolder
+    private var fixture: ConformanceModel { folder.model }
+    private var directory: URL { folder.directory }
+    private var file: URL { folder.file }
     private static let matrix = "model.layers.0.mlp.up_proj.weight"
 
-    init() throws {
-        directory = try Fixtures.temporaryDirectory()
-        fixture = try ConformanceModel("m2")
-        try FileManager.default.copyItem(
-            atPath: Fixtures.path("models/m2/config.json"), toPath: directory.appendingPathComponent("config.json").path
-        )
-    }
-
-    deinit { try? FileManager.default.removeItem(at: directory) }
-
-    private var file: URL { directory.appendingPathComponent(PackedCheckpoint.fileName) }
+    init() throws { folder = try PackingFolder("m2") }
 
     /// Every matrix in two bytes a weight, as files of earlier versions are.
     static var plain: PrecisionPlan {
@@ -32,9 +24,7 @@ import Testing
     }
 
     private func quantize(_ source: any TensorSource, _ plan: PrecisionPlan) throws -> PackedCheckpoint {
-        _ = try Quantizer(
-            source, configuration: fixture.checkpoint.configuration, plan: plan, fingerprint: "m2"
-        ).write(toDirectory: directory.path) { _, _, _ in }
+        try folder.quantize(plan, of: source)
         return try PackedCheckpoint(directory: directory.path)
     }
 

@@ -47,6 +47,35 @@ struct ConformanceModel {
     }
 }
 
+/// A folder with a conformance checkpoint's configuration, to pack models into; gone with the object.
+final class PackingFolder {
+    let directory: URL
+    let model: ConformanceModel
+
+    init(_ name: String) throws {
+        directory = try Fixtures.temporaryDirectory()
+        model = try ConformanceModel(name)
+        try FileManager.default.copyItem(
+            atPath: Fixtures.path("models/\(name)/config.json"),
+            toPath: directory.appendingPathComponent("config.json").path)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: directory) }
+
+    var file: URL { directory.appendingPathComponent(PackedCheckpoint.fileName) }
+
+    /// Writes the checkpoint, or another source of the same shape, as `plan` says.
+    @discardableResult
+    func quantize(
+        _ plan: PrecisionPlan, of source: (any TensorSource)? = nil, fingerprint: String = "test"
+    ) throws -> Quantizer.Outcome {
+        try Quantizer(
+            source ?? model.checkpoint, configuration: model.checkpoint.configuration, plan: plan,
+            fingerprint: fingerprint
+        ).write(toDirectory: directory.path) { _, _, _ in }
+    }
+}
+
 func argmax(_ values: some Collection<Float>) -> Int {
     values.enumerated().max { $0.element < $1.element }?.offset ?? 0
 }

@@ -7,27 +7,17 @@ import Testing
 
 @testable import DualityQuant
 
-@Suite final class PackedModelTests {
-    private let directory: URL
-    private let fixture: ConformanceModel
+@Suite struct PackedModelTests {
+    private let folder: PackingFolder
+    private var fixture: ConformanceModel { folder.model }
+    private var directory: URL { folder.directory }
+    private var file: URL { folder.file }
 
-    init() throws {
-        directory = try Fixtures.temporaryDirectory()
-        fixture = try ConformanceModel("m2")
-        try FileManager.default.copyItem(
-            atPath: Fixtures.path("models/m2/config.json"), toPath: directory.appendingPathComponent("config.json").path
-        )
-    }
-
-    deinit { try? FileManager.default.removeItem(at: directory) }
-
-    private var file: URL { directory.appendingPathComponent(PackedCheckpoint.fileName) }
+    init() throws { folder = try PackingFolder("m2") }
 
     @discardableResult
     private func quantize(_ plan: PrecisionPlan, fingerprint: String = "m2") throws -> Quantizer.Outcome {
-        try Quantizer(
-            fixture.checkpoint, configuration: fixture.checkpoint.configuration, plan: plan, fingerprint: fingerprint
-        ).write(toDirectory: directory.path) { _, _, _ in }
+        try folder.quantize(plan, fingerprint: fingerprint)
     }
 
     private func logits(_ model: QuantModel) throws -> [Float] {
