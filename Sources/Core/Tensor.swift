@@ -98,6 +98,7 @@ public struct Tensor<Element> {
 
     /// The entries `indices` of one axis, in the given order.
     ///
+    /// - Precondition: every index is one of the axis; what a user gives is checked before.
     /// - Complexity: O(elements of the result).
     public func selecting(_ indices: [Int], axis: Int) -> Tensor {
         precondition(indices.allSatisfy { $0 >= 0 && $0 < shape[axis] }, "entries of the axis")

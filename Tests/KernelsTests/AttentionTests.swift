@@ -40,6 +40,10 @@ import Testing
             v = random(shape.tokens * shape.kvHeads * shape.dim, seed: 52)
         }
 
+        init(_ shape: Case, q: [Float], k: [Float], v: [Float]) {
+            (self.shape, self.q, self.k, self.v) = (shape, q, k, v)
+        }
+
         var sizes: dk_attention_shape {
             dk_attention_shape(
                 heads: shape.heads.wide, kvHeads: shape.kvHeads.wide, headDim: shape.dim.wide, format: shape.format,
@@ -135,6 +139,22 @@ import Testing
             let other = run.evaluate(table, pieces: pieces, bySegments: bySegments)
             #expect(differences(whole, other) == 0, "\(pieces)")
         }
+    }
+
+    /// The first token's score is 92 above all others', whose weights e^-92 are below the normal numbers; only they have values.
+    @Test(arguments: Table.all)
+    func weightsBelowTheNormalNumbersAreZero(table: Table) {
+        let shape = Case(heads: 1, kvHeads: 1, dim: 16, format: DK_KV_F32, window: 0, tokens: 40)
+        func rows(_ first: Float, _ others: Float, everywhere: Bool) -> [Float] {
+            (0..<40 * 16).map { i in everywhere || i % 16 == 0 ? (i < 16 ? first : others) : 0 }
+        }
+        let run = Run(
+            shape, q: rows(16, 16, everywhere: false), k: rows(23, 0, everywhere: false),
+            v: rows(0, 1, everywhere: true))
+        #expect(run.exact().contains { $0 > 0 && $0 < Double(Float.leastNormalMagnitude) })
+        #expect(run.evaluate(table, pieces: [40]).allSatisfy { $0 == 0 })
+        #expect(run.evaluate(table, pieces: [1], bySegments: true).allSatisfy { $0 == 0 })
+        #expect(halved(.leastNormalMagnitude) > 0, "the caller's numbers are flushed, too")
     }
 
     @Test(arguments: Table.vector, cases)

@@ -163,6 +163,7 @@ import Testing
         #expect(found.state.contains { $0 == 0 } && found.state.contains { $0 != 0 })
         #expect(!found.state.contains { $0.isSubnormal } && !found.y.contains { $0.isSubnormal })
         #expect(differences(found.y, expected.y) == 0 && differences(found.state, expected.state) == 0)
+        #expect(halved(.leastNormalMagnitude) > 0, "the caller's numbers are flushed, too")
         let exact = run.recurrence()
         #expect(relativeL2(found.y, exact.y) < 1e-6)
         #expect(zip(found.state, exact.state).allSatisfy { abs(Double($0) - $1) <= 1e-5 * abs($1) + 1e-36 })

@@ -59,6 +59,9 @@ func differences(_ a: [Float], _ b: [Float]) -> Int {
     return zip(a, b).count { $0 != $1 && $0.bitPattern != $1.bitPattern }
 }
 
+/// x / 2, computed when it is asked for and not by the compiler.
+@inline(never) func halved(_ x: Float) -> Float { x / 2 }
+
 extension Int {
     var wide: Int64 { Int64(self) }
 }
