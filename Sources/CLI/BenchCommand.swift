@@ -133,7 +133,7 @@ struct BenchReport {
     /// The rate of multiply-adds that is the limit of this format, in 10^12 operations a second.
     private var computeLimit: Double? {
         guard let limits else { return nil }
-        return isInt8 ? limits.int8Tops : max(limits.f32Tflops, format.hasPrefix("bf16") ? limits.bf16Tflops : 0)
+        return isInt8 ? limits.int8Tops : max(limits.f32Tflops, format == "bf16" ? limits.bf16Tflops : 0)
     }
 
     private func share(_ value: Double, _ limit: Double?) -> Double? {

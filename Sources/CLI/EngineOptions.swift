@@ -144,7 +144,8 @@ enum EngineChoice {
         switch self {
         case .reference(let precision): precision.rawValue
         case .fast(let precision): precision.rawValue
-        case .packed(let packed): packed.plan.base.name
+        // However its bits are stored, bfloat16 is one precision.
+        case .packed(let packed): packed.plan.base == .compactBFloat16 ? "bf16" : packed.plan.base.name
         }
     }
 
