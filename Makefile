@@ -98,11 +98,16 @@ notebooks: toolchain libraries
 	$(SWIFT) build -c release --traits $(TRAITS) --scratch-path $(NOTEBOOK_BUILD)
 	$(NOTEBOOK_BUILD)/release/weave Notebooks-as-scripts $(NOTEBOOK_BUILD)/release site
 
+SWIFT_SOURCES := Package.swift Sources Tests Notebooks-as-scripts Benchmarks/Package.swift Benchmarks/Sources
+
 lint: toolchain
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Notebooks-as-scripts
+	$(SWIFT) format lint --strict --recursive $(SWIFT_SOURCES)
+	@! LC_ALL=C.UTF-8 grep -rnE --include='*.swift' --include='*.[ch]' '^.{101,}$$' $(SWIFT_SOURCES) \
+		| grep -E '^[^:]*:[0-9]*: *//[/!]? {0,3}[^] $$|%/]' \
+		|| { echo "comments are at most 100 columns wide (but formulas, indented by four, and tables)"; exit 1; }
 
 format: toolchain
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Notebooks-as-scripts
+	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
 
 clean:
 	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) .build-python $(VENV) site

@@ -1,7 +1,8 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Measurements are a package of their own: they never run with the tests, and nobody who depends on Duality builds them.
+// Measurements are a package of their own: they never run with the tests, and nobody who depends on
+// Duality builds them.
 let package = Package(
     name: "Benchmarks",
     platforms: [.macOS(.v15)],

@@ -2,7 +2,8 @@
 //
 //     ggml_scan HEADS DIM STATE GROUPS TOKENS THREADS REPEATS
 //
-// ggml has the recurrence, token by token, with B and C in GROUPS; x has a head of its own for each of HEADS.
+// ggml has the recurrence, token by token, with B and C in GROUPS; x has a head of its own for each
+// of HEADS.
 
 #include "ggml.h"
 #include "ggml-cpu.h"

@@ -1,26 +1,30 @@
 // %% [markdown]
 // # Semiseparable means low rank
 //
-// Cut a text in two. Everything the first half can tell the second must pass through the state, and the state has $N$
-// numbers a channel. So a block of the attention matrix has rank $N$, and singular values show it as a cliff.
+// Cut a text in two. Everything the first half can tell the second must pass through the state, and
+// the state has $N$ numbers a channel. So a block of the attention matrix has rank $N$, and
+// singular values show it as a cliff.
 //
 // At the end you will know
 //
-// - why the blocks below the diagonal of an SSD matrix have rank at most $N$, from a picture of two factors;
+// - why the blocks below the diagonal of an SSD matrix have rank at most $N$, from a picture of two
+//   factors;
 // - how to see the rank in singular values, and that it is there at every cut;
 // - what breaks it: softmax, a window, a square; and how little of the rank a trained head uses.
 
 // %% [markdown]
 // ## What passes a cut
 //
-// Cut after token $m$. For $s \le m < t$ the entry $M_{ts} = e^{\mathrm{seg}(t,s)}\,(C_t\cdot B_s)\,\Delta_s$ splits at
-// the cut, because a decay over a way is the product of the decays over its parts:
+// Cut after token $m$. For $s \le m < t$ the entry
+// $M_{ts} = e^{\mathrm{seg}(t,s)}\,(C_t\cdot B_s)\,\Delta_s$ splits at the cut, because a decay
+// over a way is the product of the decays over its parts:
 //
 // $$ M_{ts} = \bigl(e^{\mathrm{seg}(t,m)}\,C_t\bigr) \cdot \bigl(e^{\mathrm{seg}(m,s)}\,\Delta_s B_s\bigr). $$
 //
-// The left factor depends on the future token alone, the right one on the past token alone, and both are vectors of $N$
-// numbers. So the block is a product of an $(L-m)\times N$ and an $N\times m$ matrix. Its rank is at most $N$. A matrix
-// with this property at every cut is **$N$-semiseparable**. The middle of that product is the state.
+// The left factor depends on the future token alone, the right one on the past token alone, and
+// both are vectors of $N$ numbers. So the block is a product of an $(L-m)\times N$ and an
+// $N\times m$ matrix. Its rank is at most $N$. A matrix with this property at every cut is
+// **$N$-semiseparable**. The middle of that product is the state.
 
 // %%
 import DualityAnalysis
@@ -61,8 +65,9 @@ value("factorGap", gap / largest, .scientific(1))
 claim("the block is the product of its two factors", gap / largest < 1e-14)
 
 // %% [markdown]
-// The {{blockNumbers}} numbers of this block are the product of two factors with {{factorNumbers}} numbers together, up
-// to {{factorGap}} of the largest: rounding. Singular values say the same without being told the factors.
+// The {{blockNumbers}} numbers of this block are the product of two factors with {{factorNumbers}}
+// numbers together, up to {{factorGap}} of the largest: rounding. Singular values say the same
+// without being told the factors.
 
 // %%
 #if !Analysis
@@ -91,13 +96,13 @@ value("lastIn", drop[7] / drop[0], .significant(2))
 value("firstOut", drop[8] / drop[0], .scientific(1))
 
 // %% [markdown]
-// With $N = 8$ the eighth value is {{lastIn}} of the first and the ninth is {{firstOut}}: rounding. The whole quarter
-// of the matrix could be stored in two thin factors.
+// With $N = 8$ the eighth value is {{lastIn}} of the first and the ninth is {{firstOut}}: rounding.
+// The whole quarter of the matrix could be stored in two thin factors.
 //
 // ## At every cut
 //
-// One quarter might be luck. Try all cuts. Near the ends the block is too thin to have rank $N$; in between it has
-// exactly that.
+// One quarter might be luck. Try all cuts. Near the ends the block is too thin to have rank $N$; in
+// between it has exactly that.
 
 // %%
 let cuts = Array(stride(from: 1, to: length, by: 3))
@@ -145,15 +150,16 @@ claim("squares have rank N(N+1)/2", found[1] == 8 * 9 / 2)
 claim("softmax uses all the rank there is", found[2] == 64)
 
 // %% [markdown]
-// A square of a product of eight numbers is a product of the {{squared}} pairs one can form: still a recurrence, with a
-// larger state. A window of 16 has rank {{window}}, the number of tokens that are inside it on both sides of a cut: one
-// can carry it, in a buffer of tokens and not in a decay. The exponential of softmax contains all powers. It needs all
-// of the {{softmaxRank}} dimensions there are, and more in a longer text: no state of fixed size will do.
+// A square of a product of eight numbers is a product of the {{squared}} pairs one can form: still
+// a recurrence, with a larger state. A window of 16 has rank {{window}}, the number of tokens that
+// are inside it on both sides of a cut: one can carry it, in a buffer of tokens and not in a decay.
+// The exponential of softmax contains all powers. It needs all of the {{softmaxRank}} dimensions
+// there are, and more in a longer text: no state of fixed size will do.
 //
 // ## A trained head
 //
-// The embedded model has $N = 64$. How much of that is used? We count the singular values above one hundredth of the
-// first, for each head, at a cut in the middle of a page.
+// The embedded model has $N = 64$. How much of that is used? We count the singular values above one
+// hundredth of the first, for each head, at a cut in the middle of a page.
 
 // %%
 let embedded = EmbeddedModel<Double>.open()
@@ -179,8 +185,9 @@ value("mostUsed", flat[flat.count - 1], .fixed(0))
 claim("no head uses more than its state has", flat[flat.count - 1] <= 64)
 
 // %% [markdown]
-// The median head uses {{medianUsed}} of its 64 dimensions at that precision, and none more than {{mostUsed}}. Short
-// memories have little to hand over: only the last few tokens before the cut are still there.
+// The median head uses {{medianUsed}} of its 64 dimensions at that precision, and none more than
+// {{mostUsed}}. Short memories have little to hand over: only the last few tokens before the cut
+// are still there.
 //
 // ## Exercises
 //
@@ -195,10 +202,12 @@ print("rank \(alone)")
 claim("1-semiseparable is meant literally", alone == 1)
 
 // %% [markdown]
-// **2.** Add the matrices of two heads of $N = 8$. Which rank has the sum, and which recurrence computes it?
+// **2.** Add the matrices of two heads of $N = 8$. Which rank has the sum, and which recurrence
+// computes it?
 
 // %% [markdown] fold="Answer 2"
-// Up to 16: one recurrence with the two states side by side. Heads cannot be merged into a state of the same size.
+// Up to 16: one recurrence with the two states side by side. Heads cannot be merged into a state of
+// the same size.
 
 // %% fold="Answer 2"
 let second = try random(n: 8, seed: 3).operatorMatrix(head: 0)

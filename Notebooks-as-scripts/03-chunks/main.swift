@@ -1,13 +1,14 @@
 // %% [markdown]
 // # Chunks
 //
-// What each form of SSD costs, counted and measured: where the loop overtakes attention, what cutting the sequence into
-// chunks buys, and why everybody's chunk has 64 to 256 tokens.
+// What each form of SSD costs, counted and measured: where the loop overtakes attention, what
+// cutting the sequence into chunks buys, and why everybody's chunk has 64 to 256 tokens.
 //
 // At the end you will know
 //
 // - how to count the operations of the three forms, and where two of them cost the same;
-// - that chunking hardly saves arithmetic: it changes the *kind* of arithmetic, and how often the state is moved;
+// - that chunking hardly saves arithmetic: it changes the *kind* of arithmetic, and how often the
+//   state is moved;
 // - which two prices fence in the chunk size from below and from above.
 //
 // If the forms are new to you, read notebook 01 first.
@@ -15,17 +16,18 @@
 // %% [markdown]
 // ## Counting
 //
-// One head with $P$ channels and a state of $P \times N$ numbers, $L$ tokens, multiplications and additions counted
-// apart.
+// One head with $P$ channels and a state of $P \times N$ numbers, $L$ tokens, multiplications and
+// additions counted apart.
 //
-// *Recurrent.* Each token scales the state, adds an outer product and reads the state with $C_t$: $5PN$ operations,
-// always.
+// *Recurrent.* Each token scales the state, adds an outer product and reads the state with $C_t$:
+// $5PN$ operations, always.
 //
-// *Quadratic.* Each pair $s \le t$ costs a product of length $N$ for $C_t \cdot B_s$, one of length $P$ to add
-// $\bar x_s$, and a little for the mask: $2N + 2P + 3$. A token has $(L+1)/2$ partners on average.
+// *Quadratic.* Each pair $s \le t$ costs a product of length $N$ for $C_t \cdot B_s$, one of length
+// $P$ to add $\bar x_s$, and a little for the mask: $2N + 2P + 3$. A token has $(L+1)/2$ partners
+// on average.
 //
-// *Chunked.* Pairs inside a chunk as above, so $(Q+1)/2$ partners instead. Then $4PN$ to read the entering state and to
-// sum up the chunk's own, and $2PN/Q$ to pass the state on.
+// *Chunked.* Pairs inside a chunk as above, so $(Q+1)/2$ partners instead. Then $4PN$ to read the
+// entering state and to sum up the chunk's own, and $2PN/Q$ to pass the state on.
 
 // %%
 import DualityCore
@@ -50,7 +52,8 @@ table(
             return ["chunked, Q = \(Int(q))", text(cost), text(cost / loop, .fixed(2))]
         })
 
-/// The chunk size that costs least, and the length at which attention has become the dearer pure form.
+/// The chunk size that costs least, and the length at which attention has become the dearer pure
+/// form.
 func bestChunk(p: Double, n: Double) -> Int {
     (1...1024).min { chunkedCost(q: Double($0), p: p, n: n) < chunkedCost(q: Double($1), p: p, n: n) } ?? 0
 }
@@ -67,22 +70,24 @@ claim("attention is the cheaper up to 5/2 P tokens", abs(Double(met) - 2.5 * p) 
 // %% [markdown]
 // These are the sizes of the 8B hybrid, $P = N = 128$. Two things stand out.
 //
-// Attention over everything is the cheaper of the two pure forms up to {{crossing}} tokens, $\tfrac52 P$ if one
-// neglects the small terms. Short sequences *should* be computed as attention.
+// Attention over everything is the cheaper of the two pure forms up to {{crossing}} tokens,
+// $\tfrac52 P$ if one neglects the small terms. Short sequences *should* be computed as attention.
 //
-// And chunking saves next to nothing. The cheapest chunk has {{bestQ}} tokens. At $Q = 64$ the chunked form does
-// {{at64}} times the arithmetic of the loop. If operations were all that counted, nobody would bother.
+// And chunking saves next to nothing. The cheapest chunk has {{bestQ}} tokens. At $Q = 64$ the
+// chunked form does {{at64}} times the arithmetic of the loop. If operations were all that counted,
+// nobody would bother.
 //
 // ## Measuring
 //
-// The forms of the library's reference are plain Swift on one core, without threads or special instructions. Their
-// times still follow the counts, because all of them do the same kind of work. Best of three runs each, in float32;
-// what you see was measured by the run that made this page.
+// The forms of the library's reference are plain Swift on one core, without threads or special
+// instructions. Their times still follow the counts, because all of them do the same kind of work.
+// Best of three runs each, in float32; what you see was measured by the run that made this page.
 
 // %%
 func operands(length: Int, size: Int) throws -> SSDInputs<Float> {
     var shape = SSDCase(seed: 1)
-    // So slow a decay that no number becomes subnormal, which would make arithmetic many times slower.
+    // So slow a decay that no number becomes subnormal, which would make arithmetic many times
+    // slower.
     (shape.length, shape.headDim, shape.stateDim, shape.decay) = (length, size, size, 0.002)
     (shape.heads, shape.xHeads, shape.bHeads, shape.cHeads) = (1, 1, 1, 1)
     return try shape.inputs()
@@ -125,26 +130,28 @@ value(
     "slowerCounted", quadraticCost(length: 2048, p: 64, n: 64) / recurrentCost(p: 64, n: 64), .significant(2))
 
 // %% [markdown]
-// For heads of this size the count lets attention and the loop cross at {{crossing64}} tokens. At 2,048 tokens it says
-// that attention takes {{slowerCounted}} times as long as the loop; {{slower}} was measured. One speed, {{gflops}}
-// GFLOP/s, puts all three forms within a small factor of their counts. What a count leaves out is that an exponential
-// costs more than a multiplication, and how well a loop nest suits the processor.
+// For heads of this size the count lets attention and the loop cross at {{crossing64}} tokens. At
+// 2,048 tokens it says that attention takes {{slowerCounted}} times as long as the loop; {{slower}}
+// was measured. One speed, {{gflops}} GFLOP/s, puts all three forms within a small factor of their
+// counts. What a count leaves out is that an exponential costs more than a multiplication, and how
+// well a loop nest suits the processor.
 //
 // ## What chunks are for
 //
 // Two things that a count of operations does not see.
 //
-// **Matrix units.** A processor built for deep learning multiplies matrices far faster than it does anything else. The
-// loop has none to offer: its outer products and read-outs use every number once. Inside a chunk the same sums are four
-// matrix products. But a matrix unit works in tiles, say $64 \times 64$. A chunk of 16 tokens fills a quarter of one
-// and pays for all of it.
+// **Matrix units.** A processor built for deep learning multiplies matrices far faster than it does
+// anything else. The loop has none to offer: its outer products and read-outs use every number
+// once. Inside a chunk the same sums are four matrix products. But a matrix unit works in tiles,
+// say $64 \times 64$. A chunk of 16 tokens fills a quarter of one and pays for all of it.
 //
-// **Moving the state.** The loop touches all $PN$ numbers of the state at every token; the chunked form does so once a
-// chunk. Against that stand the operands themselves, $x, B, C$ and $y$, which are read or written once whatever the
-// form.
+// **Moving the state.** The loop touches all $PN$ numbers of the state at every token; the chunked
+// form does so once a chunk. Against that stand the operands themselves, $x, B, C$ and $y$, which
+// are read or written once whatever the form.
 //
-// Count both. In the first column every product's sides are rounded up to tiles and the triangle inside the chunk is
-// paid for as a square. In the second the state is float32 and the operands are bfloat16.
+// Count both. In the first column every product's sides are rounded up to tiles and the triangle
+// inside the chunk is paid for as a square. In the second the state is float32 and the operands are
+// bfloat16.
 
 // %%
 func tiledCost(q: Double, p: Double, n: Double) -> Double {
@@ -183,17 +190,19 @@ claim("the cheapest chunk in tiles is one tile", cheapest == 64)
 claim("balance lies above a tile, and doubling above balance", 64 < balanced && balanced < Double(doubled))
 
 // %% [markdown]
-// From below the tile is the fence: {{cheapest}} tokens. There the state still is most of the traffic. At {{balanced}}
-// tokens the state and the operands are moved equally often, and longer chunks save less and less. From above it is the
-// square: at {{doubled}} tokens the arithmetic has doubled. Between the fences everything is nearly flat. That is why
-// 64 and 128 and 256 are all in use, and why nobody needs to agree.
+// From below the tile is the fence: {{cheapest}} tokens. There the state still is most of the
+// traffic. At {{balanced}} tokens the state and the operands are moved equally often, and longer
+// chunks save less and less. From above it is the square: at {{doubled}} tokens the arithmetic has
+// doubled. Between the fences everything is nearly flat. That is why 64 and 128 and 256 are all in
+// use, and why nobody needs to agree.
 //
-// One more price grows with $Q$: a sum over a longer chunk has room for larger rounding errors. Notebook 07 measures
-// it.
+// One more price grows with $Q$: a sum over a longer chunk has room for larger rounding errors.
+// Notebook 07 measures it.
 //
 // ## Exercises
 //
-// **1.** The original Mamba-2 has $P = 64$ and $N = 128$. Up to which length is attention the cheaper pure form?
+// **1.** The original Mamba-2 has $P = 64$ and $N = 128$. Up to which length is attention the
+// cheaper pure form?
 
 // %% [markdown] fold="Answer 1"
 // Solve $(L+1)/2 \cdot (2N + 2P + 3) = 5PN$. When $P \ne N$ the place is $5PN/(N+P)$, roughly.
@@ -205,11 +214,12 @@ print("up to \(published - 1) tokens; 5PN/(N+P) = \(text(rule, .fixed(0)))")
 claim("the rule of thumb is within 2 %", abs(Double(published) / rule - 1) < 0.02)
 
 // %% [markdown]
-// **2.** Differentiate the cost of the chunked form by $Q$. Why is the best $Q$ about $\sqrt P$ when $P = N$?
+// **2.** Differentiate the cost of the chunked form by $Q$. Why is the best $Q$ about $\sqrt P$
+// when $P = N$?
 
 // %% [markdown] fold="Answer 2"
-// Only two terms depend on $Q$: pairs, $Q\,(N+P)$, and passing the state, $2PN/Q$. Their sum is least where they are
-// equal, $Q = \sqrt{2PN/(N+P)}$, and for $P = N$ that is $\sqrt P$.
+// Only two terms depend on $Q$: pairs, $Q\,(N+P)$, and passing the state, $2PN/Q$. Their sum is
+// least where they are equal, $Q = \sqrt{2PN/(N+P)}$, and for $P = N$ that is $\sqrt P$.
 
 // %% fold="Answer 2"
 for size in [64.0, 128, 256] {
@@ -219,12 +229,13 @@ for size in [64.0, 128, 256] {
 }
 
 // %% [markdown]
-// **3.** A chunk's states are written to memory so that the chunks can then be worked on at the same time. How much
-// memory is that for one layer of the 8B model (32 heads) reading 131,072 tokens, for $Q = 64$ and for $Q = 256$?
+// **3.** A chunk's states are written to memory so that the chunks can then be worked on at the
+// same time. How much memory is that for one layer of the 8B model (32 heads) reading 131,072
+// tokens, for $Q = 64$ and for $Q = 256$?
 
 // %% [markdown] fold="Answer 3"
-// One state of $H \cdot P \cdot N$ float32 numbers for each of the $L/Q$ chunks. Four times the chunk, a quarter of the
-// memory: one more reason for large chunks where texts are long.
+// One state of $H \cdot P \cdot N$ float32 numbers for each of the $L/Q$ chunks. Four times the
+// chunk, a quarter of the memory: one more reason for large chunks where texts are long.
 
 // %% fold="Answer 3"
 func stateMemory(q: Int) -> Double { Double(131_072 / q * 32 * 128 * 128 * 4) / 0x1p30 }

@@ -1,20 +1,22 @@
 // %% [markdown]
 // # Attention and SSM, one family
 //
-// Linear attention, retention and Mamba-2 are one matrix with three masks. Softmax attention is not of that family, and
-// what it can do that the others cannot shows in a small memory test.
+// Linear attention, retention and Mamba-2 are one matrix with three masks. Softmax attention is not
+// of that family, and what it can do that the others cannot shows in a small memory test.
 //
 // At the end you will know
 //
-// - how to get linear attention, retention and the selective mask out of one operator, by choosing $\Delta$ and $A$;
+// - how to get linear attention, retention and the selective mask out of one operator, by choosing
+//   $\Delta$ and $A$;
 // - the two things softmax adds, and which of them makes it a better memory;
 // - why no fixed-size state can imitate it.
 
 // %% [markdown]
 // ## Four weight matrices
 //
-// All of them score a query $C_t$ (elsewhere $Q$) against a key $B_s$ (elsewhere $K$), and sum values $x_s$ with the
-// result as weights: $y_t = \sum_{s\le t} W_{ts}\,x_s$. They differ in what they make of the score.
+// All of them score a query $C_t$ (elsewhere $Q$) against a key $B_s$ (elsewhere $K$), and sum
+// values $x_s$ with the result as weights: $y_t = \sum_{s\le t} W_{ts}\,x_s$. They differ in what
+// they make of the score.
 //
 // | | weight $W_{ts}$ | as an SSD |
 // |:---|:------|:----|
@@ -23,7 +25,8 @@
 // | Mamba-2 | $e^{\Delta_{s+1}A+\dots+\Delta_t A}\; \Delta_s\; C_t\cdot B_s$ | any $A$, and $\Delta_t$ from the token |
 // | softmax attention | $e^{C_t\cdot B_s/\sqrt N} \big/ \sum_r e^{C_t\cdot B_r/\sqrt N}$ | none |
 //
-// The first three are one line of code each. The library returns the mask of a head and the whole matrix $M$.
+// The first three are one line of code each. The library returns the mask of a head and the whole
+// matrix $M$.
 
 // %%
 import DualityAnalysis
@@ -68,8 +71,8 @@ claim("A = 0 is linear attention", linearError < 1e-13)
 claim("A = ln γ is retention", retentionError < 1e-13)
 
 // %% [markdown]
-// They differ by {{linearError}} and {{retentionError}}. Now the masks side by side, and for softmax the weights
-// themselves, since it has no mask that could be taken apart from the scores.
+// They differ by {{linearError}} and {{retentionError}}. Now the masks side by side, and for
+// softmax the weights themselves, since it has no mask that could be taken apart from the scores.
 
 // %%
 func softmax(_ t: Int, sharpness: Double = 1) -> [Double] {
@@ -97,9 +100,9 @@ figure(
         lower { softmax($0) }))
 
 // %% [markdown]
-// Read the third picture by its stripes. Where $\Delta_t = 0$ a row repeats the one above: nothing is forgotten at a
-// gap. Time, for Mamba-2, passes in words and not in tokens. Retention cannot do that. Its mask knows the distance and
-// nothing else.
+// Read the third picture by its stripes. Where $\Delta_t = 0$ a row repeats the one above: nothing
+// is forgotten at a gap. Time, for Mamba-2, passes in words and not in tokens. Retention cannot do
+// that. Its mask knows the distance and nothing else.
 
 // %%
 let gaps = selective.filter { $0 == 0 }.count
@@ -111,16 +114,18 @@ value("length", length)
 claim("the first token has faded at words only", abs(kept / words - 1) < 1e-9)
 
 // %% [markdown]
-// Of the {{length}} tokens {{gaps}} are gaps, and they cost the first token nothing: {{kept}} of it is left, exactly
-// what the words alone take.
+// Of the {{length}} tokens {{gaps}} are gaps, and they cost the first token nothing: {{kept}} of it
+// is left, exactly what the words alone take.
 //
 // ## What softmax has
 //
-// Two things. Its weights are positive and sum to one, so it *averages*. And it raises scores into an exponent, so a
-// score that is somewhat larger gets a weight that is very much larger: it can *choose*.
+// Two things. Its weights are positive and sum to one, so it *averages*. And it raises scores into
+// an exponent, so a score that is somewhat larger gets a weight that is very much larger: it can
+// *choose*.
 //
-// Averaging is cheap to add. Run a second SSD with all values equal to one and divide (exercise 3). Choosing is not.
-// Scale the query by ten: linear attention returns ten times the same mixture, and softmax makes up its mind.
+// Averaging is cheap to add. Run a second SSD with all values equal to one and divide (exercise 3).
+// Choosing is not. Scale the query by ten: linear attention returns ten times the same mixture, and
+// softmax makes up its mind.
 
 // %%
 let (before, after) = (softmax(length - 1), softmax(length - 1, sharpness: 10))
@@ -133,10 +138,11 @@ claim("ten times the query, one winner", (after.max() ?? 0) > 0.9)
 //
 // ## A memory test
 //
-// Write $m$ pairs of a key and a value into memory, then ask for each value by its key. Keys are random directions in
-// $N = 16$ dimensions, values are random patterns of 32 signs. An answer counts when it is nearer to the right pattern
-// than to every other. The state of linear attention is the sum of all $\bar x_s B_s^\top$, so what comes back is the
-// right value plus a bit of every other.
+// Write $m$ pairs of a key and a value into memory, then ask for each value by its key. Keys are
+// random directions in $N = 16$ dimensions, values are random patterns of 32 signs. An answer
+// counts when it is nearer to the right pattern than to every other. The state of linear attention
+// is the sum of all $\bar x_s B_s^\top$, so what comes back is the right value plus a bit of every
+// other.
 
 // %%
 typealias Recall = (state: Double, softmax: Double)
@@ -191,21 +197,23 @@ claim("softmax finds at least 99 % of 128", (softmaxRecall.last?.1 ?? 0) >= 99)
 claim("a state of 16 dimensions does not", (linearRecall.last?.1 ?? 100) < 70)
 
 // %% [markdown]
-// With 128 pairs softmax finds {{softmaxAt128}} of the values and linear attention {{recallAt128}}. Decay only makes
-// room by dropping the oldest.
+// With 128 pairs softmax finds {{softmaxAt128}} of the values and linear attention {{recallAt128}}.
+// Decay only makes room by dropping the oldest.
 //
-// The reason is dimension. $e^{C\cdot B}$ is a sum of all powers of $C\cdot B$, and to carry those in a state one would
-// need all products of coordinates of $B$: infinitely many numbers. Softmax keeps every key instead, which is why its
-// cache grows. A state of fixed size pays for its size with what it must confuse. **Hybrids keep a few softmax layers
-// for choosing, and let states carry the rest.**
+// The reason is dimension. $e^{C\cdot B}$ is a sum of all powers of $C\cdot B$, and to carry those
+// in a state one would need all products of coordinates of $B$: infinitely many numbers. Softmax
+// keeps every key instead, which is why its cache grows. A state of fixed size pays for its size
+// with what it must confuse. **Hybrids keep a few softmax layers for choosing, and let states carry
+// the rest.**
 //
 // ## Exercises
 //
-// **1.** Which $\Delta$ and $A$ give a sliding window, $W_{ts} = C_t \cdot B_s$ for $t - s < 8$ and zero otherwise?
+// **1.** Which $\Delta$ and $A$ give a sliding window, $W_{ts} = C_t \cdot B_s$ for $t - s < 8$ and
+// zero otherwise?
 
 // %% [markdown] fold="Answer 1"
-// None. A decay can only fall by factors. The mask of one head is 1-semiseparable, so four entries in a rectangle have
-// the determinant zero; a window has rectangles with one zero and three ones.
+// None. A decay can only fall by factors. The mask of one head is 1-semiseparable, so four entries
+// in a rectangle have the determinant zero; a window has rectangles with one zero and three ones.
 
 // %% fold="Answer 1"
 func window(_ t: Int, _ s: Int) -> Double { t - s < 8 ? 1 : 0 }
@@ -214,11 +222,12 @@ print("rows 8 and 9, columns 1 and 4: \(corners)")
 claim("their determinant is not zero", corners[0] * corners[3] - corners[1] * corners[2] == 1)
 
 // %% [markdown]
-// **2.** Make Mamba-2 forget everything at token 20 and nothing anywhere else. What must $\Delta_{20}$ be?
+// **2.** Make Mamba-2 forget everything at token 20 and nothing anywhere else. What must
+// $\Delta_{20}$ be?
 
 // %% [markdown] fold="Answer 2"
-// Very large, with $A < 0$. But then $\Delta_{20} x_{20}$ is very large too: one knob sets both. A model that wants to
-// reset without shouting needs $x_{20}$ or $B_{20}$ near zero.
+// Very large, with $A < 0$. But then $\Delta_{20} x_{20}$ is very large too: one knob sets both. A
+// model that wants to reset without shouting needs $x_{20}$ or $B_{20}$ near zero.
 
 // %% fold="Answer 2"
 let reset = try operands(a: -1, steps: (0..<length).map { $0 == 20 ? 100 : 0 })
@@ -230,8 +239,8 @@ claim("before is gone, after is whole", mask[30, 5] < 1e-40 && mask[30, 21] == 1
 // **3.** Softmax over equal scores is a running mean. Write it as two runs of SSD and one division.
 
 // %% [markdown] fold="Answer 3"
-// With $B = C = 1$ (one dimension) and $A = 0$ the state is a running sum. Divide the run over $x$ by the run over
-// ones.
+// With $B = C = 1$ (one dimension) and $A = 0$ the state is a running sum. Divide the run over $x$
+// by the run over ones.
 
 // %% fold="Answer 3"
 func runningSum(_ x: [Double]) throws -> [Double] {

@@ -1,8 +1,9 @@
 // %% [markdown]
 // # When nothing is selected, it is a convolution
 //
-// Hold the step and the directions fixed, and SSD becomes a filter: an impulse response, a frequency response, an FFT.
-// It is instructive to see it, and to see how far a trained model is from it.
+// Hold the step and the directions fixed, and SSD becomes a filter: an impulse response, a
+// frequency response, an FFT. It is instructive to see it, and to see how far a trained model is
+// from it.
 //
 // At the end you will know
 //
@@ -13,12 +14,13 @@
 // %% [markdown]
 // ## A matrix with equal diagonals
 //
-// Let $\Delta$, $B$ and $C$ be the same at every token. Then $M_{ts}$ depends on the distance $j = t - s$ alone:
+// Let $\Delta$, $B$ and $C$ be the same at every token. Then $M_{ts}$ depends on the distance
+// $j = t - s$ alone:
 //
 // $$ M_{ts} = k_{t-s}, \qquad k_j = \Delta\; e^{\,j\,\Delta A}\; (C \cdot B). $$
 //
-// A matrix with equal diagonals is a convolution, $y = k * x$. Its Fourier transform is a product, so $y$ can be had
-// from three FFTs in $O(L \log L)$.
+// A matrix with equal diagonals is a convolution, $y = k * x$. Its Fourier transform is a product,
+// so $y$ can be had from three FFTs in $O(L \log L)$.
 
 // %%
 import DualityAnalysis
@@ -60,8 +62,9 @@ claim("all forms agree to 13 digits", forms.allSatisfy { distance($0.1) / scale 
 // %% [markdown]
 // ## Impulse and frequency response
 //
-// Ask three heads what they make of a single one, and of waves of every frequency. The kernel is a geometric sequence
-// with ratio $a = e^{\Delta A}$, so the frequency response is known in closed form:
+// Ask three heads what they make of a single one, and of waves of every frequency. The kernel is a
+// geometric sequence with ratio $a = e^{\Delta A}$, so the frequency response is known in closed
+// form:
 //
 // $$ |\hat k(f)| = \frac{1}{|1 - a\,e^{-2\pi i f}|}, \qquad f \text{ in cycles a token.} $$
 
@@ -108,16 +111,18 @@ claim("longer memory, lower cut-off", halfPower[0] > halfPower[1] && halfPower[1
 #endif
 
 // %% [markdown]
-// Every time-invariant head is an exponential moving average: a *low-pass filter*. The head with a half-life of 32
-// tokens halves the power of everything that repeats more often than once in {{cutoff}} tokens. The formula holds to
-// {{formula}}, which is what the cut-off tail of the longest kernel amounts to.
+// Every time-invariant head is an exponential moving average: a *low-pass filter*. The head with a
+// half-life of 32 tokens halves the power of everything that repeats more often than once in
+// {{cutoff}} tokens. The formula holds to {{formula}}, which is what the cut-off tail of the
+// longest kernel amounts to.
 //
 // Such a head treats every token alike. It cannot ignore a parenthesis.
 //
 // ## The error of the FFT
 //
-// The FFT sums everything with everything. Its rounding errors are as large as the *largest* number in sight, and they
-// are everywhere. Feed an impulse to a head with a half-life of 8. The output falls to nothing; the error does not.
+// The FFT sums everything with everything. Its rounding errors are as large as the *largest* number
+// in sight, and they are everywhere. Feed an impulse to a head with a half-life of 8. The output
+// falls to nothing; the error does not.
 
 // %%
 #if !Analysis
@@ -142,13 +147,15 @@ claim("somewhere the error exceeds the output", lost < length)
 #endif
 
 // %% [markdown]
-// From token {{lost}} on, the FFT's answer has no digit in common with the truth, although relative to the whole the
-// error is only {{wholeError}}. This is why forms are compared in norm here, head by head, and why the recurrence,
-// which costs $O(L)$ for a geometric kernel anyway, remains the better program. The FFT is here for the insight.
+// From token {{lost}} on, the FFT's answer has no digit in common with the truth, although relative
+// to the whole the error is only {{wholeError}}. This is why forms are compared in norm here, head
+// by head, and why the recurrence, which costs $O(L)$ for a geometric kernel anyway, remains the
+// better program. The FFT is here for the insight.
 //
 // ## How selective is a trained head?
 //
-// Real heads change $\Delta$, $B$ and $C$ at every token. The library refuses to call that a convolution:
+// Real heads change $\Delta$, $B$ and $C$ at every token. The library refuses to call that a
+// convolution:
 
 // %%
 let embedded = EmbeddedModel<Double>.open()
@@ -167,8 +174,9 @@ print(refusal() ?? "accepted")
 claim("a selective head is refused", refusal() != nil)
 
 // %% [markdown]
-// How far from one? Replace each diagonal of a head's matrix by its mean: the nearest convolution, in least squares.
-// The share of the squared entries that it leaves unexplained measures selectivity: 0 for a filter.
+// How far from one? Replace each diagonal of a head's matrix by its mean: the nearest convolution,
+// in least squares. The share of the squared entries that it leaves unexplained measures
+// selectivity: 0 for a filter.
 
 // %%
 func unexplained(_ matrix: Tensor<Double>) -> Double {
@@ -199,14 +207,17 @@ claim("a constant head leaves nothing", constant[0] < 1e-20)
 claim("the median head is more than a third selection", sorted[sorted.count / 2] > 33)
 
 // %% [markdown]
-// From {{least}} to {{most}}, and {{middle}} for the median head. So selection is no small correction to a convolution.
+// From {{least}} to {{most}}, and {{middle}} for the median head. So selection is no small
+// correction to a convolution.
 //
 // ## Exercises
 //
-// **1.** Suppose that only $\Delta$ is constant while $B$ and $C$ vary. Is the mask a convolution? Is $M$?
+// **1.** Suppose that only $\Delta$ is constant while $B$ and $C$ vary. Is the mask a convolution?
+// Is $M$?
 
 // %% [markdown] fold="Answer 1"
-// The mask is: it has equal diagonals. $M$ is not, because $C_t \cdot B_s$ differs along a diagonal.
+// The mask is: it has equal diagonals. $M$ is not, because $C_t \cdot B_s$ differs along a
+// diagonal.
 
 // %% fold="Answer 1"
 let varying = try SSDInputs(
@@ -222,8 +233,8 @@ claim("the mask alone is a convolution", maskShare < 1e-20 && wholeShare > 0.5)
 // **2.** Why are both signals padded with zeros to at least $2L - 1$ before the FFT?
 
 // %% [markdown] fold="Answer 2"
-// Without padding the product of transforms is a *circular* convolution: the end of the text wraps around and speaks to
-// its beginning.
+// Without padding the product of transforms is a *circular* convolution: the end of the text wraps
+// around and speaks to its beginning.
 
 // %% fold="Answer 2"
 #if !Analysis
@@ -236,11 +247,12 @@ claim("the end leaks into the beginning", abs(wrapped[0] - noise[0]) > 1)
 #endif
 
 // %% [markdown]
-// **3.** From which length on is the FFT cheaper than the recurrence, per channel of one time-invariant head?
+// **3.** From which length on is the FFT cheaper than the recurrence, per channel of one
+// time-invariant head?
 
 // %% [markdown] fold="Answer 3"
-// Never. A geometric kernel needs two operations a token, $y_t = a\,y_{t-1} + k_0 x_t$, whatever the length. An FFT of
-// $n$ numbers takes about $5 n \log_2 n$ and grows with the length.
+// Never. A geometric kernel needs two operations a token, $y_t = a\,y_{t-1} + k_0 x_t$, whatever
+// the length. An FFT of $n$ numbers takes about $5 n \log_2 n$ and grows with the length.
 
 // %% fold="Answer 3"
 for size in [1024.0, 1_048_576] {

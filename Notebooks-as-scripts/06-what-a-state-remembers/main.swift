@@ -1,20 +1,23 @@
 // %% [markdown]
 // # What a state remembers
 //
-// We look into a trained model while it reads. Each head has a half-life, from less than a token to dozens; some tokens
-// move the clock; and how much of a state is old can be read off exactly.
+// We look into a trained model while it reads. Each head has a half-life, from less than a token to
+// dozens; some tokens move the clock; and how much of a state is old can be read off exactly.
 //
 // At the end you will know
 //
-// - how to read a head's half-life off its $\Delta_t A$, and how widely half-lives differ in one model;
-// - which tokens make a head take a large step, which it skips, and that one head waits for a reset;
+// - how to read a head's half-life off its $\Delta_t A$, and how widely half-lives differ in one
+//   model;
+// - which tokens make a head take a large step, which it skips, and that one head waits for a
+//   reset;
 // - how much of a state was written more than ten or a hundred tokens ago.
 
 // %% [markdown]
 // ## A model and a text
 //
-// The repository holds a small hybrid, really trained: twelve layers, attention and Mamba-2 in turn, six heads in each.
-// It reads a page that was kept out of its training. On the way we ask what each Mamba-2 layer applies SSD to.
+// The repository holds a small hybrid, really trained: twelve layers, attention and Mamba-2 in
+// turn, six heads in each. It reads a page that was kept out of its training. On the way we ask
+// what each Mamba-2 layer applies SSD to.
 
 // %%
 import DualityCore
@@ -35,10 +38,10 @@ print("\(tokens.count) tokens: \(opening) …")
 // %% [markdown]
 // ## Half-lives
 //
-// At every token the state of a head is multiplied by $a_t = e^{\Delta_t A}$. The step $\Delta_t$ comes from the token,
-// the rate $A$ is fixed. After tokens $s+1, \dots, t$ what is left of token $s$ is
-// $e^{\,(\Delta_{s+1}+\dots+\Delta_t)\,A}$. On average a token costs $\overline{\Delta}\,|A|$ in the exponent, so half
-// is gone after
+// At every token the state of a head is multiplied by $a_t = e^{\Delta_t A}$. The step $\Delta_t$
+// comes from the token, the rate $A$ is fixed. After tokens $s+1, \dots, t$ what is left of token
+// $s$ is $e^{\,(\Delta_{s+1}+\dots+\Delta_t)\,A}$. On average a token costs
+// $\overline{\Delta}\,|A|$ in the exponent, so half is gone after
 //
 // $$ t_{1/2} = \frac{\ln 2}{\overline{\Delta}\,|A|} \quad\text{tokens.} $$
 
@@ -67,13 +70,14 @@ value("longest", all[all.count - 1], .significant(2))
 claim("half-lives spread over a factor of more than 30", all[all.count - 1] > 30 * all[0])
 
 // %% [markdown]
-// {{heads}} heads, from {{shortest}} to {{longest}} tokens, with a median of {{median}}. Nobody set these. Training
-// found that a layer wants several clocks: most for the word at hand, some for the phrase, a few for the paragraph.
+// {{heads}} heads, from {{shortest}} to {{longest}} tokens, with a median of {{median}}. Nobody set
+// these. Training found that a layer wants several clocks: most for the word at hand, some for the
+// phrase, a few for the paragraph.
 //
 // ## Share left, by distance
 //
-// Half-lives are averages. Take three heads and measure what they stand for: the share of a token that is left $d$
-// tokens later, averaged over the text. The dashed lines are $2^{-d/t_{1/2}}$.
+// Half-lives are averages. Take three heads and measure what they stand for: the share of a token
+// that is left $d$ tokens later, averaged over the text. The dashed lines are $2^{-d/t_{1/2}}$.
 
 // %%
 struct Head { let scan: Int, head: Int, halfLife: Double }
@@ -103,12 +107,14 @@ let worst = zip(measured.joined(), clocks.joined()).map { $0.1 / $1.1 }.min() ??
 claim("the mean share is never below the clock's", worst > 0.99)
 
 // %% [markdown]
-// The measured shares lie above their clocks. They must: a mean of exponentials is at least the exponential of the mean
-// (Jensen). Steps that differ from token to token make the gap. The gap *is* the selectivity.
+// The measured shares lie above their clocks. They must: a mean of exponentials is at least the
+// exponential of the mean (Jensen). Steps that differ from token to token make the gap. The gap
+// *is* the selectivity.
 //
 // ## Which tokens move the clock
 //
-// So steps differ. Take a head whose steps differ much, relative to their mean, and sort tokens by the step they cause.
+// So steps differ. Take a head whose steps differ much, relative to their mean, and sort tokens by
+// the step they cause.
 
 // %%
 func spread(_ head: Head) -> Double {
@@ -142,9 +148,10 @@ claim(
     stops && most.mean > 4 * least.mean)
 
 // %% [markdown]
-// This is {{keen}}; its steps vary by {{spread}} of their mean, and from one end of the table to the other by a factor
-// of {{ratio}}. A large step does two things at once: it writes the token in strongly, and it lets everything before
-// fade. A small step skips the token and keeps the rest. Full stops, verbs and pronouns move this clock.
+// This is {{keen}}; its steps vary by {{spread}} of their mean, and from one end of the table to
+// the other by a factor of {{ratio}}. A large step does two things at once: it writes the token in
+// strongly, and it lets everything before fade. A small step skips the token and keeps the rest.
+// Full stops, verbs and pronouns move this clock.
 //
 // One head goes further. Its steps are tiny, except now and then.
 
@@ -166,19 +173,20 @@ value("wildMean", wild.halfLife, .significant(2))
 claim("between its jumps it remembers twice as long as its mean says", quiet > 2 * wild.halfLife)
 
 // %% [markdown]
-// Here {{wild}} meets {{jumpAt}} and keeps {{jumpKeeps}} of its state. Between such events its typical step alone would
-// give a half-life of {{quiet}} tokens; the mean, which counts the jumps too, says {{wildMean}}. That is selection at
-// its purest: hold on, until told to let go.
+// Here {{wild}} meets {{jumpAt}} and keeps {{jumpKeeps}} of its state. Between such events its
+// typical step alone would give a half-life of {{quiet}} tokens; the mean, which counts the jumps
+// too, says {{wildMean}}. That is selection at its purest: hold on, until told to let go.
 
 // %% [markdown]
 // ## What the state is made of
 //
-// Decay says how fast things fade, but not how much of a state is old: that depends on how strongly each token was
-// written. It can be split exactly. With $S_{t-d}$ the state $d$ tokens ago,
+// Decay says how fast things fade, but not how much of a state is old: that depends on how strongly
+// each token was written. It can be split exactly. With $S_{t-d}$ the state $d$ tokens ago,
 //
 // $$ S_t = e^{\,(\Delta_{t-d+1}+\dots+\Delta_t)A}\;S_{t-d} \;+\; \text{what the last } d \text{ tokens wrote.} $$
 //
-// The library returns states at regular places, so the first term is at hand. Its norm is shown relative to that of $S_t$.
+// The library returns states at regular places, so the first term is at hand. Its norm is shown
+// relative to that of $S_t$.
 
 // %%
 func oldShares(_ head: Head) throws -> [(Double, Double)] {
@@ -207,14 +215,15 @@ claim("the long head still holds much of what is 96 tokens old", share(2, 96) > 
 claim("the short head holds nothing that is 32 tokens old", share(0, 32) < 0.01)
 
 // %% [markdown]
-// What was written more than 96 tokens ago makes up {{longOld}} of the long head's state, and {{middleOld}} of the
-// middle one's. (Old and new parts are not orthogonal, so shares need not sum to one.) No head holds a page word by
-// word: that is what the attention layers between them are for.
+// What was written more than 96 tokens ago makes up {{longOld}} of the long head's state, and
+// {{middleOld}} of the middle one's. (Old and new parts are not orthogonal, so shares need not sum
+// to one.) No head holds a page word by word: that is what the attention layers between them are
+// for.
 //
 // ## Exercises
 //
-// **1.** After how many tokens is a contribution too small for float32 to add to a state of the same size, for the
-// longest memory here?
+// **1.** After how many tokens is a contribution too small for float32 to add to a state of the
+// same size, for the longest memory here?
 
 // %% [markdown] fold="Answer 1"
 // Float32 resolves one part in $2^{24}$. A share halves every half-life, so it takes 24 of them.
@@ -238,12 +247,13 @@ print("half-life on sums over half-life on prose: \(text(shorter)) to \(text(lon
 claim("some head changes its clock by half or more", shorter < 0.67 || longer > 1.5)
 
 // %% [markdown]
-// **3.** A head of the 8B model may have $\overline\Delta\,|A| = 10^{-3}$. What is its half-life, and after how many
-// tokens is a bfloat16 state too coarse to fade at all?
+// **3.** A head of the 8B model may have $\overline\Delta\,|A| = 10^{-3}$. What is its half-life,
+// and after how many tokens is a bfloat16 state too coarse to fade at all?
 
 // %% [markdown] fold="Answer 3"
-// $\ln 2 / 10^{-3}$ tokens. And *from the first token on*: a factor of $1 - 10^{-3}$ is nearer to 1 than bfloat16's
-// spacing of $2^{-8}$ below 1, so a state that is rounded after every token comes back unchanged.
+// $\ln 2 / 10^{-3}$ tokens. And *from the first token on*: a factor of $1 - 10^{-3}$ is nearer to 1
+// than bfloat16's spacing of $2^{-8}$ below 1, so a state that is rounded after every token comes
+// back unchanged.
 
 // %% fold="Answer 3"
 print("half-life: \(text(log(2) / 1e-3, .fixed(0))) tokens")

@@ -1,21 +1,22 @@
 // %% [markdown]
 // # Where rounding goes
 //
-// A correct kernel is never exact. How wrong may it be? Three numbers travel with every output: the error, a bound it
-// cannot pass, and a sigma it should not stray from. Between them a good kernel and a sloppy one are easy to tell
-// apart.
+// A correct kernel is never exact. How wrong may it be? Three numbers travel with every output: the
+// error, a bound it cannot pass, and a sigma it should not stray from. Between them a good kernel
+// and a sloppy one are easy to tell apart.
 //
 // At the end you will know
 //
 // - what a certificate (bound) and a discriminator (sigma) are for, and why one needs both;
 // - why $\ln(1+e^u)$ must be computed as `log1p`;
-// - why decays are sums over a segment and not differences of running sums, and how both grow with the chunk.
+// - why decays are sums over a segment and not differences of running sums, and how both grow with
+//   the chunk.
 
 // %% [markdown]
 // ## Real operands
 //
-// The first Mamba-2 layer of the embedded model reads a piece of prose. Its operands are what we judge kernels on. The
-// oracle is the recurrent form in float64.
+// The first Mamba-2 layer of the embedded model reads a piece of prose. Its operands are what we
+// judge kernels on. The oracle is the recurrent form in float64.
 
 // %%
 import DualityCore
@@ -33,13 +34,13 @@ let oracle = try SSDForm.recurrent.evaluate(inputs)
 // %% [markdown]
 // ## Bound and sigma
 //
-// A *kernel's arithmetic* says in which format each thing is read, summed and stored. From it the library derives, for
-// every single output,
+// A *kernel's arithmetic* says in which format each thing is read, summed and stored. From it the
+// library derives, for every single output,
 //
-// - the **bound**: all roundings at their worst, all in the same direction. A correct kernel never leaves it, whatever
-//   the order of its sums. It is a proof, and as pessimistic as proofs are;
-// - the **sigma**: the same roundings taken as random and independent, their variances added. A correct kernel stays
-//   within a few.
+// - the **bound**: all roundings at their worst, all in the same direction. A correct kernel never
+//   leaves it, whatever the order of its sums. It is a proof, and as pessimistic as proofs are;
+// - the **sigma**: the same roundings taken as random and independent, their variances added. A
+//   correct kernel stays within a few.
 //
 // The promise here is float32 throughout. Look at one output channel along the text.
 
@@ -74,14 +75,14 @@ claim("no error leaves its bound", zip(right, bound).allSatisfy { $0 <= $1 })
 claim("no error is beyond 10 sigma", ratios.allSatisfy { $0 < 10 })
 
 // %% [markdown]
-// Of {{outputs}} outputs the worst reaches {{overBound}} of its bound and {{overSigma}} sigma; the median error is
-// {{medianSigma}} sigma, and the median bound is {{pessimism}} times its error. So the bound alone would forgive a lot.
-// Sigma is where the sharp eyes are.
+// Of {{outputs}} outputs the worst reaches {{overBound}} of its bound and {{overSigma}} sigma; the
+// median error is {{medianSigma}} sigma, and the median bound is {{pessimism}} times its error. So
+// the bound alone would forgive a lot. Sigma is where the sharp eyes are.
 //
 // ## Kernels with something wrong
 //
-// The library can imitate a kernel, rounding for rounding. Here are a correct one in another order, and four with a
-// shortcut. All are judged by the same promise: float32.
+// The library can imitate a kernel, rounding for rounding. Here are a correct one in another order,
+// and four with a shortcut. All are judged by the same promise: float32.
 
 // %%
 var chunked = KernelArithmetic(.f32, form: .chunked(size: 64))
@@ -127,15 +128,15 @@ claim("a 16-bit state is beyond the bound", verdicts[4].bounds > 1 && verdicts[5
 claim("and thousands of sigmas out", verdicts[4].sigmas > 1000 && verdicts[5].sigmas > 1000)
 
 // %% [markdown]
-// A usual tolerance of one part in a thousand lets the float16 state pass for float32. In sigmas it is {{halfSigma}}
-// out, and the bfloat16 state {{brainSigma}}. The softplus shortcut is at {{naiveSigma}} on this layer; how much it
-// does depends on how small the steps are, which is next.
+// A usual tolerance of one part in a thousand lets the float16 state pass for float32. In sigmas it
+// is {{halfSigma}} out, and the bfloat16 state {{brainSigma}}. The softplus shortcut is at
+// {{naiveSigma}} on this layer; how much it does depends on how small the steps are, which is next.
 //
 // ## Softplus, two ways
 //
-// The step is $\Delta = \ln(1 + e^u)$. For $u = -10$ the sum $1 + e^u$ keeps only a few digits of $e^u$, and for
-// $u < -17$ none in float32: the step becomes exactly zero and the head stops. `log1p` takes $e^u$ alone and loses
-// nothing.
+// The step is $\Delta = \ln(1 + e^u)$. For $u = -10$ the sum $1 + e^u$ keeps only a few digits of
+// $e^u$, and for $u < -17$ none in float32: the step becomes exactly zero and the head stops.
+// `log1p` takes $e^u$ alone and loses nothing.
 
 // %%
 let arguments = stride(from: -24.0, through: 4, by: 0.5).map { $0 }
@@ -159,15 +160,15 @@ claim("log1p keeps 6 digits everywhere", accurate.allSatisfy { $0.1 < 1e-6 })
 claim("the shortcut has lost all of them at -18", (shortcut.first { $0.0 == -18 }?.1 ?? 0) == 1)
 
 // %% [markdown]
-// At $u = -10$ the shortcut is wrong by {{minusTen}}. Small steps belong to the heads with the longest memory: the
-// error sits where it does most harm.
+// At $u = -10$ the shortcut is wrong by {{minusTen}}. Small steps belong to the heads with the
+// longest memory: the error sits where it does most harm.
 //
 // ## Sums of logarithms, two ways
 //
-// The decay from $s$ to $t$ is $e^{z}$ with $z = \Delta_{s+1}A + \dots + \Delta_t A$. A fast kernel keeps running sums
-// $c_t$ and takes $z = c_t - c_s$. But $c_t$ may be $-200$ where $z$ is $-0.1$, and its rounding error is that of a
-// number of size 200. Summing over the segment itself has errors of the size of $z$. The longer the chunk, the larger
-// $c_t$.
+// The decay from $s$ to $t$ is $e^{z}$ with $z = \Delta_{s+1}A + \dots + \Delta_t A$. A fast kernel
+// keeps running sums $c_t$ and takes $z = c_t - c_s$. But $c_t$ may be $-200$ where $z$ is $-0.1$,
+// and its rounding error is that of a number of size 200. Summing over the segment itself has
+// errors of the size of $z$. The longer the chunk, the larger $c_t$.
 
 // %%
 var strong = SSDCase(seed: 5)
@@ -197,16 +198,17 @@ claim("running sums get worse with the chunk", runningSums[3].1 > 3 * runningSum
 claim("segment sums lose far less", segments[3].1 < 4 * segments[0].1)
 
 // %% [markdown]
-// From $Q = 16$ to $Q = 1024$ the error grows {{growth}}-fold with running sums and {{segmentGrowth}}-fold with segment
-// sums. This is why sums restart with every chunk in every serious kernel, and why the reference never takes a
-// difference.
+// From $Q = 16$ to $Q = 1024$ the error grows {{growth}}-fold with running sums and
+// {{segmentGrowth}}-fold with segment sums. This is why sums restart with every chunk in every
+// serious kernel, and why the reference never takes a difference.
 //
 // ## Exercises
 //
 // **1.** Keep the running sums but in float64. How much of the error at $Q = 1024$ goes away?
 
 // %% [markdown] fold="Answer 1"
-// All of it that came from the sums. The error falls to that of the segment sums, which is the arithmetic that is left.
+// All of it that came from the sums. The error falls to that of the segment sums, which is the
+// arithmetic that is left.
 
 // %% fold="Answer 1"
 let inDouble = try SSDForm.chunked(size: 1024).evaluate(fading).y.elements
@@ -215,12 +217,12 @@ print("float64: largest difference \(text(left)); float32 by segments: \(text(se
 claim("float64 sums end the matter", left < 1e-12)
 
 // %% [markdown]
-// **2.** A bfloat16 state is rounded at every token, bfloat16 inputs only once. Why is the state not a hundred times
-// worse?
+// **2.** A bfloat16 state is rounded at every token, bfloat16 inputs only once. Why is the state
+// not a hundred times worse?
 
 // %% [markdown] fold="Answer 2"
-// A rounding error fades with the state that carries it. In a head that forgets within three tokens only a few
-// roundings are alive at any time. It is the heads with long memories that pay.
+// A rounding error fades with the state that carries it. In a head that forgets within three tokens
+// only a few roundings are alive at any time. It is the heads with long memories that pay.
 
 // %% fold="Answer 2"
 var coarse = promise
@@ -237,11 +239,12 @@ for head in heads { print("decay a token \(text(exp(head.decay), .fixed(3))): er
 claim("the slowest head is hit harder than the fastest", (heads.last?.error ?? 0) > (heads.first?.error ?? 1))
 
 // %% [markdown]
-// **3.** The bound of a float32 kernel was far from every error. Is it *ever* reached? Think of one addition.
+// **3.** The bound of a float32 kernel was far from every error. Is it *ever* reached? Think of one
+// addition.
 
 // %% [markdown] fold="Answer 3"
-// For one operation it is: a tie, half a spacing off, is as wrong as rounding can be. Over hundreds of operations all
-// would have to be ties in one direction.
+// For one operation it is: a tie, half a spacing off, is as wrong as rounding can be. Over hundreds
+// of operations all would have to be ties in one direction.
 
 // %% fold="Answer 3"
 let tie = 1 + NumberFormat.f32.unitRoundoff

@@ -1,21 +1,25 @@
 // %% [markdown]
 // # int8, where it hurts
 //
-// Every tensor of a trained hybrid is rounded to eight bits, alone, and we measure what that does to the model's
-// predictions. Most do not mind. Then a state is kept in bfloat16 for 8,000 tokens of a novel, and it minds a lot.
+// Every tensor of a trained hybrid is rounded to eight bits, alone, and we measure what that does
+// to the model's predictions. Most do not mind. Then a state is kept in bfloat16 for 8,000 tokens
+// of a novel, and it minds a lot.
 //
 // At the end you will know
 //
 // - how int8 weights with one scale a row work, in three lines;
-// - which tensors are sensitive, from a ranking of all of them, and why the step $\Delta$ is special;
-// - why states stay in float32: errors that live as long as the memory, and a state that cannot fade.
+// - which tensors are sensitive, from a ranking of all of them, and why the step $\Delta$ is
+//   special;
+// - why states stay in float32: errors that live as long as the memory, and a state that cannot
+//   fade.
 
 // %% [markdown]
 // ## Eight bits a weight
 //
-// Take the largest magnitude of a row, divide the row by it, and round to whole numbers from $-127$ to $127$. One
-// float32 scale a row brings the numbers back. The rounding error of a weight is at most half a step,
-// $\tfrac12 \max|w| / 127$. The library's int8 engine does so when it packs a matrix, and we ask it what it kept.
+// Take the largest magnitude of a row, divide the row by it, and round to whole numbers from $-127$
+// to $127$. One float32 scale a row brings the numbers back. The rounding error of a weight is at
+// most half a step, $\tfrac12 \max|w| / 127$. The library's int8 engine does so when it packs a
+// matrix, and we ask it what it kept.
 
 // %%
 import DualityCore
@@ -24,7 +28,8 @@ import DualityQuant
 import DualityReference
 import Foundation
 
-/// A tensor as the int8 engine returns it, one scale a row (a vector is one); `rows` limits it to some rows.
+/// A tensor as the int8 engine returns it, one scale a row (a vector is one); `rows` limits it to
+/// some rows.
 func int8(_ weight: Tensor<Float>, rows: Range<Int>? = nil) throws -> Tensor<Float> {
     let height = weight.shape.count > 1 ? weight.shape[0] : 1
     let width = weight.count / height
@@ -39,9 +44,10 @@ print("0.8, -0.31, 0.02 becomes \(try int8(Tensor<Float>([0.8, -0.31, 0.02])).el
 // %% [markdown]
 // ## A model that one can change
 //
-// We read the embedded model's tensors into a dictionary and, for every change, read the changed layers anew. What
-// enters layer $i$ does not depend on layer $i$, so the layers below are run once and for all. The measure is the
-// *Kullback-Leibler divergence* of the predictions, in bits a token: what one loses by believing the rounded model.
+// We read the embedded model's tensors into a dictionary and, for every change, read the changed
+// layers anew. What enters layer $i$ does not depend on layer $i$, so the layers below are run once
+// and for all. The measure is the *Kullback-Leibler divergence* of the predictions, in bits a
+// token: what one loses by believing the rounded model.
 
 // %%
 let embedded = EmbeddedModel<Float>.open()
@@ -84,8 +90,8 @@ claim("nothing changed, nothing lost", same == 0)
 // %% [markdown]
 // ## Each tensor alone
 //
-// Nothing changed, {{same}} bits lost: the instrument is sound. Now each matrix, norm, vector and convolution is
-// rounded alone.
+// Nothing changed, {{same}} bits lost: the instrument is sound. Now each matrix, norm, vector and
+// convolution is rounded alone.
 
 // %%
 var losses: [(name: String, bits: Double)] = []
@@ -104,13 +110,14 @@ value("medianBits", losses[losses.count / 2].bits, .significant(2))
 claim("the worst is more than 10 times the median", losses[0].bits > 10 * losses[losses.count / 2].bits)
 
 // %% [markdown]
-// Of {{tensors}} tensors the worst is *{{worst}}* with {{worstBits}} bits a token; the median is {{medianBits}}. A few
-// make up the bill. Which ones depends on the model, so measure.
+// Of {{tensors}} tensors the worst is *{{worst}}* with {{worstBits}} bits a token; the median is
+// {{medianBits}}. A few make up the bill. Which ones depends on the model, so measure.
 //
 // ## The step is special
 //
-// The projection into a Mamba-2 layer makes five things at once. Round the rows of one of them at a time, in all
-// layers, and divide the divergence by the number of rows, since the five differ in size.
+// The projection into a Mamba-2 layer makes five things at once. Round the rows of one of them at a
+// time, in all layers, and divide the divergence by the number of rows, since the five differ in
+// size.
 
 // %%
 let (inner, shared, heads) = (configuration.innerSize, configuration.keyValueSize, configuration.headCount)
@@ -134,13 +141,15 @@ value("dtRatio", dt.bits / Double(dt.rows) / rest, .significant(2))
 claim("a row of dt is more sensitive than the average row", dt.bits / Double(dt.rows) > 2 * rest)
 
 // %% [markdown]
-// Row for row, $\Delta$ is {{dtRatio}} times as sensitive as the others: it sits in an exponent and acts on all that a
-// head remembers. A layer has six such rows. The int8 engine keeps them in float32, for next to nothing.
+// Row for row, $\Delta$ is {{dtRatio}} times as sensitive as the others: it sits in an exponent and
+// acts on all that a head remembers. A layer has six such rows. The int8 engine keeps them in
+// float32, for next to nothing.
 //
 // ## The state
 //
-// Rounding a weight happens once. A state is rounded at *every* token. The first two layers read 8,000 tokens of a
-// novel, a thousand at a time. One head's operands of them all go through one recurrence, its state in three formats.
+// Rounding a weight happens once. A state is rounded at *every* token. The first two layers read
+// 8,000 tokens of a novel, a thousand at a time. One head's operands of them all go through one
+// recurrence, its state in three formats.
 
 // %%
 let novel = try String(contentsOfFile: "\(embedded.directory)/data/heldout.txt", encoding: .utf8)
@@ -202,19 +211,19 @@ claim("float32 is not troubled", ends[0] < 1e-5)
 claim("bfloat16 loses more the longer the memory", ends[2] > 5 * errors[2][15].1)
 
 // %% [markdown]
-// As trained, the bfloat16 state costs {{brainShort}} and stays there: errors fade together with the memory. With a
-// hundred times the memory, a decay of {{decay}} a token as heads of large models may have, it costs {{brain}} of the
-// output, and float32 still {{single}}. Where a step of decay is smaller than half the spacing of bfloat16, $2^{-9}$,
-// multiplying by it changes nothing: *the state cannot fade*. So servers have a switch for float32 states, and here
-// they are the rule.
+// As trained, the bfloat16 state costs {{brainShort}} and stays there: errors fade together with
+// the memory. With a hundred times the memory, a decay of {{decay}} a token as heads of large
+// models may have, it costs {{brain}} of the output, and float32 still {{single}}. Where a step of
+// decay is smaller than half the spacing of bfloat16, $2^{-9}$, multiplying by it changes nothing:
+// *the state cannot fade*. So servers have a switch for float32 states, and here they are the rule.
 //
 // ## Exercises
 //
 // **1.** One outlier of 100 joins a row of numbers around 1. What happens to the others at int8?
 
 // %% [markdown] fold="Answer 1"
-// The scale becomes $100/127$. Everything below half of that becomes zero, the rest a multiple of it. Scales for groups
-// of columns contain the damage.
+// The scale becomes $100/127$. Everything below half of that becomes zero, the rest a multiple of
+// it. Scales for groups of columns contain the damage.
 
 // %% fold="Answer 1"
 let row = try int8(Tensor<Float>([0.3, -0.35, 0.9, 1.4, 100]))

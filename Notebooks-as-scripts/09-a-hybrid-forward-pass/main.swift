@@ -1,20 +1,22 @@
 // %% [markdown]
 // # A hybrid forward pass, step by step
 //
-// One Mamba-2 layer of a trained model, computed by hand from its own parts. Then what such layers save: memory for
-// certain, and speed as far as counting bytes and operations can tell.
+// One Mamba-2 layer of a trained model, computed by hand from its own parts. Then what such layers
+// save: memory for certain, and speed as far as counting bytes and operations can tell.
 //
 // At the end you will know
 //
 // - the nine steps of the layer, with real numbers flowing through them;
 // - how the two kinds of memory grow: keys and values with every token, states not at all;
-// - how much of a published throughput table follows from a configuration file, and where it does not.
+// - how much of a published throughput table follows from a configuration file, and where it does
+//   not.
 
 // %% [markdown]
 // ## A sentence on its way in
 //
-// The embedded model has attention and Mamba-2 layers in turn. It reads a sentence, and we note down the residual
-// stream after every layer: after layer 0, which is attention, and after layer 1, which we will rebuild.
+// The embedded model has attention and Mamba-2 layers in turn. It reads a sentence, and we note
+// down the residual stream after every layer: after layer 0, which is attention, and after layer 1,
+// which we will rebuild.
 
 // %%
 import DualityCore
@@ -36,8 +38,9 @@ print(try tokens.map { "[\(try embedded.tokenizer.decode([$0]))]" }.joined())
 // %% [markdown]
 // ## The nine steps
 //
-// First a norm and one wide projection that makes everything at once: a gate $z$, the input $x$, the directions $B$ and
-// $C$, the step $\Delta$. As in attention, value $x$ and key $B$ have fewer heads than query $C$.
+// First a norm and one wide projection that makes everything at once: a gate $z$, the input $x$,
+// the directions $B$ and $C$, the step $\Delta$. As in attention, value $x$ and key $B$ have fewer
+// heads than query $C$.
 
 // %%
 let layer = model.layers[1]
@@ -58,8 +61,9 @@ let dt = projected.columns(2 * (inner + shared)..<2 * (inner + shared) + heads)
 let (bNormed, cNormed) = (mixer.bNorm?(b) ?? b, mixer.cNorm?(c) ?? c)  // 3
 
 // %% [markdown]
-// Then a short convolution: each channel of $x$, $B$ and $C$ mixes its last four values, so that a token sees its
-// neighbours before the state does. SiLU follows. Then SSD, the gate, and the way out.
+// Then a short convolution: each channel of $x$, $B$ and $C$ mixes its last four values, so that a
+// token sees its neighbours before the state does. SiLU follows. Then SSD, the gate, and the way
+// out.
 
 // %%
 let xbc = (0..<length).flatMap { t in [x, bNormed, cNormed].flatMap { $0.rows(t..<t + 1).elements } }
@@ -97,7 +101,8 @@ claim("by hand and by the model, layer 1 gives the same", difference < 1e-12)
 // %% [markdown]
 // The largest difference from the model's own layer is {{difference}}. Nothing was left out.
 //
-// What do the heads do with the sentence? Here are their steps $\Delta_t$. A dark token is let pass.
+// What do the heads do with the sentence? Here are their steps $\Delta_t$. A dark token is let
+// pass.
 
 // %%
 let delta = scan.effectiveSteps()
@@ -109,9 +114,9 @@ figure(
 // %% [markdown]
 // ## Two kinds of memory
 //
-// Attention layers cache a key and a value of every token, Mamba-2 layers one state and the last three inputs of the
-// convolution. The 8B hybrid that this format comes from has 18 layers of each kind; its dense ancestor has 36 of
-// attention.
+// Attention layers cache a key and a value of every token, Mamba-2 layers one state and the last
+// three inputs of the convolution. The 8B hybrid that this format comes from has 18 layers of each
+// kind; its dense ancestor has 36 of attention.
 
 // %%
 func eightBillion(_ layers: [LayerKind]) -> HybridConfiguration {
@@ -140,15 +145,17 @@ value("saved", saved, .fixed(2))
 claim("the states weigh as much as 512 keys and values", 4 * small.state == 2 * small.keysAndValues)
 
 // %% [markdown]
-// The states take {{stateMiB}} MiB, as much as the hybrid's keys and values of 512 tokens. From {{even}} tokens on the
-// hybrid needs less memory than its ancestor, and at 131,072 tokens {{saved}} times less. Keep in mind that this ratio
-// cannot pass two: half of the layers still keep everything.
+// The states take {{stateMiB}} MiB, as much as the hybrid's keys and values of 512 tokens. From
+// {{even}} tokens on the hybrid needs less memory than its ancestor, and at 131,072 tokens
+// {{saved}} times less. Keep in mind that this ratio cannot pass two: half of the layers still keep
+// everything.
 //
 // ## From a configuration to a speed
 //
-// The makers of the model publish how fast it decodes on eight H200 whose memory is filled with sequences (README of
-// awslabs/hybrid-model-factory, Inference Efficiency). Can we predict the gain from the configuration alone? A
-// roofline: each step of a batch reads all weights and caches once, and computes. Add the two times, by data sheet.
+// The makers of the model publish how fast it decodes on eight H200 whose memory is filled with
+// sequences (README of awslabs/hybrid-model-factory, Inference Efficiency). Can we predict the gain
+// from the configuration alone? A roofline: each step of a batch reads all weights and caches once,
+// and computes. Add the two times, by data sheet.
 
 // %%
 let published: [(context: Int, dense: Double, hybrid: Double)] = [
@@ -201,21 +208,24 @@ claim("up to 64K the prediction is within 3 %", near < 0.03)
 claim("no roofline of half the layers passes two", predicted.allSatisfy { $0 < 2 })
 
 // %% [markdown]
-// From 16K to 64K tokens the prediction is within {{near}} of the published gain: {{first}} at 16K, growing towards
-// two. With short contexts the states are a noticeable part of the hybrid's memory, and the arithmetic of more
-// sequences a noticeable part of its time. With long ones only keys and values count, and the hybrid has half of them.
+// From 16K to 64K tokens the prediction is within {{near}} of the published gain: {{first}} at 16K,
+// growing towards two. With short contexts the states are a noticeable part of the hybrid's memory,
+// and the arithmetic of more sequences a noticeable part of its time. With long ones only keys and
+// values count, and the hybrid has half of them.
 //
-// At 128K it fails, and says so. Bytes and operations give {{farPredicted}}; published is {{farPublished}}, beyond the
-// two that halving can explain. Which model is off? Divide the published speeds by their roofs, from 16K to 128K. The
-// hybrid reaches {{hybridShares}}, nearer from row to row. The dense model reaches {{denseShares}}: it falls back in
-// the last row. A roofline knows nothing of schedulers and preempted sequences. It says where to look.
+// At 128K it fails, and says so. Bytes and operations give {{farPredicted}}; published is
+// {{farPublished}}, beyond the two that halving can explain. Which model is off? Divide the
+// published speeds by their roofs, from 16K to 128K. The hybrid reaches {{hybridShares}}, nearer
+// from row to row. The dense model reaches {{denseShares}}: it falls back in the last row. A
+// roofline knows nothing of schedulers and preempted sequences. It says where to look.
 //
 // ## Exercises
 //
 // **1.** Which part of the layer has the most weights? Guess, then count.
 
 // %% [markdown] fold="Answer 1"
-// The MLP, by far. In the Mamba-2 mixer itself it is the projection in, which makes $z$, $x$, $B$, $C$ and $\Delta$.
+// The MLP, by far. In the Mamba-2 mixer itself it is the projection in, which makes $z$, $x$, $B$,
+// $C$ and $\Delta$.
 
 // %% fold="Answer 1"
 let (gate, wayIn) = (mlp.gate.weight.count, mixer.inputProjection.weight.count)
@@ -223,10 +233,12 @@ print("MLP \(text(3 * gate)), projection in \(text(wayIn)), out \(text(out.shape
 claim("the MLP leads", 3 * gate > wayIn && wayIn > out.shape[1] * inner)
 
 // %% [markdown]
-// **2.** Feed the sentence in two pieces. What must be handed from one to the other, and does the split show?
+// **2.** Feed the sentence in two pieces. What must be handed from one to the other, and does the
+// split show?
 
 // %% [markdown] fold="Answer 2"
-// The cache, a value: keys, values, states, windows, and the number of tokens. The split does not show.
+// The cache, a value: keys, values, states, windows, and the number of tokens. The split does not
+// show.
 
 // %% fold="Answer 2"
 var pieces = model.makeCache()
@@ -237,7 +249,8 @@ print("largest difference of a logit: \(text(differences.max() ?? 1, .scientific
 claim("two pieces are as good as one", differences.allSatisfy { $0 < 1e-11 })
 
 // %% [markdown]
-// **3.** With three Mamba-2 layers for each attention layer, what gain does the roofline promise at 128K?
+// **3.** With three Mamba-2 layers for each attention layer, what gain does the roofline promise at
+// 128K?
 
 // %% [markdown] fold="Answer 3"
 // A quarter of the keys and values are left, so nearly four, less what states and arithmetic take.

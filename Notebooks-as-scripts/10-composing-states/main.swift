@@ -1,29 +1,33 @@
 // %% [markdown]
 // # Composing states
 //
-// Two texts are read apart, on two machines or last week. Can their memories be joined without reading again? For one
-// layer exactly. For a model not, and we measure what each way of joining loses.
+// Two texts are read apart, on two machines or last week. Can their memories be joined without
+// reading again? For one layer exactly. For a model not, and we measure what each way of joining
+// loses.
 //
 // At the end you will know
 //
 // - the pair that describes what a text does to a state, and why pairs may be joined in any tree;
-// - two ways to join without an order, soup and PICASO, and what they have to do with averages over orders;
+// - two ways to join without an order, soup and PICASO, and what they have to do with averages over
+//   orders;
 // - what composing loses in a trained model, layer by layer, and in finding a number again.
 
 // %% [markdown]
 // ## What a text does to a state
 //
-// Run a recurrence over a stretch of tokens, once from a state $S$. Nothing in it is more than linear in $S$, so the
-// result is
+// Run a recurrence over a stretch of tokens, once from a state $S$. Nothing in it is more than
+// linear in $S$, so the result is
 //
 // $$ S \;\mapsto\; \alpha\,S + U, $$
 //
-// where $\alpha = e^{\sum \Delta_t A}$ is all that is left of what came before, and $U$ is what the stretch leaves when
-// it starts from nothing. Two stretches, one after the other, make another such pair:
+// where $\alpha = e^{\sum \Delta_t A}$ is all that is left of what came before, and $U$ is what the
+// stretch leaves when it starts from nothing. Two stretches, one after the other, make another such
+// pair:
 //
 // $$ (\alpha_2, U_2)\circ(\alpha_1, U_1) = (\alpha_2\alpha_1,\; \alpha_2 U_1 + U_2). $$
 //
-// The library returns both halves of the pair: `finalState`, and the logarithm of $\alpha$ in `logDecay`.
+// The library returns both halves of the pair: `finalState`, and the logarithm of $\alpha$ in
+// `logDecay`.
 
 // %%
 import DualityCore
@@ -76,8 +80,9 @@ value("exact", exact, .scientific(1))
 claim("three parts read apart compose to the whole", exact < 1e-14)
 
 // %% [markdown]
-// Three thirds, each read from nothing, compose to the state of the whole within {{exact}}. And since $\circ$ is
-// associative, any tree of compositions will do. This is how one text is read by many processors at once.
+// Three thirds, each read from nothing, compose to the state of the whole within {{exact}}. And
+// since $\circ$ is associative, any tree of compositions will do. This is how one text is read by
+// many processors at once.
 
 // %%
 let trees: [ScanTree] = [.left, .right, .balanced, .random(seed: 1)]
@@ -91,11 +96,13 @@ claim("every tree gives the same outputs", spread.allSatisfy { $0 < 1e-13 })
 // %% [markdown]
 // ## Without an order
 //
-// Retrieved documents have no order. One may want a memory that does not depend on the order in which they were found.
+// Retrieved documents have no order. One may want a memory that does not depend on the order in
+// which they were found.
 //
-// **Soup** takes the mean, $\tfrac1K \sum_k U_k$. **PICASO** takes the mean over all $K!$ orders of what exact
-// composition gives: $\sum_k c_k U_k$ with a weight $c_k$ for every part. It need not try the orders. The number of
-// parts after part $k$ is uniform, and so is their choice, which makes $c_k$ a symmetric polynomial.
+// **Soup** takes the mean, $\tfrac1K \sum_k U_k$. **PICASO** takes the mean over all $K!$ orders of
+// what exact composition gives: $\sum_k c_k U_k$ with a weight $c_k$ for every part. It need not
+// try the orders. The number of parts after part $k$ is uniform, and so is their choice, which
+// makes $c_k$ a symmetric polynomial.
 
 // %%
 let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]].map(inOrder)
@@ -117,13 +124,15 @@ value("picasoLoss", picasoLoss, .percent(0))
 claim("PICASO is nearer to the true state than soup here", picasoLoss < soupLoss)
 
 // %% [markdown]
-// The weights agree with all six orders to {{agreement}}. Against the state of the *true* order, PICASO is off by
-// {{picasoLoss}} and soup by {{soupLoss}}. Soup also shrinks: where little is forgotten states should add; it divides.
+// The weights agree with all six orders to {{agreement}}. Against the state of the *true* order,
+// PICASO is off by {{picasoLoss}} and soup by {{soupLoss}}. Soup also shrinks: where little is
+// forgotten states should add; it divides.
 //
 // ## In a model
 //
-// In a model the inputs of a layer depend, through attention and states below, on everything before. A part that is
-// read alone has other inputs there, and no rule of composing can repair that.
+// In a model the inputs of a layer depend, through attention and states below, on everything
+// before. A part that is read alone has other inputs there, and no rule of composing can repair
+// that.
 
 // %%
 let embedded = EmbeddedModel<Float>.open()
@@ -204,20 +213,22 @@ claim("exact composition is nearest in the first layer", first[0] < first[1] && 
 claim("in one piece every number is found", results[types.count].found == trials.count)
 
 // %% [markdown]
-// In the first Mamba-2 layer the exact rule is {{exactFirst}} off, where soup is {{soupFirst}} off; in the last it is
-// {{exactLast}}. The rule is as exact as before. Its inputs are not those of the whole text.
+// In the first Mamba-2 layer the exact rule is {{exactFirst}} off, where soup is {{soupFirst}} off;
+// in the last it is {{exactLast}}. The rule is as exact as before. Its inputs are not those of the
+// whole text.
 //
-// And the numbers? They are kept by keys and values, which are put side by side and lose nothing but their
-// neighbourhood. So even dropping all states costs little *here*, and the column of bits says how little. A task that
-// lives in the states would tell another story.
+// And the numbers? They are kept by keys and values, which are put side by side and lose nothing
+// but their neighbourhood. So even dropping all states costs little *here*, and the column of bits
+// says how little. A task that lives in the states would tell another story.
 //
 // ## Exercises
 //
-// **1.** If nothing is ever forgotten, what are the weights of PICASO? And if everything is forgotten at once?
+// **1.** If nothing is ever forgotten, what are the weights of PICASO? And if everything is
+// forgotten at once?
 
 // %% [markdown] fold="Answer 1"
-// With $\alpha = 1$ all orders give the plain sum: weights of one. With $\alpha = 0$ only the last part survives, and
-// each is last in one of $K$ orders: soup.
+// With $\alpha = 1$ all orders give the plain sum: weights of one. With $\alpha = 0$ only the last
+// part survives, and each is last in one of $K$ orders: soup.
 
 // %% fold="Answer 1"
 let sum = PicasoWeights.logWeights([0, 0, 0]).map { Double.exp($0) }
@@ -230,8 +241,8 @@ claim("and a mean", mean.allSatisfy { abs($0 - 1 / 3) < 1e-12 })
 // **2.** For two parts, write $c_1$ as a formula. On whose decay does it depend?
 
 // %% [markdown] fold="Answer 2"
-// In half of the orders part 1 is last and counts fully, in the other half part 2 follows: $c_1 = (1 + \alpha_2)/2$. It
-// depends on the other's decay.
+// In half of the orders part 1 is last and counts fully, in the other half part 2 follows:
+// $c_1 = (1 + \alpha_2)/2$. It depends on the other's decay.
 
 // %% fold="Answer 2"
 let two = PicasoWeights.logWeights([Double.log(0.9), Double.log(0.3)]).map { Double.exp($0) }
@@ -242,7 +253,8 @@ claim("(1 + α of the other) / 2", abs(two[0] - 0.65) < 1e-12 && abs(two[1] - 0.
 // **3.** Why is $\ln\alpha$ carried and not $\alpha$?
 
 // %% [markdown] fold="Answer 3"
-// Over a long text $\alpha$ underflows, and with it every comparison of who forgot more. Logarithms add and keep.
+// Over a long text $\alpha$ underflows, and with it every comparison of who forgot more. Logarithms
+// add and keep.
 
 // %% fold="Answer 3"
 let long = 20_000.0 * -0.04

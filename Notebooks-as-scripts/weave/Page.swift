@@ -1,4 +1,5 @@
-//  A script and what it said, woven into one Markdown page: prose with its numbers, code, outputs, figures.
+//  A script and what it said, woven into one Markdown page: prose with its numbers, code, outputs,
+//  figures.
 
 import DualityCore
 import DualityNotebook
@@ -19,7 +20,8 @@ struct Page {
 
     /// The page in pandoc's Markdown, without the title, which the template sets.
     ///
-    /// - Throws: `InputError` (`.missing`) when the prose quotes a value that the run did not state, though it left out no computation.
+    /// - Throws: `InputError` (`.missing`) when the prose quotes a value that the run did not
+    ///   state, though it left out no computation.
     func markdown() throws(InputError) -> String {
         var blocks: [String] = []
         var fold: String?
@@ -48,7 +50,8 @@ struct Page {
     private func substituted(_ prose: String) throws(InputError) -> String {
         var values: [String: String] = [:]
         for case .value(let name, let text) in outputs.map(\.output) { values[name] = text }
-        // A script without its package trait states less; the page says so where it did not compute.
+        // A script without its package trait states less; the page says so where it did not
+        // compute.
         let isPartial = outputs.contains { $0.output.isComputationLeftOut }
         var result = ""
         var rest = prose[...]
@@ -66,7 +69,8 @@ struct Page {
         return result + rest
     }
 
-    /// 1.2e-16 as 1.2 × 10 with an exponent, in Markdown; the parts are kept on one line, and other characters are what they are.
+    /// 1.2e-16 as 1.2 × 10 with an exponent, in Markdown; the parts are kept on one line, and other
+    /// characters are what they are.
     static func typeset(_ text: String) -> String {
         text.replacing(/[\\`*_{}\[\]<>$^~"']/) { "\\\($0.0)" }
             .replacing(/(\d)e(-?\d+)/) { "\($0.1) × 10^\($0.2.replacing("-", with: "−"))^" }

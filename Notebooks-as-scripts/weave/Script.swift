@@ -33,7 +33,8 @@ struct Script {
     /// The first paragraph below the title.
     let summary: String
 
-    /// - Throws: `InputError` (`.malformed`) with the line: code in a cell of prose, text before the first cell, no title.
+    /// - Throws: `InputError` (`.malformed`) with the line: code in a cell of prose, text before
+    ///   the first cell, no title.
     init(name: String, source: String) throws(InputError) {
         self.name = name
         cells = try Self.cells(of: source, place: "\(name)/main.swift")

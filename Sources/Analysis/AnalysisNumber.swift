@@ -7,7 +7,8 @@
 
     /// A number that FFTW and LAPACK compute with: Float or Double. Not for conformances elsewhere.
     public protocol AnalysisNumber: RealNumber {
-        /// A plan for the transform of `length` real numbers to length / 2 + 1 complex ones, each a pair of numbers.
+        /// A plan for the transform of `length` real numbers to length / 2 + 1 complex ones, each a
+        /// pair of numbers.
         static func _forwardPlan(
             length: Int, _ signal: UnsafeMutablePointer<Self>, _ spectrum: UnsafeMutablePointer<Self>
         ) -> OpaquePointer?
@@ -20,7 +21,8 @@
         /// Numbers as FFTW wants them aligned, for `_free`.
         static func _allocate(_ count: Int) -> UnsafeMutablePointer<Self>?
         static func _free(_ numbers: UnsafeMutablePointer<Self>)
-        /// LAPACK's `gesdd` for singular values alone: `a` is column-major, `rows` x `columns`, and is overwritten.
+        /// LAPACK's `gesdd` for singular values alone: `a` is column-major, `rows` x `columns`, and
+        /// is overwritten.
         static func _singularValues(
             _ a: UnsafeMutablePointer<Self>, rows: Int32, columns: Int32, _ values: UnsafeMutablePointer<Self>,
             work: UnsafeMutablePointer<Self>, workCount: Int32, integers: UnsafeMutablePointer<Int32>
@@ -93,6 +95,7 @@
         }
     }
 
-    /// Chosen by rules and not by timing, so that the same length is transformed in the same way on every run.
+    /// Chosen by rules and not by timing, so that the same length is transformed in the same way on
+    /// every run.
     private let planning = UInt32(FFTW_ESTIMATE)
 #endif

@@ -51,7 +51,8 @@
         private let forwardPlan: OpaquePointer
         private let inversePlan: OpaquePointer
 
-        /// - Throws: `InputError` (`.value`) when `length` is not positive or is more than FFTW has memory for.
+        /// - Throws: `InputError` (`.value`) when `length` is not positive or is more than FFTW has
+        ///   memory for.
         /// - Complexity: O(n).
         public init(length: Int) throws(InputError) {
             guard length >= 1, length <= Int(Int32.max) else {
@@ -107,7 +108,8 @@
                 imaginary: (0..<count).map { spectrum[2 * $0 + 1] })
         }
 
-        /// The signal of a spectrum, `[n]`, with the factor 1 / n: `inverse(forward(x))` is x up to rounding.
+        /// The signal of a spectrum, `[n]`, with the factor 1 / n: `inverse(forward(x))` is x up to
+        /// rounding.
         ///
         /// - Throws: `InputError` (`.shape`) when the spectrum is that of another length.
         /// - Complexity: O(n log n).

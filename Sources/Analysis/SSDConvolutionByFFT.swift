@@ -2,9 +2,10 @@
 //
 //      y = irfft(rfft(k) ⊙ rfft(x))[0 ..< L],     both padded with zeros to n >= 2L - 1, where nothing wraps around
 //
-//  O(L log L) a channel. The error is about ε log n |k| |x| in each y, whatever the size of that y: where the true value is
-//  small beside the rest, its digits are lost. The recurrence costs O(L N) and loses none; this form is here because it shows
-//  that the time-invariant case of SSD is a convolution.
+//  O(L log L) a channel. The error is about ε log n |k| |x| in each y, whatever the size of that y:
+//  where the true value is small beside the rest, its digits are lost. The recurrence costs O(L N)
+//  and loses none; this form is here because it shows that the time-invariant case of SSD is a
+//  convolution.
 //
 //  Source: Gu et al., S4 (arXiv 2111.00396) section 2.4.
 
@@ -12,14 +13,16 @@
     import DualityCore
     import DualityReference
 
-    /// The causal convolution of every channel of x with one kernel, `y[t, p] = sum over j <= t of kernel[j] x[t - j, p]`.
+    /// The causal convolution of every channel of x with one kernel,
+    /// `y[t, p] = sum over j <= t of kernel[j] x[t - j, p]`.
     ///
     /// - Parameters:
     ///   - kernel: `[L]`.
     ///   - x: `[L, P]`.
     ///   - channels: P.
     /// - Returns: y, `[L, P]`.
-    /// - Throws: `InputError` (`.shape`) when x is not `[L, P]`, (`.value`) when L is too large for FFTW.
+    /// - Throws: `InputError` (`.shape`) when x is not `[L, P]`, (`.value`) when L is too large for
+    ///   FFTW.
     /// - Complexity: O(P L log L).
     public func convolveByFFT<Scalar: AnalysisNumber>(
         _ kernel: [Scalar], _ x: [Scalar], _ channels: Int

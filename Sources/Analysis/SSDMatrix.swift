@@ -3,8 +3,9 @@
 //      M_ts = exp(seg(t, s)) (C_t · B_s) Δ_s   for s <= t, 0 above the diagonal          seg(t, s) = sum of Δ_k A, s < k <= t
 //      y_t  = sum over s of M_ts x_s   (+ what the initial state adds, D x_t and the gate)
 //
-//  Every block of M that lies on or below the diagonal has rank at most N, which is why a state of N numbers a channel is enough to
-//  carry it; the mask exp(seg) alone is of rank 1 there. Between packed sequences M is zero.
+//  Every block of M that lies on or below the diagonal has rank at most N, which is why a state of
+//  N numbers a channel is enough to carry it; the mask exp(seg) alone is of rank 1 there. Between
+//  packed sequences M is zero.
 //
 //  Source: Mamba-2 (arXiv 2405.21060) sections 3 and 5: sequentially semiseparable matrices.
 
@@ -32,7 +33,8 @@ extension SSDInputs {
         return matrix
     }
 
-    /// exp(seg(t, s)) of one head of one row, `[L, L]`: how much of what token s put in is left at token t.
+    /// exp(seg(t, s)) of one head of one row, `[L, L]`: how much of what token s put in is left at
+    /// token t.
     ///
     /// - Throws: `InputError` (`.value`) when there is no such row or head.
     /// - Complexity: O(L²).

@@ -2,7 +2,8 @@
 //
 //      M = U diag(s) Vᵀ,   s_1 >= s_2 >= … >= 0
 //
-//  Each is found to within about ε s_1: those below that are zero as far as one can tell, and the rank is how many are not.
+//  Each is found to within about ε s_1: those below that are zero as far as one can tell, and the
+//  rank is how many are not.
 //
 //  Source: LAPACK Users' Guide, 3rd edition, `xGESDD` and section 4.9.
 
@@ -13,8 +14,8 @@
     ///
     /// - Parameter matrix: `[m, n]`.
     /// - Returns: min(m, n) numbers.
-    /// - Throws: `InputError`: `.shape` when it is not a matrix, `.notFinite` when it holds NaN or infinity, `.unsupported` when
-    ///   LAPACK does not converge.
+    /// - Throws: `InputError`: `.shape` when it is not a matrix, `.notFinite` when it holds NaN or
+    ///   infinity, `.unsupported` when LAPACK does not converge.
     /// - Complexity: O(m n min(m, n)).
     public func singularValues<Scalar: AnalysisNumber>(of matrix: Tensor<Scalar>) throws(InputError) -> [Scalar] {
         guard matrix.shape.count == 2, matrix.shape.allSatisfy({ $0 <= Int(Int32.max) }) else {
@@ -49,7 +50,8 @@
 
     /// How many singular values are above `tolerance` times the largest.
     ///
-    /// - Parameter tolerance: when nil, max(m, n) times the rounding unit of the format, as is usual.
+    /// - Parameter tolerance: when nil, max(m, n) times the rounding unit of the format, as is
+    ///   usual.
     /// - Throws: as `singularValues(of:)`.
     public func numericalRank<Scalar: AnalysisNumber>(
         of matrix: Tensor<Scalar>, tolerance: Double? = nil

@@ -1,9 +1,10 @@
-//  The tensors of a call, read where they lie: no copy is made of what is row-major, whatever its format.
+//  The tensors of a call, read where they lie: no copy is made of what is row-major, whatever its
+//  format.
 //
 //      element [i_0, i_1, …]  at  data + Σ i_k strides[k]          strides in bytes, of any sign; 0 repeats an axis
 //
-//  A caller's description is checked as a file's header is: what cannot be true is an `InputError`. The pointers themselves
-//  cannot be checked.
+//  A caller's description is checked as a file's header is: what cannot be true is an `InputError`.
+//  The pointers themselves cannot be checked.
 
 import CDualitySSD
 import DualityCore
@@ -16,14 +17,16 @@ import DualityCore
 
 /// Named tensors in the caller's memory.
 ///
-/// Unchecked: the caller leaves the memory alone during the call, and the value does not outlive it.
+/// Unchecked: the caller leaves the memory alone during the call, and the value does not outlive
+/// it.
 struct ArgumentTensors: TensorSource, @unchecked Sendable {
     let place: String
     private(set) var names: [String] = []
     private var entries: [String: (info: TensorInfo, data: UnsafeRawPointer?, strides: [Int])] = [:]
 
     /// - Parameter place: what to call the tensors in messages.
-    /// - Throws: `InputError` naming the tensor: `.missing`, `.value`, `.shape`, `.dtype` for a description that cannot be right.
+    /// - Throws: `InputError` naming the tensor: `.missing`, `.value`, `.shape`, `.dtype` for a
+    ///   description that cannot be right.
     init(_ tensors: UnsafePointer<duality_tensor>?, count: Int64, place: String) throws(InputError) {
         self.place = place
         guard count >= 0, count <= 4096 else {
@@ -91,7 +94,8 @@ struct ArgumentTensors: TensorSource, @unchecked Sendable {
         return try gathered.withUnsafeBytes(body)
     }
 
-    /// - Throws: `InputError` (`.unknown`) for a tensor that nothing would read, with the nearest name that something does.
+    /// - Throws: `InputError` (`.unknown`) for a tensor that nothing would read, with the nearest
+    ///   name that something does.
     func requireNames(among known: [String]) throws(InputError) {
         for name in names where !known.contains(name) {
             throw InputError(
@@ -101,8 +105,8 @@ struct ArgumentTensors: TensorSource, @unchecked Sendable {
     }
 }
 
-/// Whether a tensor of this shape in float64 fits into the machine's memory, its axes of length 0 counted as 1: what is
-/// computed from an empty tensor may still have its other axes.
+/// Whether a tensor of this shape in float64 fits into the machine's memory, its axes of length 0
+/// counted as 1: what is computed from an empty tensor may still have its other axes.
 func isAffordable(_ shape: [Int]) -> Bool {
     var bytes = 8
     for length in shape {
@@ -129,7 +133,8 @@ private func rowMajorStrides(_ shape: [Int], size: Int) -> [Int] {
     return strides
 }
 
-/// Whether the elements lie in row-major order without gaps; the stride of an axis of length 1 says nothing.
+/// Whether the elements lie in row-major order without gaps; the stride of an axis of length 1 says
+/// nothing.
 private func isRowMajor(_ strides: [Int], _ shape: [Int], size: Int) -> Bool {
     zip(shape, zip(strides, rowMajorStrides(shape, size: size))).allSatisfy { $0 == 1 || $1.0 == $1.1 }
 }
@@ -146,7 +151,8 @@ private func gather(_ data: UnsafeRawPointer, shape: [Int], strides: [Int], size
         for _ in 0..<count / width {
             for i in 0..<width { memcpy(target + i * size, row + i * step, size) }
             target += width * size
-            // The next row: the innermost outer axis that is not at its end goes on, those inside it start again.
+            // The next row: the innermost outer axis that is not at its end goes on, those inside
+            // it start again.
             for axis in shape.indices.dropLast().reversed() {
                 index[axis] += 1
                 if index[axis] < shape[axis] {

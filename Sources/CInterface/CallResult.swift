@@ -1,4 +1,5 @@
-//  What a call hands back: named tensors and texts in memory of its own, or an error, behind one opaque pointer.
+//  What a call hands back: named tensors and texts in memory of its own, or an error, behind one
+//  opaque pointer.
 
 import CDualitySSD
 import DualityCore

@@ -1,4 +1,5 @@
-//  The functions of duality_ssd.h. Each turns what it is given into Swift, and whatever happens into a result.
+//  The functions of duality_ssd.h. Each turns what it is given into Swift, and whatever happens
+//  into a result.
 
 import CDualitySSD
 import DualityCore

@@ -1,4 +1,5 @@
-//  duality_ssd() and duality_bound(): the operator in every form with its gradients, and the sizes of error beside it.
+//  duality_ssd() and duality_bound(): the operator in every form with its gradients, and the sizes
+//  of error beside it.
 
 import DualityCore
 import DualityReference
@@ -44,7 +45,8 @@ private func evaluate<Scalar: RealNumber>(
 
 /// The oracle's answer and the sizes of error a kernel of a given arithmetic may show.
 ///
-/// - Complexity: a small multiple of the arithmetic's own form for bound and for sigma, of the recurrent form for the rest.
+/// - Complexity: a small multiple of the arithmetic's own form for bound and for sigma, of the
+///   recurrent form for the rest.
 func errorSizes(_ operands: ArgumentTensors, options text: UnsafePointer<CChar>?) throws -> CallResult {
     let options = try Options(text, known: Options.stepKeys + ["precision", "quantities"])
     try operands.requireNames(among: operandNames)

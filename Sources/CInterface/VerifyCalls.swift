@@ -1,4 +1,5 @@
-//  duality_verify() and duality_vectors(): a kernel's outputs in, a report out, and the test vectors to run it on.
+//  duality_verify() and duality_vectors(): a kernel's outputs in, a report out, and the test
+//  vectors to run it on.
 
 import CDualitySSD
 import DualityCore
@@ -7,7 +8,8 @@ import DualityVerify
 
 /// Judges the outputs of some calls of a kernel, in one report.
 ///
-/// What is wrong with a case is a problem in the report; what is wrong with the options is an error.
+/// What is wrong with a case is a problem in the report; what is wrong with the options is an
+/// error.
 func judge(
     _ cases: UnsafePointer<duality_case>?, count: Int64, options text: UnsafePointer<CChar>?
 ) throws -> CallResult {

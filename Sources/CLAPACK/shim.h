@@ -1,5 +1,6 @@
-// The two routines of LAPACK that Analysis calls, declared here so that any LAPACK will do, whatever its headers are named.
-// Fortran passes everything by reference; integers are 32 bits wide.
+// The two routines of LAPACK that Analysis calls, declared here so that any LAPACK will do,
+// whatever its headers are named. Fortran passes everything by reference; integers are 32 bits
+// wide.
 #pragma once
 
 // Singular value decomposition by divide and conquer. jobz 'N' asks for the singular values alone.

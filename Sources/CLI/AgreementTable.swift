@@ -1,5 +1,5 @@
-//  The comparison of forms as a table for people: a form a line, the two precisions side by side, and for SSD in float32 the largest
-//  error of any number in units of its bound and of its sigma.
+//  The comparison of forms as a table for people: a form a line, the two precisions side by side,
+//  and for SSD in float32 the largest error of any number in units of its bound and of its sigma.
 
 import DualityInference
 import DualityReference

@@ -1,7 +1,7 @@
 //  duality chat: a conversation in the terminal.
 //
-//  Ctrl-C stops the answer, not the program: the signal cancels the task that generates. What a turn has read stays in the
-//  model's memory, so a long conversation is not read again.
+//  Ctrl-C stops the answer, not the program: the signal cancels the task that generates. What a
+//  turn has read stays in the model's memory, so a long conversation is not read again.
 
 import ArgumentParser
 import Dispatch
@@ -61,7 +61,8 @@ struct ChatCommand: AsyncParsableCommand {
                 do {
                     conversation = try await interrupt.whileRunning(answer(line, in: conversation))
                 } catch let error as InputError where Terminal.stdinIsTerminal {
-                    // A conversation that outgrew the context should not end the program that holds it.
+                    // A conversation that outgrew the context should not end the program that holds
+                    // it.
                     Terminal.note("error: \(error)\n/reset starts over.")
                 }
             }

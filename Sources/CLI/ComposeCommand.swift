@@ -1,4 +1,5 @@
-//  duality compose: a context read in chunks, their memories composed into one, and a question after it.
+//  duality compose: a context read in chunks, their memories composed into one, and a question
+//  after it.
 
 import ArgumentParser
 import DualityCore
@@ -192,7 +193,8 @@ struct ComposeCommand: AsyncParsableCommand {
         return text.flatMap { tokenizer?.encode($0) } ?? []
     }
 
-    /// As the official tool has it: the first token of a line feed; where that is none or 0, the padding token or 0.
+    /// As the official tool has it: the first token of a line feed; where that is none or 0, the
+    /// padding token or 0.
     private func filler(_ tokenizer: Tokenizer?, _ directory: String) throws -> Int {
         let configuration = try HybridConfiguration(directory: directory)
         if let fillerId {

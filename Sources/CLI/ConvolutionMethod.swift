@@ -3,7 +3,8 @@
 //      direct   term by term: O(L²) a channel, every digit of every y
 //      fft      through FFTW: O(L log L) a channel, digits relative to the largest y (Analysis/SSDConvolutionByFFT.swift)
 //
-//  FFTW is not part of a plain build. Asked for there, the answer is how to get it, and not the other sum.
+//  FFTW is not part of a plain build. Asked for there, the answer is how to get it, and not the
+//  other sum.
 
 import ArgumentParser
 import DualityAnalysis

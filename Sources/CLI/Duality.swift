@@ -1,6 +1,7 @@
 //  The command `duality`: one file a subcommand, no logic of its own.
 //
-//  Results go to stdout, chatter and progress to stderr. Exit status: 0 done, 1 a check failed, 2 usage or input.
+//  Results go to stdout, chatter and progress to stderr. Exit status: 0 done, 1 a check failed, 2
+//  usage or input.
 
 import ArgumentParser
 import DualityCore

@@ -1,7 +1,8 @@
 //  The choice of engine and number format that the commands which run a model share.
 //
-//  `fast` computes with the kernels of this machine, `reference` with the plain Swift of the book. Without a choice the fast engine runs what it can: in
-//  int8 what is large, in bf16 what is small, in the file's own format what was quantized before. What was chosen is said on stderr.
+//  `fast` computes with the kernels of this machine, `reference` with the plain Swift of the book.
+//  Without a choice the fast engine runs what it can: in int8 what is large, in bf16 what is small,
+//  in the file's own format what was quantized before. What was chosen is said on stderr.
 
 import ArgumentParser
 import DualityCore
@@ -102,7 +103,8 @@ enum EngineChoice {
     /// Weights of this many bytes in bfloat16 are read as int8 unless something else is asked for.
     private static let largeWeights = 1 << 30
 
-    /// - Throws: `InputError` for a precision that the model's files do not have, or layers that the engine asked for does not.
+    /// - Throws: `InputError` for a precision that the model's files do not have, or layers that
+    ///   the engine asked for does not.
     init(_ options: EngineOptions, model: ModelOptions, default fallback: ModelPrecision? = nil) throws {
         let directory = try ModelLocation.find(model.model)
         let precision = options.precision ?? (options.engine == .fast ? nil : fallback)

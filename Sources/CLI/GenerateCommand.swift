@@ -128,7 +128,8 @@ struct GenerateCommand: AsyncParsableCommand {
 }
 
 extension SamplingOptions {
-    /// The options over a model's defaults, and the seed that makes the draws repeatable (nil when there are none).
+    /// The options over a model's defaults, and the seed that makes the draws repeatable (nil when
+    /// there are none).
     func resolved(_ defaults: GenerationDefaults) throws -> (SamplingParameters, seed: UInt64?) {
         var parameters = defaults.sampling
         if greedy { parameters.temperature = 0 }

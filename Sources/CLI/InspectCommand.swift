@@ -1,4 +1,5 @@
-//  `duality inspect`: what a model is made of, what it costs, and whether its files are what they should be.
+//  `duality inspect`: what a model is made of, what it costs, and whether its files are what they
+//  should be.
 
 import ArgumentParser
 import DualityCore

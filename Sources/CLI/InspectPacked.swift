@@ -1,4 +1,5 @@
-//  What `duality inspect` says of a packed model beside what it says of every model: formats, parts, sizes, origin.
+//  What `duality inspect` says of a packed model beside what it says of every model: formats,
+//  parts, sizes, origin.
 
 import DualityCore
 import DualityQuant
@@ -11,7 +12,8 @@ struct InspectPacked {
     /// quantization.json; nil where there is none.
     private let report: JSON?
 
-    /// - Throws: `InputError` for a file that is damaged, of another layout, or not that of the configuration.
+    /// - Throws: `InputError` for a file that is damaged, of another layout, or not that of the
+    ///   configuration.
     init(directory: String, readsWeights: Bool) throws {
         checkpoint = try PackedCheckpoint(directory: directory)
         if readsWeights { try checkpoint.checkTables() }

@@ -20,7 +20,8 @@ struct LayerStrip {
         usesColour = usesBlocks && environment["NO_COLOR", default: ""].isEmpty
     }
 
-    /// Rows of cells with the number of their first layer, and a legend with the count of each kind.
+    /// Rows of cells with the number of their first layer, and a legend with the count of each
+    /// kind.
     func lines() -> [String] {
         let cellsPerRow = usesBlocks ? 32 : 16
         var lines = stride(from: 0, to: layers.count, by: cellsPerRow).map { start in

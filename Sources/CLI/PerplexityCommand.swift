@@ -49,7 +49,8 @@ struct PerplexityCommand: AsyncParsableCommand {
 
     private func run(_ model: some LanguageModel, _ choice: EngineChoice, _ text: String) async throws {
         let tokens = try self.model.tokenizer().encode(text, allowSpecial: false)
-        // The reference works on one thread and scores several windows at once; the fast engine's threads share one.
+        // The reference works on one thread and scores several windows at once; the fast engine's
+        // threads share one.
         let threads = choice.engineName == "reference" ? engine.threadCount : 1
         let window = window ?? min(2048, model.contextLimit ?? 2048)
 

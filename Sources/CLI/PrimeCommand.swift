@@ -1,4 +1,5 @@
-//  duality prime: a hybrid model's beginning from a dense model, or an inference model from one in distillation.
+//  duality prime: a hybrid model's beginning from a dense model, or an inference model from one in
+//  distillation.
 
 import ArgumentParser
 import DualityCore

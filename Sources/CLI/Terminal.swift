@@ -17,7 +17,8 @@ enum Terminal {
         FileHandle.standardError.write(Data("\(line)\n".utf8))
     }
 
-    /// Shows a line of progress on stderr that the next one overwrites; nothing when stderr is not a terminal.
+    /// Shows a line of progress on stderr that the next one overwrites; nothing when stderr is not
+    /// a terminal.
     static func progress(_ line: String) {
         guard stderrIsTerminal else { return }
         FileHandle.standardError.write(Data("\r\u{1B}[K\(line)".utf8))

@@ -6,8 +6,9 @@ import Foundation
 enum TextFile {
     /// The text of a file, or of standard input for `-`.
     ///
-    /// - Throws: `InputError`: `.missingFile`; `.inaccessibleFile` for a directory or a refusal; `.value` where the bytes are not UTF-8, of which
-    ///   a tokenizer would see something else than what is there.
+    /// - Throws: `InputError`: `.missingFile`; `.inaccessibleFile` for a directory or a refusal;
+    ///   `.value` where the bytes are not UTF-8, of which a tokenizer would see something else than
+    ///   what is there.
     static func read(_ path: String) throws(InputError) -> String {
         if path == "-" { return try text(FileHandle.standardInput.readDataToEndOfFile(), of: "standard input") }
         var isDirectory: ObjCBool = false

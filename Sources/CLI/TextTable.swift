@@ -60,7 +60,8 @@ extension Int {
         return (self < 0 ? "-" : "") + text
     }
 
-    /// The number of bytes in the largest binary unit that keeps it at 1 or more, to three to five digits: `2.25 GiB`.
+    /// The number of bytes in the largest binary unit that keeps it at 1 or more, to three to five
+    /// digits: `2.25 GiB`.
     var binaryUnits: String {
         var value = Double(self)
         var units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"][...]

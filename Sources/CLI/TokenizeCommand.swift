@@ -125,7 +125,8 @@ private struct PrintableBytes: CustomStringConvertible {
     }
 }
 
-/// `--batch`: a JSON value on each line of stdin, converted to one on stdout as soon as the line is there.
+/// `--batch`: a JSON value on each line of stdin, converted to one on stdout as soon as the line is
+/// there.
 private struct TokenLines {
     let tokenizer: Tokenizer
     let decodes: Bool

@@ -1,5 +1,6 @@
-//  The one shape of every complaint about something that came from outside: where, what was expected, what was found,
-//  what to do. Code inside the package traps on its own mistakes; it never traps on a user's data.
+//  The one shape of every complaint about something that came from outside: where, what was
+//  expected, what was found, what to do. Code inside the package traps on its own mistakes; it
+//  never traps on a user's data.
 
 /// Something the caller gave us cannot be used.
 public struct InputError: Error, Equatable, Sendable, CustomStringConvertible {

@@ -1,7 +1,7 @@
 //  An owning, row-major array with a shape. Nothing else: no views, no strides, no broadcasting.
 //
-//  Layers say the axis order in their comments ([B, L, H, P] and so on) and index with `row(...)` or with plain
-//  arithmetic on `elements`; a reader never has to know what a view aliases.
+//  Layers say the axis order in their comments ([B, L, H, P] and so on) and index with `row(...)`
+//  or with plain arithmetic on `elements`; a reader never has to know what a view aliases.
 
 /// A dense array of `shape.count` axes, the last axis contiguous.
 public struct Tensor<Element> {
@@ -37,7 +37,8 @@ public struct Tensor<Element> {
 
     @inlinable public var count: Int { elements.count }
 
-    /// The element at a full index, one number an axis. For clarity in tests and tools; loops use `elements`.
+    /// The element at a full index, one number an axis. For clarity in tests and tools; loops use
+    /// `elements`.
     @inlinable
     public subscript(_ index: Int...) -> Element {
         get { elements[offset(index)] }
@@ -148,7 +149,8 @@ extension Tensor where Element: RealNumber {
 }
 
 extension Tensor where Element: RealNumber {
-    /// - Throws: `InputError` (`.notFinite`) naming the tensor and the index of its first NaN or infinity.
+    /// - Throws: `InputError` (`.notFinite`) naming the tensor and the index of its first NaN or
+    ///   infinity.
     @specialized(where Element == Float)
     @specialized(where Element == Double)
     public func requireFinite(_ name: String) throws(InputError) {

@@ -4,8 +4,9 @@
 //      top-1                                                  how often both find the same token most likely
 //      ΔPPL = PPL_q / PPL_p - 1                               on the text itself
 //
-//  Both read the same windows of a text in step, each with its own memory, so that no logits need be kept. Softmax, logarithms and sums are
-//  float64. The error of ΔPPL is that of the paired difference of log-likelihoods over windows, which is far below that of either perplexity.
+//  Both read the same windows of a text in step, each with its own memory, so that no logits need
+//  be kept. Softmax, logarithms and sums are float64. The error of ΔPPL is that of the paired
+//  difference of log-likelihoods over windows, which is far below that of either perplexity.
 
 import DualityCore
 import DualityQuant
@@ -22,10 +23,12 @@ public struct Comparison: Sendable, Equatable {
     public let klQuantiles: [Double]
     /// The fraction of positions where both have the same most likely token.
     public let topAgreement: Double
-    /// Of the model compared against, and of the one that is compared; over the positions that have a next token.
+    /// Of the model compared against, and of the one that is compared; over the positions that have
+    /// a next token.
     public let referencePerplexity: Double
     public let perplexity: Double
-    /// Standard error of the mean difference of log-likelihoods, which is that of `deltaPPL` while both are small; nil for one window.
+    /// Standard error of the mean difference of log-likelihoods, which is that of `deltaPPL` while
+    /// both are small; nil for one window.
     public let deltaError: Double?
 
     public static let quantileLevels = [0.5, 0.9, 0.99, 0.999]
@@ -41,7 +44,8 @@ public struct Comparison: Sendable, Equatable {
     ///   - window: tokens that a memory is kept for.
     ///   - pool: shares the work on probabilities.
     ///   - progress: is told the tokens done and their number.
-    /// - Throws: `InputError` for a text or window that is too short, or models of different vocabularies.
+    /// - Throws: `InputError` for a text or window that is too short, or models of different
+    ///   vocabularies.
     public static func measure(
         _ models: [any LanguageModel], against reference: any LanguageModel, tokens: [Int], window: Int,
         pool: ThreadPool = .common, progress: ((Int, Int) -> Void)? = nil
@@ -110,7 +114,8 @@ private struct Accumulator {
     private var window = (difference: 0.0, scored: 0)
     private var windows: [(difference: Double, scored: Int)] = []
 
-    /// Adds positions: logits `[k, V]` of the model, of the reference, and the tokens that came next.
+    /// Adds positions: logits `[k, V]` of the model, of the reference, and the tokens that came
+    /// next.
     mutating func add(_ logits: Tensor<Float>, _ exact: Tensor<Float>, next: [Int?], pool: ThreadPool) {
         let width = logits.shape[1]
         var rows = [Position](repeating: Position(), count: next.count)

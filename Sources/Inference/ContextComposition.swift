@@ -1,4 +1,5 @@
-//  A context longer than it needs to be read in one piece: chunks read in parallel, their memories composed, a question after them.
+//  A context longer than it needs to be read in one piece: chunks read in parallel, their memories
+//  composed, a question after them.
 //
 //      rows = read every chunk apart        threads at once; or taken from a file
 //      cache = compose(rows)                Reference/Composition
@@ -7,7 +8,8 @@
 import DualityCore
 import DualityReference
 
-/// A context that was read in chunks, composed, and asked a question: all that generation goes on from.
+/// A context that was read in chunks, composed, and asked a question: all that generation goes on
+/// from.
 public struct ComposedContext<Scalar: RealNumber>: Sendable {
     /// The tokens it stands for: the prefix (or filler), the context and the question.
     public let tokens: [Int]
@@ -37,7 +39,8 @@ extension HybridModel {
         if readsRows { jobs += plan.rows.indices.map { $0 } }
         var rows: [HybridCache<Scalar>?] = Array(repeating: nil, count: readsRows ? plan.rows.count : 0)
         var whole: HybridCache<Scalar>?
-        // Transitions cost nothing where there is no Gated DeltaNet layer, and every type can then be made of the same rows.
+        // Transitions cost nothing where there is no Gated DeltaNet layer, and every type can then
+        // be made of the same rows.
         try await withThrowingTaskGroup(of: (Int?, HybridCache<Scalar>).self) { group in
             var (next, done) = (0, 0)
             func start() {
@@ -68,7 +71,8 @@ extension HybridModel {
     /// - Parameters:
     ///   - context: the tokens the plan was made of.
     ///   - question: at least one token.
-    ///   - forgetsPrefix: numbers what is generated as the official tool does after sequential positions.
+    ///   - forgetsPrefix: numbers what is generated as the official tool does after sequential
+    ///     positions.
     /// - Throws: as `compose` and `extend`; `InputError` (`.value`) for an empty question.
     public func compose(
         _ read: ReadRows<Scalar>, plan: ChunkPlan, type: ComposeType, gap: GapVisibility = .hidden, context: [Int],

@@ -1,8 +1,9 @@
 //  A conversation with a model: turns in, answers out, nothing read twice.
 //
-//  Every turn is rendered with the chat template as a whole. Where the new prompt begins with what the model has already
-//  read, which is the rule, only the rest is read; where a template rewrites earlier turns (Qwen3 drops old thinking), the
-//  conversation is read again from the start, because a state cannot be rolled back.
+//  Every turn is rendered with the chat template as a whole. Where the new prompt begins with what
+//  the model has already read, which is the rule, only the rest is read; where a template rewrites
+//  earlier turns (Qwen3 drops old thinking), the conversation is read again from the start, because
+//  a state cannot be rolled back.
 
 import DualityCore
 
@@ -40,7 +41,8 @@ public struct Conversation<Model: LanguageModel>: Sendable {
 
     /// Adds a user's message and prepares the answer; give its completion to `take`.
     ///
-    /// - Throws: `InputError` when the conversation no longer fits the context; the message is then not added.
+    /// - Throws: `InputError` when the conversation no longer fits the context; the message is then
+    ///   not added.
     public mutating func ask(_ message: String) throws -> Generation<Model> {
         let turns = messages + [ChatMessage(role: .user, content: message)]
         let prompt = tokenizer.encode(

@@ -4,13 +4,15 @@
 //      repeat:  token = sample(logits);  emit it;  logits = model.extend(cache, token)
 //      until    an end token, a stop string, a limit, or nobody listens any more
 //
-//  A generation is an `AsyncSequence` that is pulled: nothing is computed before it is asked for, dropping the iterator
-//  or cancelling its task ends the work, and the last element says why it ended, how long it took, and hands back the context
-//  (tokens and memory), from which a conversation goes on without reading anything twice.
+//  A generation is an `AsyncSequence` that is pulled: nothing is computed before it is asked for,
+//  dropping the iterator or cancelling its task ends the work, and the last element says why it
+//  ended, how long it took, and hands back the context (tokens and memory), from which a
+//  conversation goes on without reading anything twice.
 
 import DualityCore
 
-/// A sequence that a model has read: its tokens, and the model's memory of all but perhaps the last of them.
+/// A sequence that a model has read: its tokens, and the model's memory of all but perhaps the last
+/// of them.
 public struct ModelContext<Model: LanguageModel>: Sendable {
     public internal(set) var tokens: [Int] = []
     var cache: Model.Cache
@@ -33,7 +35,8 @@ public struct ModelContext<Model: LanguageModel>: Sendable {
         readCount = tokens.count
     }
 
-    /// What of `prompt` is still to be read after this context, or nil when the prompt does not begin with it.
+    /// What of `prompt` is still to be read after this context, or nil when the prompt does not
+    /// begin with it.
     ///
     /// A state cannot be rolled back, so a context is reused whole or not at all.
     func remainder(of prompt: [Int]) -> ArraySlice<Int>? {
@@ -60,8 +63,8 @@ public struct GenerationLimits: Sendable {
 
 /// One step of a generation.
 public enum GenerationEvent<Model: LanguageModel>: Sendable {
-    /// A token was sampled. `text` is what became certain with it: perhaps nothing (half a character, or the beginning
-    /// of a stop string), perhaps more than one token's worth.
+    /// A token was sampled. `text` is what became certain with it: perhaps nothing (half a
+    /// character, or the beginning of a stop string), perhaps more than one token's worth.
     case token(id: Int, text: String)
     /// The generation is over; always the last element.
     case finished(Completion<Model>)
@@ -122,7 +125,8 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
     /// - Parameters:
     ///   - prompt: token ids, at least one.
     ///   - context: a context that the prompt may begin with; what it holds is not read again.
-    /// - Throws: `InputError` for an empty prompt, one as long as the model's context, or sampling parameters out of range.
+    /// - Throws: `InputError` for an empty prompt, one as long as the model's context, or sampling
+    ///   parameters out of range.
     public init(
         _ model: Model, tokenizer: Tokenizer, prompt: [Int], continuing context: ModelContext<Model>? = nil,
         sampling: SamplingParameters, limits: GenerationLimits

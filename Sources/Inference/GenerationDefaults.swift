@@ -1,7 +1,7 @@
 //  The sampling defaults a checkpoint brings along: generation_config.json.
 //
-//  What the file does not mention is off, as vLLM has it (Hugging Face's own defaults differ from version to version). A
-//  checkpoint without the file is decoded greedily.
+//  What the file does not mention is off, as vLLM has it (Hugging Face's own defaults differ from
+//  version to version). A checkpoint without the file is decoded greedily.
 
 import DualityCore
 import Foundation
@@ -16,7 +16,8 @@ public struct GenerationDefaults: Sendable, Equatable {
 
     /// Reads `generation_config.json`; end tokens come from `config.json` when it has none.
     ///
-    /// - Throws: `InputError` for a file that is not JSON, or a value of the wrong type or out of its range.
+    /// - Throws: `InputError` for a file that is not JSON, or a value of the wrong type or out of
+    ///   its range.
     public init(directory: String) throws(InputError) {
         let path = "\(directory)/generation_config.json"
         let model = "\(directory)/config.json"

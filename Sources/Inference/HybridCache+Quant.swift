@@ -1,7 +1,8 @@
 //  A context that the fast engine has read, as the reference goes on from it.
 //
-//  Both remember the same (HybridCache.swift, QuantCache.swift), in another order. What the fast engine computes in float32 differs from the
-//  reference in float32 by roundings; composing memories of a long context then costs the reference a question and not the context.
+//  Both remember the same (HybridCache.swift, QuantCache.swift), in another order. What the fast
+//  engine computes in float32 differs from the reference in float32 by roundings; composing
+//  memories of a long context then costs the reference a question and not the context.
 
 import DualityCore
 import DualityQuant
@@ -13,7 +14,8 @@ extension HybridCache<Float> {
     /// - Parameters:
     ///   - cache: keeps keys and values in float32.
     ///   - configuration: of the model that made it.
-    /// - Throws: `InputError`: `.unsupported` for keys and values in another format, `.shape` for a cache of another model.
+    /// - Throws: `InputError`: `.unsupported` for keys and values in another format, `.shape` for a
+    ///   cache of another model.
     /// - Complexity: O(bytes of the cache).
     public init(_ cache: QuantCache, configuration: HybridConfiguration) throws {
         try self.init(CacheTensors(cache, configuration), configuration: configuration, tokenCount: cache.tokenCount)

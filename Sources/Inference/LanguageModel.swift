@@ -18,9 +18,11 @@ public protocol LanguageModel: Sendable {
     /// The memory of an empty sequence.
     func makeCache() -> Cache
 
-    /// Reads `tokens` after those the cache holds and returns the logits of the token after the last, `[V]`.
+    /// Reads `tokens` after those the cache holds and returns the logits of the token after the
+    /// last, `[V]`.
     ///
-    /// - Throws: `InputError` for no tokens, an id out of range, or more tokens than the context holds.
+    /// - Throws: `InputError` for no tokens, an id out of range, or more tokens than the context
+    ///   holds.
     func extend(_ cache: inout Cache, by tokens: [Int]) throws -> [Float]
 
     /// The same, returning the logits after every one of the tokens, `[k, V]`.

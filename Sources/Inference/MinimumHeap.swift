@@ -1,5 +1,5 @@
-//  A priority queue of 64-bit keys. What a key means is packed into it: the priority in the upper half, an index in the
-//  lower, so that equal priorities come out in the order of their indices.
+//  A priority queue of 64-bit keys. What a key means is packed into it: the priority in the upper
+//  half, an index in the lower, so that equal priorities come out in the order of their indices.
 
 /// A binary heap whose first element is the smallest.
 struct MinimumHeap: Sendable {

@@ -1,4 +1,5 @@
-//  Where the model is, when the user does not say: the embedded one, found wherever the binary runs from.
+//  Where the model is, when the user does not say: the embedded one, found wherever the binary runs
+//  from.
 
 import DualityCore
 import Foundation
@@ -10,10 +11,11 @@ public enum ModelLocation {
     /// The environment variable that names a model's directory.
     public static let variable = "DUALITY_MODEL"
 
-    /// The model's directory: `given`, else the environment variable, else the embedded model of the package that holds the
-    /// executable or the current directory.
+    /// The model's directory: `given`, else the environment variable, else the embedded model of
+    /// the package that holds the executable or the current directory.
     ///
-    /// - Throws: `InputError` (`.missingFile`) that lists where it looked. A path that is given is not checked here.
+    /// - Throws: `InputError` (`.missingFile`) that lists where it looked. A path that is given is
+    ///   not checked here.
     public static func find(_ given: String? = nil) throws(InputError) -> String {
         if let given { return (given as NSString).expandingTildeInPath }
         let environment = ProcessInfo.processInfo.environment

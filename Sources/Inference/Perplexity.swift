@@ -2,12 +2,14 @@
 //
 //      NLL = -(1/n) sum over scored tokens of  ln p(token | the tokens before it in its window)         PPL = e^NLL
 //
-//  The text is cut into windows of W tokens that start every `stride` tokens (stride = W: disjoint windows; the last may be shorter).
-//  Every window starts from an empty memory. A window scores the tokens that no earlier window has scored, save its
-//  own first, which nothing precedes. Log-softmax and sums are float64, whatever the model computes in.
+//  The text is cut into windows of W tokens that start every `stride` tokens (stride = W: disjoint
+//  windows; the last may be shorter). Every window starts from an empty memory. A window scores the
+//  tokens that no earlier window has scored, save its own first, which nothing precedes.
+//  Log-softmax and sums are float64, whatever the model computes in.
 //
-//  The standard error is that of the mean over windows, each weighted by its tokens (neighbouring tokens are not independent,
-//  windows nearly are), and through the exponential PPL * SE(NLL) for the perplexity.
+//  The standard error is that of the mean over windows, each weighted by its tokens (neighbouring
+//  tokens are not independent, windows nearly are), and through the exponential PPL * SE(NLL) for
+//  the perplexity.
 
 import DualityCore
 import Foundation
@@ -37,8 +39,8 @@ public struct Perplexity: Sendable, Codable, Equatable {
     ///   - stride: 1 … W; nil for W.
     ///   - threads: windows are independent; this many are scored at once.
     ///   - progress: is told the windows done, the windows in all, and the running mean NLL.
-    /// - Throws: `InputError` for a window or stride out of range or a text of fewer than two tokens;
-    ///   `CancellationError`.
+    /// - Throws: `InputError` for a window or stride out of range or a text of fewer than two
+    ///   tokens; `CancellationError`.
     public static func measure<Model: LanguageModel>(
         _ model: Model, tokens: [Int], window: Int, stride: Int? = nil, threads: Int = 1,
         progress: (@Sendable (Int, Int, Double) -> Void)? = nil

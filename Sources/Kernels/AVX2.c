@@ -1,7 +1,8 @@
 //  AVX2 with FMA: Haswell, Zen and later.
 //
-//  int8: bytes are widened to 16 bits, `vpmaddwd` adds two products to 32 bits. The shorter way, `vpmaddubsw`, adds products
-//  of bytes in 16 bits and saturates: 255 * 127 * 2 is 64770. Widening is exact for every input.
+//  int8: bytes are widened to 16 bits, `vpmaddwd` adds two products to 32 bits. The shorter way,
+//  `vpmaddubsw`, adds products of bytes in 16 bits and saturates: 255 * 127 * 2 is 64770. Widening
+//  is exact for every input.
 
 #include "Tables.h"
 
@@ -37,8 +38,8 @@ INLINE bit_lanes shuffle_bytes(__m128i table, bit_lanes indices) {
 
 // MARK: - int8
 
-/// Eight rows of a panel for R tokens. A vector of sums holds four rows twice: columns 0 and 1, and columns 2 and 3, which
-/// are joined at the end.
+/// Eight rows of a panel for R tokens. A vector of sums holds four rows twice: columns 0 and 1, and
+/// columns 2 and 3, which are joined at the end.
 INLINE void multiply_eight_rows(const int R, const bool FETCH, int64_t steps, const int8_t *a, const uint8_t *w,
                                 int32_t *sums, const uint8_t *ahead, int64_t stride) {
     __m256i s[TILE][2];
@@ -59,7 +60,8 @@ INLINE void multiply_eight_rows(const int R, const bool FETCH, int64_t steps, co
         }
     }
     UNROLL for (int r = 0; r < R; r++) {
-        // Neighbours are joined; within 128 bits hadd mixes the two operands, the permutation sorts them.
+        // Neighbours are joined; within 128 bits hadd mixes the two operands, the permutation sorts
+        // them.
         __m256i joined = _mm256_permute4x64_epi64(_mm256_hadd_epi32(s[r][0], s[r][1]), 0xd8);
         __m256i *out = (__m256i *)(void *)(sums + r * 32);
         _mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), joined));

@@ -1,7 +1,9 @@
-//  AVX-512 with VNNI: Ice Lake, Sapphire Rapids, Zen 4 and later. Uses BF16 where the machine has it.
+//  AVX-512 with VNNI: Ice Lake, Sapphire Rapids, Zen 4 and later. Uses BF16 where the machine has
+//  it.
 //
-//  int8: `vpdpbusd` adds four products of an unsigned and a signed byte to 32 bits, without saturation.
-//  bf16: weights are widened to float32, or `vdpbf16ps` adds two products of bfloat16 numbers to a float32.
+//  int8: `vpdpbusd` adds four products of an unsigned and a signed byte to 32 bits, without
+//  saturation. bf16: weights are widened to float32, or `vdpbf16ps` adds two products of bfloat16
+//  numbers to a float32.
 
 #include "Tables.h"
 
@@ -131,8 +133,8 @@ INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_
     }
 FOR_EACH_TILE(DEFINE_INT8_TILE)
 
-/// Scaled groups for R of a packed tile's `rows` rows: integer and float sums of all of them in registers together. `a`, the
-/// scales and the corrections begin at the first of the R.
+/// Scaled groups for R of a packed tile's `rows` rows: integer and float sums of all of them in
+/// registers together. `a`, the scales and the corrections begin at the first of the R.
 INLINE void multiply_groups(const int R, const int rows, int64_t groups, int64_t steps, const int8_t *a,
                             const uint8_t *w, const float *tokenScales, const int32_t *corrections,
                             const float *rowScales, float *sums, float *y, const int8_result *result, bool begins,

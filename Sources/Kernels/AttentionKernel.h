@@ -5,14 +5,16 @@
 //      s_j = (scale q) · k_j                 m' = max(m, max s)          p_j = e^(s_j - m')
 //      l  <- l e^(m - m') + sum p_j          o <- o e^(m - m') + sum over j of p_j v_j          m <- m'
 //
-//  and pages are joined to segments of eight, segments to the result: with two partial results (m, l, o) and (m₂, l₂, o₂)
-//  weighed by e^(m - max) and e^(m₂ - max). Pages and segments count from position 0, so a row's arithmetic is the same
-//  alone, among others, or split over threads by segments.
+//  and pages are joined to segments of eight, segments to the result: with two partial results (m,
+//  l, o) and (m₂, l₂, o₂) weighed by e^(m - max) and e^(m₂ - max). Pages and segments count from
+//  position 0, so a row's arithmetic is the same alone, among others, or split over threads by
+//  segments.
 //
-//  Rows of the query heads that share a key head go through a page together: it is read once for them. Keys lie
-//  transposed in blocks of 16, so that scores come out as lanes.
+//  Rows of the query heads that share a key head go through a page together: it is read once for
+//  them. Keys lie transposed in blocks of 16, so that scores come out as lanes.
 //
-//  Source: Milakov and Gimelshein (arXiv 1805.02867); Dao et al., FlashAttention (arXiv 2205.14135).
+//  Source: Milakov and Gimelshein (arXiv 1805.02867); Dao et al., FlashAttention (arXiv
+//  2205.14135).
 
 enum {
     PAGE = DK_KV_PAGE,
@@ -93,8 +95,9 @@ static void begin_segment(attention_rows *r, int64_t width) {
     memset(r->output, 0, (size_t)(r->rows * width) * 4);
 }
 
-/// The two walks over a row's scores: the largest of them, and their weights e^(s - maximum) with their sum. Most rows see a whole
-/// page (`all`) and need no mask. The scales of keys and values in int8 are applied here, once for a key and not for each number.
+/// The two walks over a row's scores: the largest of them, and their weights e^(s - maximum) with
+/// their sum. Most rows see a whole page (`all`) and need no mask. The scales of keys and values in
+/// int8 are applied here, once for a key and not for each number.
 INLINE lanes seen_lanes(const bool all, const attention_rows *r, int64_t i, int64_t from, int64_t v, lanes x, float unseen) {
     if (all) return x;
     const int_lanes counting = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -126,7 +129,8 @@ INLINE lanes weights_of_scores(const bool all, const bool scaled, const attentio
     return total;
 }
 
-/// Turns a row's scores of `vectors` vectors from position `from` on into weights, and moves its maximum, sum and output.
+/// Turns a row's scores of `vectors` vectors from position `from` on into weights, and moves its
+/// maximum, sum and output.
 static void weigh(attention_rows *r, int64_t i, head_page page, int64_t from, int64_t vectors) {
     float *scores = r->scores + i * PAGE;
     bool all = r->seenFrom[i] <= from && r->seenTo[i] >= from + 16 * vectors - 1, scaled = page.format == DK_KV_INT8;
@@ -150,7 +154,8 @@ static void weigh(attention_rows *r, int64_t i, head_page page, int64_t from, in
 
 #include "AttentionStream.h"
 
-/// All rows through one page, whose first key is at position `from`. `next` is where the keys lie that are wanted after it.
+/// All rows through one page, whose first key is at position `from`. `next` is where the keys lie
+/// that are wanted after it.
 static void pass_page(attention_rows *r, head_page page, int64_t from, const char *next) {
     int64_t width = page.width, last = 0;
     for (int64_t i = 0; i < r->rows; i++) last = r->seenTo[i] > last ? r->seenTo[i] : last;

@@ -1,6 +1,8 @@
-//  Pages of keys and values: how tokens are put into them and how many at once are read out. The layout stands in DualityKernels.h.
+//  Pages of keys and values: how tokens are put into them and how many at once are read out. The
+//  layout stands in DualityKernels.h.
 //
-//  Keys lie transposed in blocks of 16 tokens, values row by row. Numbers in int8 have a scale for each head and token.
+//  Keys lie transposed in blocks of 16 tokens, values row by row. Numbers in int8 have a scale for
+//  each head and token.
 
 /// One page, one key/value head.
 typedef struct {
@@ -110,8 +112,8 @@ INLINE lanes widen_int8(const void *p) {
     return __builtin_convertvector(narrow, lanes);
 }
 
-/// Keys first ..< first + count (a multiple of 16) as float32, [count/16][D'][16]; where the page has them so, they stay.
-/// Scales of int8 are left to `weigh`.
+/// Keys first ..< first + count (a multiple of 16) as float32, [count/16][D'][16]; where the page
+/// has them so, they stay. Scales of int8 are left to `weigh`.
 static const float *keys_of(head_page page, int64_t first, int64_t count, float *wide) {
     if (page.format == DK_KV_F32) return (const float *)(const void *)page.keys + first * page.width;
     for (int64_t block = 0; block < count; block += 16) {

@@ -2,9 +2,10 @@
 //
 //      s[r][j] = sum over d of q[r][d] k[j][d]          o[r][d] += sum over j of p[r][j] v[j][d]
 //
-//  The sums run over d and over j in the order of the tiles that many rows take, so the bits are theirs. Keys and values are
-//  widened in registers, once for all rows, and never stored wide. Their two parts of a page have one size: while the keys
-//  pass, the values are on their way into L2, and while the values pass, the keys of the page that follows.
+//  The sums run over d and over j in the order of the tiles that many rows take, so the bits are
+//  theirs. Keys and values are widened in registers, once for all rows, and never stored wide.
+//  Their two parts of a page have one size: while the keys pass, the values are on their way into
+//  L2, and while the values pass, the keys of the page that follows.
 
 enum {
     STREAM_ROWS = 4,               ///< rows that read a page at once
@@ -12,7 +13,8 @@ enum {
     STREAM_SUMS = TILE * VECTORS,  ///< vectors of sums that the registers hold
 };
 
-/// Blocks of keys, or vectors of values, that R rows take at once: enough sums to hide the latency of a multiply-add.
+/// Blocks of keys, or vectors of values, that R rows take at once: enough sums to hide the latency
+/// of a multiply-add.
 #define STREAM_WIDTH(R) \
     ((R) == 1 && STREAM_SUMS >= 8 ? 8 : 4 * (R) <= STREAM_SUMS ? 4 : 2 * (R) <= STREAM_SUMS ? 2 : 1)
 

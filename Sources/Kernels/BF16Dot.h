@@ -1,5 +1,6 @@
-//  bfloat16 weights times bfloat16 activations by `vdpbf16ps`: sum += w[2i + 1] x[2i + 1], then sum += w[2i] x[2i], rounded to
-//  nearest after each, denormals taken as zero. Columns in blocks of 256 as in FloatProducts.h.
+//  bfloat16 weights times bfloat16 activations by `vdpbf16ps`: sum += w[2i + 1] x[2i + 1], then sum
+//  += w[2i] x[2i], rounded to nearest after each, denormals taken as zero. Columns in blocks of 256
+//  as in FloatProducts.h.
 //
 //  Activations are packed [tile][ceil(K/2)][rows of the tile][2].
 
@@ -59,7 +60,8 @@ static void bf16_activations(dk_bf16_path path, const float *x, int64_t ldx, int
     }
 }
 
-/// Columns first ..< first + count of a compact panel as the plain form has them, [ceil(count/2)][2][16][2].
+/// Columns first ..< first + count of a compact panel as the plain form has them,
+/// [ceil(count/2)][2][16][2].
 static void compact_pairs(const compact_panel *panel, int64_t first, int64_t count, uint16_t *out) {
     exponent_alphabet alphabet = alphabet_of(panel->exponents);
     const uint32_t *exception = exception_from(panel, first / 4);

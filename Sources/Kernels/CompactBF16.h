@@ -1,9 +1,11 @@
-//  bfloat16 weights in twelve bits: sign and mantissa as they are, the exponent as one of the sixteen that its panel has most of.
+//  bfloat16 weights in twelve bits: sign and mantissa as they are, the exponent as one of the
+//  sixteen that its panel has most of.
 //
 //      w[m][k] = (sign | mantissa)[m][k] | alphabet[index[m][k]]          but for the exceptions, which have an exponent of their own
 //
-//  Nothing is rounded, and products add in the order of FloatProducts.h, so that every bit is that of the plain form. Layout and packing
-//  stand in CompactPacking.c. A unit of 4 columns of a panel is 192 bytes: two lines of signs and mantissas, one of indices.
+//  Nothing is rounded, and products add in the order of FloatProducts.h, so that every bit is that
+//  of the plain form. Layout and packing stand in CompactPacking.c. A unit of 4 columns of a panel
+//  is 192 bytes: two lines of signs and mantissas, one of indices.
 //
 //  The instruction set's file may define one of
 //      LOOK_UP(alphabet, indices)         words of a table of 16, by the lower four bits of each lane
@@ -18,7 +20,8 @@ INLINE bit_lanes load_words(const uint32_t *p) {
     return v;
 }
 
-// alphabet_of(exponents) prepares a table; exponents_of(alphabet, indices, q) looks up bits 4 q ... 4 q + 3 of every lane.
+// alphabet_of(exponents) prepares a table; exponents_of(alphabet, indices, q) looks up bits 4 q ...
+// 4 q + 3 of every lane.
 #if defined(LOOK_UP)
 typedef bit_lanes exponent_alphabet;
 
@@ -34,7 +37,8 @@ INLINE exponent_alphabet alphabet_of(const uint32_t *exponents) {
     return __builtin_convertvector(load_words(exponents) >> 23, exponent_alphabet);
 }
 
-/// All even places of a line are looked up together, and all odd ones: the compiler does it once for four calls.
+/// All even places of a line are looked up together, and all odd ones: the compiler does it once
+/// for four calls.
 INLINE bit_lanes exponents_of(exponent_alphabet alphabet, bit_lanes indices, const int q) {
     bit_lanes bytes = SHUFFLE_BYTES(alphabet, (q % 2 ? indices >> 4 : indices) & 0x0f0f0f0fu);
     bit_lanes moved = q / 2 == 3 ? bytes >> 1 : bytes << (q / 2 == 3 ? 0 : 23 - 8 * (q / 2));
@@ -52,8 +56,8 @@ INLINE bit_lanes exponents_of(exponent_alphabet alphabet, bit_lanes indices, con
 }
 #endif
 
-/// Weights of one column and half of a unit, as float32 bits. Byte j of a lane is spread so that turning the lane left by 8 j bits brings
-/// its sign to bit 31 and its mantissa to bits 22 ... 16.
+/// Weights of one column and half of a unit, as float32 bits. Byte j of a lane is spread so that
+/// turning the lane left by 8 j bits brings its sign to bit 31 and its mantissa to bits 22 ... 16.
 INLINE bit_lanes unit_weights(const uint32_t *unit, exponent_alphabet alphabet, const int column, const int half) {
     const int j = column % 2 + 2 * half;
     bit_lanes word = load_words(unit + column / 2 * 16);
@@ -61,7 +65,8 @@ INLINE bit_lanes unit_weights(const uint32_t *unit, exponent_alphabet alphabet, 
     return (turned & SIGN_AND_MANTISSA) | exponents_of(alphabet, load_words(unit + 32), column / 2 * 4 + j);
 }
 
-/// The whole unit, [4][32] float32, with its exceptions: those of `exception` ..< `end` that have its number are passed.
+/// The whole unit, [4][32] float32, with its exceptions: those of `exception` ..< `end` that have
+/// its number are passed.
 INLINE const uint32_t *decode_unit(const uint32_t *units, int64_t number, exponent_alphabet alphabet,
                                    const uint32_t *exception, const uint32_t *end, float *out) {
     UNROLL for (int column = 0; column < 4; column++) {
@@ -110,7 +115,8 @@ static const uint32_t *exception_from(const compact_panel *panel, int64_t unit) 
     return low;
 }
 
-/// Columns first ..< first + count of a panel as float32, [count rounded up to 4][32]; `first` is a multiple of 4.
+/// Columns first ..< first + count of a panel as float32, [count rounded up to 4][32]; `first` is a
+/// multiple of 4.
 static void compact_widen(const compact_panel *panel, int64_t first, int64_t count, float *out) {
     exponent_alphabet alphabet = alphabet_of(panel->exponents);
     const uint32_t *exception = exception_from(panel, first / 4);
@@ -128,8 +134,9 @@ static void compact_row(const dk_compact_matrix *matrix, int64_t row, float *out
     }
 }
 
-/// Asks for what is read later: far ahead into L2, which may wait for more lines of memory at once than L1 may, and from there into L1.
-/// Measured: 1.31 times the weights a second of the plain form with both, 1.24 with L2 alone, 1.17 with L1 alone.
+/// Asks for what is read later: far ahead into L2, which may wait for more lines of memory at once
+/// than L1 may, and from there into L1. Measured: 1.31 times the weights a second of the plain form
+/// with both, 1.24 with L2 alone, 1.17 with L1 alone.
 INLINE void fetch_units(const uint32_t *words) {
     UNROLL for (int line = 0; line < 3; line++) {
         __builtin_prefetch((const char *)words + 8192 + 64 * line, 0, 2);
@@ -137,8 +144,9 @@ INLINE void fetch_units(const uint32_t *words) {
     }
 }
 
-/// The twin of `stream_tile`: adds the sums of columns first ..< first + k of a panel to c [R][32], from memory. Up to the next unit that
-/// has an exception nothing branches; that one is written out, mended and read again.
+/// The twin of `stream_tile`: adds the sums of columns first ..< first + k of a panel to c [R][32],
+/// from memory. Up to the next unit that has an exception nothing branches; that one is written
+/// out, mended and read again.
 INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t first, int64_t k, const float *a,
                                 const compact_panel *panel, float *c) {
     lanes sums[TILE][2];

@@ -1,6 +1,7 @@
 //  Packs bfloat16 weights in twelve bits: what needs no vector unit.
 //
-//  A unit is 4 columns of a panel, 3 x 16 words of 32 bits; lane r is row r and row r + 16 of the panel.
+//  A unit is 4 columns of a panel, 3 x 16 words of 32 bits; lane r is row r and row r + 16 of the
+//  panel.
 //
 //      word 0 16 ... 0 16 + 15    columns 0, 1     four of (sign, mantissa): byte j = column % 2 + 2 half, turned right by 8 j bits from
 //      word 1 16 ... 1 16 + 15    columns 2, 3     where float32 has them, {31, 22 ... 16}: those sets tile the word
@@ -19,7 +20,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 void dk_compact_survey(const uint16_t *source, int64_t lds, int64_t columns, int64_t count, uint32_t *exponents,
                        uint32_t *exceptions) {
     for (int64_t panel = 0; panel < dk_panels(count); panel++) {
-        // Two histograms: neighbours often have one exponent, and a counter is not raised twice at once.
+        // Two histograms: neighbours often have one exponent, and a counter is not raised twice at
+        // once.
         uint32_t seen[2][256] = {{0}};
         for (int64_t m = panel * DK_PANEL_ROWS; m < least(count, (panel + 1) * DK_PANEL_ROWS); m++) {
             for (int64_t k = 0; k < columns; k++) seen[k % 2][source[m * lds + k] >> 7 & 255]++;

@@ -4,10 +4,11 @@
 //
 //  bfloat16 comes in two bytes or, without loss, in twelve bits (CompactBF16.h).
 //
-//  Blocking, for more tokens than one tile holds. A block of a panel (256 x 32 weights, 32 KiB, widened if they are
-//  bfloat16) stays in L1 while tile after tile of activations passes it; the block's activations (256 columns of at most
-//  512 tokens, 512 KiB) stay in L2 for eight panels, and so do the panels' sums. Weights are read from memory once for
-//  512 tokens. For few tokens each panel is read straight through, at the speed of memory.
+//  Blocking, for more tokens than one tile holds. A block of a panel (256 x 32 weights, 32 KiB,
+//  widened if they are bfloat16) stays in L1 while tile after tile of activations passes it; the
+//  block's activations (256 columns of at most 512 tokens, 512 KiB) stay in L2 for eight panels,
+//  and so do the panels' sums. Weights are read from memory once for 512 tokens. For few tokens
+//  each panel is read straight through, at the speed of memory.
 //
 //  Activations are packed [tile][K][rows of the tile], K rounded up to even.
 
@@ -20,7 +21,8 @@ enum {
 INLINE int64_t even(int64_t k) { return (k + 1) / 2 * 2; }
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/// A whole tile at once, sixteen columns at a time: a store writes past its column, and the next column's mends it.
+/// A whole tile at once, sixteen columns at a time: a store writes past its column, and the next
+/// column's mends it.
 static void pack_tile(const float *x, int64_t ldx, int64_t rows, int64_t columns, float *out) {
     int64_t k = 0;
     if (rows == 1) {
@@ -109,7 +111,8 @@ INLINE void fetch(const void *memory, int64_t lines) {
 
 // MARK: - Panels
 
-/// Pairs of bfloat16 in 32 bits, to float32: the even column is the lower half, the odd one the upper.
+/// Pairs of bfloat16 in 32 bits, to float32: the even column is the lower half, the odd one the
+/// upper.
 INLINE lanes even_columns(bit_lanes pairs) { return from_bits(pairs << 16); }
 INLINE lanes odd_columns(bit_lanes pairs) { return from_bits(pairs & 0xffff0000u); }
 
@@ -119,7 +122,8 @@ INLINE bit_lanes load_pairs(const uint16_t *p) {
     return v;
 }
 
-/// Widens columns first ..< first + count of a bfloat16 panel to float32, [count][32]; count may be odd at the end.
+/// Widens columns first ..< first + count of a bfloat16 panel to float32, [count][32]; count may be
+/// odd at the end.
 static void widen(const uint16_t *panel, int64_t first, int64_t count, float *out) {
     for (int64_t k = 0; k < count; k += 2) {
         for (int half = 0; half < 2; half++) {
@@ -130,8 +134,8 @@ static void widen(const uint16_t *panel, int64_t first, int64_t count, float *ou
     }
 }
 
-/// Adds all vectors of a panel for one packed tile of `rows` tokens to c [rows][32], which `begins` as zero. With the last columns
-/// the sums go to y, if it is not null.
+/// Adds all vectors of a panel for one packed tile of `rows` tokens to c [rows][32], which `begins`
+/// as zero. With the last columns the sums go to y, if it is not null.
 INLINE void multiply_panel(int64_t rows, int64_t k, const float *a, const float *weights, float *c, bool begins,
                            float *y, int64_t ldy) {
     for (int64_t j = 0; j < DK_PANEL_ROWS / 16; j += VECTORS)
@@ -148,8 +152,9 @@ INLINE void fetch_result(const float *y, int64_t ldy, int64_t n) {
     }
 }
 
-/// Adds the sums of a block of columns to c [R][32], for V of a panel's two vectors from vector j on. Weights come straight
-/// from memory: they are fetched ahead, and bfloat16 is widened in registers.
+/// Adds the sums of a block of columns to c [R][32], for V of a panel's two vectors from vector j
+/// on. Weights come straight from memory: they are fetched ahead, and bfloat16 is widened in
+/// registers.
 INLINE void stream_tile(const int R, const int V, const bool narrow, int64_t j, int64_t k, const float *a,
                         const float *f32, const uint16_t *bf16, float *c) {
     lanes sums[TILE][2];
@@ -236,7 +241,8 @@ typedef struct {
     const dk_compact_matrix *compact;
 } float_matrix;
 
-/// The bytes of columns 0 ..< k of a panel, all columns before it counted; k is a multiple of 4, or K.
+/// The bytes of columns 0 ..< k of a panel, all columns before it counted; k is a multiple of 4, or
+/// K.
 INLINE int64_t panel_bytes(const float_matrix *w, int64_t k) {
     return w->f32 ? k * DK_PANEL_ROWS * 4 : w->bf16 ? even(k) * DK_PANEL_ROWS * 2 : compact_units(k) * UNIT_WORDS * 4;
 }

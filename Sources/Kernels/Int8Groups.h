@@ -1,4 +1,5 @@
-//  Tiles with a scale for each group of columns, made of tiles without: for instruction sets that have no better way.
+//  Tiles with a scale for each group of columns, made of tiles without: for instruction sets that
+//  have no better way.
 
 INLINE void multiply_group_tile(const int R, int8_tile *tile, int64_t groups, int64_t steps, const int8_t *a,
                                 const uint8_t *w, const float *tokenScales, const int32_t *corrections,

@@ -2,9 +2,10 @@
 //
 //      y[t][m] = sum over groups g, in order, of (float)( sum over k in g of w[m][k] x[t][k] ) (scale_w[m][g] scale_x[t][g])
 //
-//  The inner sum is exact. Weights are stored as q + 128, unsigned, because the instructions that multiply bytes want one
-//  operand of each kind; the surplus 128 sum x[t][k] is known when x is packed, and sums start from minus that. They may
-//  wrap on the way (arithmetic modulo 2^32), the total cannot.
+//  The inner sum is exact. Weights are stored as q + 128, unsigned, because the instructions that
+//  multiply bytes want one operand of each kind; the surplus 128 sum x[t][k] is known when x is
+//  packed, and sums start from minus that. They may wrap on the way (arithmetic modulo 2^32), the
+//  total cannot.
 //
 //  Activations are packed as
 //
@@ -14,7 +15,8 @@
 
 enum { INT8_BLOCK = 512 };
 
-/// Below it the largest number of a group counts as zero, because its reciprocal would not be finite.
+/// Below it the largest number of a group counts as zero, because its reciprocal would not be
+/// finite.
 #define SMALLEST_SCALED 0x1p-100f
 
 typedef struct {
@@ -44,7 +46,8 @@ INLINE int8_parts parts_of(void *packed, int64_t tokens, int8_layout layout) {
 
 // MARK: - Rounding to int8
 
-/// The largest magnitude of `count` numbers; a NaN if there is one, because as integers NaNs are the largest.
+/// The largest magnitude of `count` numbers; a NaN if there is one, because as integers NaNs are
+/// the largest.
 INLINE float largest_magnitude(const float *x, int64_t count) {
     int_lanes top = 0;
     FOR_LANES(i, width, count) {
@@ -67,7 +70,8 @@ INLINE int_lanes round_to_int8(lanes x, lanes reciprocal) {
     return q < -127 ? (int_lanes)-127 : q;
 }
 
-/// 127 / largest and largest / 127; both 0 for a group of zeros. A scale that is not finite keeps what it is.
+/// 127 / largest and largest / 127; both 0 for a group of zeros. A scale that is not finite keeps
+/// what it is.
 INLINE float int8_scale(float largest, float *reciprocal) {
     bool zero = largest < SMALLEST_SCALED;
     *reciprocal = zero ? 0.0f : 127.0f / largest;
@@ -102,7 +106,8 @@ static void int8_activations(const float *x, int64_t ldx, int64_t tokens, int64_
             int64_t given = least(end, columns) - k;
             float reciprocal, scale = int8_scale(largest_magnitude(x + t * ldx + k, given), &reciprocal);
             int32_t sum = 0;
-            // In pieces of 256 columns: rounded in order, then dealt out four by four among the tile's rows.
+            // In pieces of 256 columns: rounded in order, then dealt out four by four among the
+            // tile's rows.
             for (int64_t piece = k; piece < end; piece += 256) {
                 int8_t bytes[256];
                 int64_t width = least(256, end - piece), have = least(piece + width, columns) - piece;
@@ -170,7 +175,8 @@ INLINE void start_sums(int32_t *sums, const int32_t *corrections, int64_t rows) 
 
 // MARK: - Tiles
 
-/// Where a tile's sums come from and where they go: a product begins and ends in registers, without a walk of its own over memory.
+/// Where a tile's sums come from and where they go: a product begins and ends in registers, without
+/// a walk of its own over memory.
 typedef struct {
     void *sums;                  ///< [R][32], int32, or float with groups: of the columns before, and for those behind
     bool begins, ends;           ///< whether the tile has the first, the last of the columns
@@ -181,8 +187,8 @@ typedef struct {
     int64_t ldy, rows;           ///< rows of the panel that the matrix has
 } int8_result;
 
-/// sums [R][32] += the products of 4 x steps columns. Meanwhile the tile asks for the weights of the next block: for those at
-/// `ahead`, `stride` bytes further in each step.
+/// sums [R][32] += the products of 4 x steps columns. Meanwhile the tile asks for the weights of
+/// the next block: for those at `ahead`, `stride` bytes further in each step.
 typedef void int8_tile(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums, const uint8_t *ahead,
                        int64_t stride);
 typedef void int8_stream(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums);

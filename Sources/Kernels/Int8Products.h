@@ -1,8 +1,10 @@
-//  Weight matrices in int8 times activations in int8: the order of the work. Formula and layout stand in Int8Packing.h.
+//  Weight matrices in int8 times activations in int8: the order of the work. Formula and layout
+//  stand in Int8Packing.h.
 //
-//  Blocking as in FloatProducts.h, with 512 columns to a block. The instruction set's file has the tiles: `int8_tile_of(R)`
-//  adds 4 x steps columns to sums [R][32], `int8Streams[R]` does so for weights that come from memory,
-//  `int8_group_tile_of(R)` adds scaled groups to float sums [R][32]. With the last columns a tile writes y.
+//  Blocking as in FloatProducts.h, with 512 columns to a block. The instruction set's file has the
+//  tiles: `int8_tile_of(R)` adds 4 x steps columns to sums [R][32], `int8Streams[R]` does so for
+//  weights that come from memory, `int8_group_tile_of(R)` adds scaled groups to float sums [R][32].
+//  With the last columns a tile writes y.
 
 static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                         int64_t panelEnd, float *y, int64_t ldy, void *workspace) {

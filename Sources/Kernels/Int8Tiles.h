@@ -1,6 +1,7 @@
 //  The tables of int8 tiles, by number of rows; the instruction set's file has defined the tiles.
 //
-//  Where it has none that begin and end in registers (HAS_WHOLE_INT8_TILES), they are made of those that add to sums in memory.
+//  Where it has none that begin and end in registers (HAS_WHOLE_INT8_TILES), they are made of those
+//  that add to sums in memory.
 
 #define INT8_TILE_ENTRY(R) [R] = int8_tile_##R,
 #define INT8_STREAM_ENTRY(R) [R] = int8_stream_##R,

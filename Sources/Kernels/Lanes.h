@@ -1,8 +1,10 @@
-//  Sixteen float32 numbers at a time, in the vectors of whatever instruction set includes this file.
+//  Sixteen float32 numbers at a time, in the vectors of whatever instruction set includes this
+//  file.
 //
-//  clang splits the type into the registers there are: one of AVX-512, two of AVX2, four of NEON or SSE. Every operation
-//  below rounds once and alike in all of them, and sums run in an order written here, so the kernels above give the same
-//  bits everywhere. Contraction of a * b + c is off for that reason: where one rounding is meant, `fma16` says so.
+//  clang splits the type into the registers there are: one of AVX-512, two of AVX2, four of NEON or
+//  SSE. Every operation below rounds once and alike in all of them, and sums run in an order
+//  written here, so the kernels above give the same bits everywhere. Contraction of a * b + c is
+//  off for that reason: where one rounding is meant, `fma16` says so.
 //
 //  Included once by each instruction set's file, inside its target attribute.
 
@@ -95,7 +97,8 @@ INLINE float largest_of(lanes v) {
     return a > b ? a : b;
 }
 
-/// Runs `body` for i = 0, 16, 32 ... below `count`; `width` is 16, and less in the last turn if 16 does not divide `count`.
+/// Runs `body` for i = 0, 16, 32 ... below `count`; `width` is 16, and less in the last turn if 16
+/// does not divide `count`.
 #define FOR_LANES(i, width, count) \
     for (int64_t i = 0, width; i < (count) && (width = (count) - i < 16 ? (count) - i : 16, 1); i += 16)
 
@@ -111,11 +114,13 @@ INLINE void store_lanes(float *p, lanes v, int64_t width) {
 
 // MARK: - Elementary functions
 
-/// Adding and subtracting it rounds a number below 2^22 to an integer, ties to even, and leaves the integer in the low bits.
+/// Adding and subtracting it rounds a number below 2^22 to an integer, ties to even, and leaves the
+/// integer in the low bits.
 #define ROUNDING 12582912.0f
 
 #ifndef SCALE_BY_POWER  // an instruction of AVX-512
-/// v 2^n, in two steps so that results below the normal range round once and those above become infinite.
+/// v 2^n, in two steps so that results below the normal range round once and those above become
+/// infinite.
 INLINE lanes scale_by_power(lanes v, int_lanes n) {
     int_lanes first = n >> 1, second = n - first;
     return v * from_bits((bit_lanes)((first + 127) << 23)) * from_bits((bit_lanes)((second + 127) << 23));
@@ -139,7 +144,8 @@ INLINE lanes exp16(lanes x) {
     return SCALE_BY_POWER(e, n, (int_lanes)(bits_of(shifted) - bits_of((lanes)ROUNDING)));
 }
 
-/// ln(1 + t), 0 <= t <= 1: with s = t / (2 + t) it is 2 atanh(s) = t - (t²/2 - s (t²/2 + s² q(s²))).
+/// ln(1 + t), 0 <= t <= 1: with s = t / (2 + t) it is 2 atanh(s) = t - (t²/2 - s (t²/2 + s²
+/// q(s²))).
 INLINE lanes log1p16(lanes t) {
     lanes s = t / (t + 2.0f), z = s * s;
     lanes half = t * t * 0.5f;

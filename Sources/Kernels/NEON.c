@@ -1,7 +1,8 @@
 //  NEON with the dot product extension: Apple silicon, Neoverse N1 and later.
 //
-//  int8: `sdot` adds four products of signed bytes to 32 bits. Weights lose their surplus 128 by flipping the upper bit; the
-//  sums of the callers start from minus the surplus, so the tile adds 128 times the sum of the activations.
+//  int8: `sdot` adds four products of signed bytes to 32 bits. Weights lose their surplus 128 by
+//  flipping the upper bit; the sums of the callers start from minus the surplus, so the tile adds
+//  128 times the sum of the activations.
 
 #include "Tables.h"
 

@@ -1,6 +1,8 @@
-//  What the machine can do at most: multiply-adds on numbers that stay in registers, and reading memory in order.
+//  What the machine can do at most: multiply-adds on numbers that stay in registers, and reading
+//  memory in order.
 //
-//  The instruction set's file may define the integer and bfloat16 loops; the float32 one and reading are the same for all.
+//  The instruction set's file may define the integer and bfloat16 loops; the float32 one and
+//  reading are the same for all.
 
 static double probe_f32(int64_t iterations) {
     // As many sums as hide the latency of two multiply-adds a cycle.

@@ -1,16 +1,17 @@
 //  The chunked scan, which reads x and B through the head map.
 //
-//  For each chunk of Q tokens (counted from the start of the sequence) and each head, H the state that entered it:
+//  For each chunk of Q tokens (counted from the start of the sequence) and each head, H the state
+//  that entered it:
 //
 //      1. steps       Δ_i = clamp(softplus(dt_i + bias)),   ℓ_i = ℓ_{i-1} + Δ_i A
 //      2. weights     M_ij = (C_i · B_j) exp(ℓ_i - ℓ_j) Δ_j   for j <= i, else 0
 //      3. outputs     y_i  = exp(ℓ_i) (C_i · H)  +  sum over j of M_ij x_j  +  D x_i
 //      4. chunk full  H   <- exp(ℓ_end) H + sum over j of (exp(ℓ_end - ℓ_j) Δ_j B_j) x_jᵀ
 //
-//  i counts inside the chunk. Token i's row needs H and the tokens j <= i of its chunk, which the cache keeps, so it is the
-//  same row whether the chunk comes whole, in parts or token by token; and a decoded token reads the state without
-//  writing it. States lie transposed, [N][P'], B of a chunk too, [N][Q]: then all products have the form that the
-//  register tile wants.
+//  i counts inside the chunk. Token i's row needs H and the tokens j <= i of its chunk, which the
+//  cache keeps, so it is the same row whether the chunk comes whole, in parts or token by token;
+//  and a decoded token reads the state without writing it. States lie transposed, [N][P'], B of a
+//  chunk too, [N][Q]: then all products have the form that the register tile wants.
 //
 //  Source: Mamba-2 (arXiv 2405.21060) section 6.
 
@@ -48,7 +49,8 @@ static void ssd_retain(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int
 
 // MARK: - One head, one chunk
 
-/// Scratch of a head: rows of C, weights M, outputs, and what a later chunk's x and B are copied to.
+/// Scratch of a head: rows of C, weights M, outputs, and what a later chunk's x and B are copied
+/// to.
 typedef struct {
     float *c;            ///< [Q][N]
     float *weights;      ///< [Q][Q]
@@ -92,15 +94,16 @@ static void scan_weights(float *row, int64_t i, int64_t vectors, const float *de
     }
 }
 
-/// Which tokens and head come next, so that their rows can be on their way while these multiply with the state.
+/// Which tokens and head come next, so that their rows can be on their way while these multiply
+/// with the state.
 typedef struct {
     int64_t token, head;
 } scan_next;
 
 typedef enum { NEXT_C, NEXT_Y, NEXT_B, NEXT_X } next_operand;
 
-/// An operand of a tile that asks meanwhile for rows i, i + 1 ... of one of the operands that come next; of those that heads share,
-/// for the first head that reads them.
+/// An operand of a tile that asks meanwhile for rows i, i + 1 ... of one of the operands that come
+/// next; of those that heads share, for the first head that reads them.
 INLINE tile_operand with_next(tile_operand operand, const dk_ssd_shape *shape, const dk_ssd_operands *o, scan_next next,
                               int64_t i, next_operand which) {
     int64_t P = shape->headDim, N = shape->stateDim, t = next.token + i, h = next.head;
@@ -157,7 +160,8 @@ static void scan_outputs(const dk_ssd_shape *shape, const dk_ssd_operands *o, in
     }
 }
 
-/// Step 4: from b [N][Q] and x [Q][P'], the sum over the first `count` tokens onto e^ℓ_end times the state.
+/// Step 4: from b [N][Q] and x [Q][P'], the sum over the first `count` tokens onto e^ℓ_end times
+/// the state.
 static void scan_state(const dk_ssd_shape *shape, int64_t count, const float *x, const float *b, const float *delta,
                        const float *logDecay, float *scaledB, float *state) {
     int64_t N = shape->stateDim, width = padded(shape->headDim);
@@ -200,8 +204,8 @@ NEVER_INLINE static void extend_heads(const dk_ssd_shape *shape, const dk_ssd_ca
         memset(s.x, 0, (size_t)(CHUNK * width) * 4);
         memset(s.b, 0, (size_t)(CHUNK * N) * 4);
     }
-    // A few heads go through the chunks together, as many as have their states in L2: rows of neighbours lie together in
-    // memory, and what heads share is copied once.
+    // A few heads go through the chunks together, as many as have their states in L2: rows of
+    // neighbours lie together in memory, and what heads share is copied once.
     for (int64_t first = headBegin, last; first < headEnd; first = last) {
         last = least(headEnd, first / HEADS_TOGETHER * HEADS_TOGETHER + HEADS_TOGETHER);
         int64_t at = fill;

@@ -1,7 +1,9 @@
-//  Numbers below the normal range are slow on many processors, a hundred cycles each, and what decays passes through them.
+//  Numbers below the normal range are slow on many processors, a hundred cycles each, and what
+//  decays passes through them.
 //
-//  The scan and attention take them as zero and leave zero for them. That is a rounding of at most 2^-126, and the same one in
-//  every table of a processor, for every split and every thread, since the kernels set the mode themselves.
+//  The scan and attention take them as zero and leave zero for them. That is a rounding of at most
+//  2^-126, and the same one in every table of a processor, for every split and every thread, since
+//  the kernels set the mode themselves.
 
 /// The thread's floating-point mode as it was.
 typedef uint64_t float_mode;

@@ -1,9 +1,11 @@
-//  The register tile of the float32 products: R rows of A times 16 V columns of B, R V vectors of sums in registers.
+//  The register tile of the float32 products: R rows of A times 16 V columns of B, R V vectors of
+//  sums in registers.
 //
 //      C[r][j] = sum over k of A[r][k] B[k][j]         one fused multiply-add a term, k ascending
 //
-//  Every sum is a lane of its own, so its bits do not depend on R, on V or on who else is in the tile. The instruction
-//  set's file says how large a tile its registers hold: TILE rows of at most VECTORS vectors.
+//  Every sum is a lane of its own, so its bits do not depend on R, on V or on who else is in the
+//  tile. The instruction set's file says how large a tile its registers hold: TILE rows of at most
+//  VECTORS vectors.
 
 /// What a tile's sums begin with, and what becomes of C.
 typedef enum {
@@ -15,8 +17,9 @@ typedef enum {
 
 /// Where B's numbers lie: row k begins at k row, vector j of it at j vector.
 ///
-/// Rows of eight cache lines that come next can be asked for meanwhile, a line with each k, so that memory works at the pace
-/// of the multipliers: they begin at `ahead` and every `aheadRow` bytes after it. Null asks for none.
+/// Rows of eight cache lines that come next can be asked for meanwhile, a line with each k, so that
+/// memory works at the pace of the multipliers: they begin at `ahead` and every `aheadRow` bytes
+/// after it. Null asks for none.
 typedef struct {
     const float *numbers;
     int64_t row, vector;
@@ -24,7 +27,8 @@ typedef struct {
     int64_t aheadRow;
 } tile_operand;
 
-/// Where C lies, [R][...], how sums start from it, a factor for each row if they start from scaled ones, and where they go.
+/// Where C lies, [R][...], how sums start from it, a factor for each row if they start from scaled
+/// ones, and where they go.
 typedef struct {
     float *numbers;
     int64_t row;
@@ -93,7 +97,8 @@ static void transpose_block(const float *source, int64_t lds, int64_t rows, int6
     }
 }
 
-/// Rows of a matrix. The strides that the scan and attention have are constants, so that rows are found without arithmetic.
+/// Rows of a matrix. The strides that the scan and attention have are constants, so that rows are
+/// found without arithmetic.
 INLINE void multiply_row_tile_of(const int R, const int V, int64_t k, const float *a, int64_t lda, tile_operand b,
                                  tile_result c) {
     if (lda == 128) multiply_tile(R, V, k, a, 128, 1, b, c);
@@ -104,8 +109,9 @@ INLINE void multiply_row_tile_of(const int R, const int V, int64_t k, const floa
 typedef void packed_tile(int64_t k, const float *a, const tile_operand *b, const tile_result *c);
 typedef void row_tile(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c);
 
-// Operands come by reference: by value they would be copied at once after they are written, field by field, which stalls.
-// Packed tiles have the R numbers of a column together; row tiles are rows of a matrix.
+// Operands come by reference: by value they would be copied at once after they are written, field
+// by field, which stalls. Packed tiles have the R numbers of a column together; row tiles are rows
+// of a matrix.
 #define DEFINE_TILE(R)                                                                                                  \
     static void packed_tile_##R(int64_t k, const float *a, const tile_operand *b, const tile_result *c) {               \
         multiply_tile(R, VECTORS, k, a, 1, R, *b, *c);                                                                  \
@@ -130,7 +136,8 @@ static packed_tile *const packedTiles[TILE + 1] = {FOR_EACH_TILE(PACKED_TILE_ENT
 static row_tile *const rowTiles[TILE + 1] = {FOR_EACH_TILE(ROW_TILE_ENTRY)};
 static row_tile *const narrowTiles[TILE + 1] = {FOR_EACH_TILE(NARROW_TILE_ENTRY)};
 
-/// Rows are dealt to the fewest tiles that hold them, as evenly as whole rows allow: tile i begins at row i count / tiles.
+/// Rows are dealt to the fewest tiles that hold them, as evenly as whole rows allow: tile i begins
+/// at row i count / tiles.
 INLINE int64_t tile_count(int64_t rows) { return (rows + TILE - 1) / TILE; }
 INLINE int64_t tile_begin(int64_t rows, int64_t tiles, int64_t tile) { return tile * rows / tiles; }
 
@@ -154,7 +161,8 @@ INLINE void multiply_row_tile(int64_t rows, int64_t vectors, int64_t k, const fl
     }
 }
 
-/// A product of any number of rows with 16 vectors columns. A block of columns of B stays in L1 while the rows pass.
+/// A product of any number of rows with 16 vectors columns. A block of columns of B stays in L1
+/// while the rows pass.
 static void multiply_rows(int64_t rows, int64_t vectors, int64_t k, const float *a, int64_t lda, tile_operand b,
                           tile_result c) {
     int64_t tiles = tile_count(rows), together = rows == 1 ? vectors : VECTORS;

@@ -1,6 +1,8 @@
-//  Element-wise functions, norms, rotation, convolution: what is linear in the number of activations.
+//  Element-wise functions, norms, rotation, convolution: what is linear in the number of
+//  activations.
 //
-//  Sums of squares run in 64 partial sums (4 vectors of 16), joined as a tree. Formulas stand in DualityKernels.h.
+//  Sums of squares run in 64 partial sums (4 vectors of 16), joined as a tree. Formulas stand in
+//  DualityKernels.h.
 
 // MARK: - Element by element
 
@@ -35,7 +37,8 @@ typedef uint16_t half_lanes __attribute__((ext_vector_type(16)));
 /// To nearest even; NaN stays NaN.
 INLINE half_lanes narrow_bf16(lanes v) {
     bit_lanes bits = bits_of(v);
-    // One more than half of the last place when the kept part is odd carries into it exactly when rounding up is right.
+    // One more than half of the last place when the kept part is odd carries into it exactly when
+    // rounding up is right.
     bit_lanes rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
     bit_lanes quiet = (bits >> 16) | 0x0040;
     bit_lanes kept = v != v ? quiet : rounded;
@@ -50,7 +53,8 @@ static void f32_to_bf16(const float *x, uint16_t *y, int64_t count) {
 }
 
 static void bf16_to_f32(const uint16_t *x, float *y, int64_t count) {
-    // From the end of each stretch of 16 a store never overtakes the loads, even where y begins at x.
+    // From the end of each stretch of 16 a store never overtakes the loads, even where y begins at
+    // x.
     FOR_LANES(i, width, count) {
         uint16_t part[16] = {0};
         memcpy(part, x + i, (size_t)width * 2);
@@ -156,7 +160,8 @@ INLINE const float *convolution_row(const float *x, int64_t ldx, const float *wi
     return row < 0 ? window + (row + taps - 1) * channels : x + row * ldx;
 }
 
-/// Four taps, VECTORS vectors of channels from channel c on: the rows before stay in registers, so that each is read once.
+/// Four taps, VECTORS vectors of channels from channel c on: the rows before stay in registers, so
+/// that each is read once.
 INLINE void convolve_four_taps(const float *x, int64_t ldx, float *y, int64_t ldy, int64_t tokens, float *window,
                                int64_t channels, const float *weight, const float *bias, int64_t c) {
     lanes taps[4][VECTORS], rows[3][VECTORS], start[VECTORS];

@@ -11,7 +11,8 @@ public struct EmbeddedModel<Scalar: RealNumber>: Sendable {
     public let model: HybridModel<Scalar>
     public let tokenizer: Tokenizer
 
-    /// Opens the model in a number format. Where there is none the script ends with the reason and exit status 2.
+    /// Opens the model in a number format. Where there is none the script ends with the reason and
+    /// exit status 2.
     public static func open(as scalar: Scalar.Type = Scalar.self) -> EmbeddedModel {
         do {
             let directory = try ModelLocation.find()

@@ -1,7 +1,8 @@
 //  Pictures of numbers: what is to be drawn, without a word on how.
 //
-//  A figure is one or more panels beside each other. A panel is a chart of series over two axes, or a map of a matrix. On a
-//  narrow screen panels stand below each other, which is why each becomes a picture of its own.
+//  A figure is one or more panels beside each other. A panel is a chart of series over two axes, or
+//  a map of a matrix. On a narrow screen panels stand below each other, which is why each becomes a
+//  picture of its own.
 
 /// An axis: its name with the unit in parentheses, and how it counts.
 public struct Axis: Sendable {

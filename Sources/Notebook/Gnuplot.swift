@@ -1,8 +1,9 @@
 //  A panel in the language of gnuplot, and the SVG that comes of it.
 //
-//  The colours are those of Okabe and Ito, told apart by readers of every colour vision, in an order that also differs in
-//  lightness; lines differ in their marks too. Maps use cividis, which looks the same to all. gnuplot writes fixed colours; they are
-//  replaced by variables, so that one picture serves light pages and dark ones.
+//  The colours are those of Okabe and Ito, told apart by readers of every colour vision, in an
+//  order that also differs in lightness; lines differ in their marks too. Maps use cividis, which
+//  looks the same to all. gnuplot writes fixed colours; they are replaced by variables, so that one
+//  picture serves light pages and dark ones.
 
 import Foundation
 
@@ -42,7 +43,8 @@ enum Gnuplot {
         process.executableURL = program
         (process.standardInput, process.standardOutput, process.standardError) = (input, output, errors)
         try process.run()
-        // gnuplot reads all of its script before it writes a picture, so neither waits for the other.
+        // gnuplot reads all of its script before it writes a picture, so neither waits for the
+        // other.
         input.fileHandleForWriting.write(Data(script.utf8))
         try input.fileHandleForWriting.close()
         let picture = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
@@ -136,7 +138,8 @@ enum Gnuplot {
     private static func chart(_ series: [Series]) -> [String] {
         var lines = ["set key outside top left horizontal Left reverse samplen 1.6 width 1"]
         var plots: [String] = []
-        // A theory has the colour of what it explains: the first dashed series that of the first other one, and so on.
+        // A theory has the colour of what it explains: the first dashed series that of the first
+        // other one, and so on.
         var (dashed, others) = (0, 0)
         for (i, one) in series.enumerated() {
             lines.append("$s\(i) << EOD")
@@ -179,7 +182,8 @@ enum Gnuplot {
         }
         lines.append("EOD")
         if let numbers {
-            // Where a number stands on the colour scale decides whether it is read on a dark or on a light field.
+            // Where a number stands on the colour scale decides whether it is read on a dark or on
+            // a light field.
             let place = { (number: Double) in colour.scale == .linear ? number : log2(max(number.magnitude, 1e-300)) }
             let all = rows.joined().filter(\.isFinite).map(place)
             let low = colour.range.map { place($0.lowerBound) } ?? all.min() ?? 0

@@ -1,7 +1,8 @@
 //  What a script says: text, tables, values, claims and figures.
 //
-//  Everything goes to standard output as it happens, so that a script can be read in a terminal. Each call also knows the line
-//  it stands on; when the weaver listens (Recording.swift), that is how an output finds its way back below its code.
+//  Everything goes to standard output as it happens, so that a script can be read in a terminal.
+//  Each call also knows the line it stands on; when the weaver listens (Recording.swift), that is
+//  how an output finds its way back below its code.
 //
 //      print("…")                 a line of text
 //      table(["a", "b"], rows)    columns
@@ -11,7 +12,8 @@
 
 import Foundation
 
-/// Prints a line. Takes the place of the standard library's function in scripts that import this module.
+/// Prints a line. Takes the place of the standard library's function in scripts that import this
+/// module.
 public func print(_ text: String, line: Int = #line) {
     emit(text)
     Recording.shared.add(.text(text), line: line)

@@ -1,7 +1,8 @@
 //  What a script said, kept for the weaver.
 //
-//  When the environment variable DUALITY_NOTEBOOK_OUTPUT names a directory, each output is appended to its outputs.jsonl, one
-//  JSON object a line, and figures are drawn there. Without it nothing is kept, and figures go to site/figures.
+//  When the environment variable DUALITY_NOTEBOOK_OUTPUT names a directory, each output is appended
+//  to its outputs.jsonl, one JSON object a line, and figures are drawn there. Without it nothing is
+//  kept, and figures go to site/figures.
 
 import Foundation
 import Synchronization

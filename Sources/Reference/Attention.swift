@@ -4,7 +4,8 @@
 //      o_h[t] = sum over s <= t of  softmax_s( q_h[t] · k_g[s] / sqrt(D) )  v_g[s],     g = h div (H / Hkv)
 //      y = W_o concat_h(o_h)
 //
-//  With a sliding window of W tokens the sum is over t - W < s <= t, and a cache of the last W - 1 tokens is all it takes.
+//  With a sliding window of W tokens the sum is over t - W < s <= t, and a cache of the last W - 1
+//  tokens is all it takes.
 //
 //  | symbol | shape        | meaning                               |
 //  |--------|--------------|---------------------------------------|
@@ -12,7 +13,8 @@
 //  | q      | [L, H D]     | queries                               |
 //  | k, v   | [L, Hkv D]   | one key/value head for H/Hkv queries  |
 //
-//  Source: Vaswani et al. (arXiv 1706.03762), Ainslie et al. (arXiv 2305.13245); Qwen3Attention of the official model.
+//  Source: Vaswani et al. (arXiv 1706.03762), Ainslie et al. (arXiv 2305.13245); Qwen3Attention of
+//  the official model.
 
 import DualityCore
 
@@ -52,7 +54,8 @@ public struct Attention<Scalar: RealNumber>: Sendable {
     /// - Parameters:
     ///   - u: `[L, Dm]`, L >= 0.
     ///   - rotation: the rotary table of their positions.
-    ///   - cache: keys and values of the tokens before; the new ones are appended, and those that no later token sees go.
+    ///   - cache: keys and values of the tokens before; the new ones are appended, and those that
+    ///     no later token sees go.
     /// - Returns: `[L, Dm]`.
     /// - Complexity: O(L T H D) for T tokens in the cache afterwards.
     @specialized(where Scalar == Float)

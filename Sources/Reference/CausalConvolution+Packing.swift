@@ -1,4 +1,5 @@
-//  The depthwise convolution over packed sequences: cut where the operator is cut, so that no tap reaches across.
+//  The depthwise convolution over packed sequences: cut where the operator is cut, so that no tap
+//  reaches across.
 
 import DualityCore
 
@@ -8,7 +9,8 @@ extension CausalConvolution {
     /// - Parameters:
     ///   - u: inputs, `[B, L, C]`.
     ///   - packing: the S sequences of the B rows.
-    ///   - windows: the inputs before each sequence, `[S, W-1, C]`, oldest first; advanced to the end of each.
+    ///   - windows: the inputs before each sequence, `[S, W-1, C]`, oldest first; advanced to the
+    ///     end of each.
     /// - Returns: `[B, L, C]`.
     /// - Throws: `InputError` (`.shape`) when the three do not fit together.
     /// - Complexity: O(B L C W) time.

@@ -10,15 +10,18 @@
 //  | bias   | [C]      |                                                     |
 //  | y      | [L, C]   | outputs, before the activation                      |
 //
-//  Source: Mamba-2 (arXiv 2405.21060) section 7.1; awslabs/hybrid-model-factory, layers/mamba/mamba2.py.
+//  Source: Mamba-2 (arXiv 2405.21060) section 7.1; awslabs/hybrid-model-factory,
+//  layers/mamba/mamba2.py.
 
 import DualityCore
 
 /// A depthwise causal convolution over time that can be fed a sequence in pieces of any length.
 ///
-/// Feeding `a` and then `b` gives exactly the outputs of feeding `a ++ b`: the window is the whole memory.
+/// Feeding `a` and then `b` gives exactly the outputs of feeding `a ++ b`: the window is the whole
+/// memory.
 public struct CausalConvolution<Scalar: RealNumber>: Sendable {
-    /// `[W, C]`: transposed from the checkpoint's `[C, W]`, so that the channels of one tap lie together.
+    /// `[W, C]`: transposed from the checkpoint's `[C, W]`, so that the channels of one tap lie
+    /// together.
     let taps: Tensor<Scalar>
     /// `[C]`.
     let bias: Tensor<Scalar>
@@ -53,7 +56,8 @@ public struct CausalConvolution<Scalar: RealNumber>: Sendable {
     ///
     /// - Parameters:
     ///   - u: new inputs, `[L, C]`, L >= 0.
-    ///   - window: the `W-1` inputs before them, `[W-1, C]`, oldest first; zeros at the start of a sequence.
+    ///   - window: the `W-1` inputs before them, `[W-1, C]`, oldest first; zeros at the start of a
+    ///     sequence.
     /// - Returns: `[L, C]`.
     /// - Complexity: O(L C W) time; the window is the only state.
     @specialized(where Scalar == Float)

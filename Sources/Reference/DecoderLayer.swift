@@ -1,4 +1,5 @@
-//  One decoder layer: a mixer over time and an MLP over channels, each behind a norm and around a residual.
+//  One decoder layer: a mixer over time and an MLP over channels, each behind a norm and around a
+//  residual.
 //
 //      h = h + mixer( rms(h; inputNorm) )
 //      h = h + mlp( rms(h; feedForwardNorm) )

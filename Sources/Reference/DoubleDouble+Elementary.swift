@@ -4,7 +4,8 @@
 //      log    x = m 2^k,  ln x = k ln 2 + ln(1 + (m - 1));   ln(1 + x) = 2 artanh(x / (2 + x)) by its series
 //      sin    x = k pi/2 + r, |r| <= pi/4, then the series of sine or cosine
 //
-//  ln 2 and pi/2 are held in three Doubles, so that the reduced argument keeps its digits when x is a few hundred.
+//  ln 2 and pi/2 are held in three Doubles, so that the reduced argument keeps its digits when x is
+//  a few hundred.
 
 import DualityCore
 

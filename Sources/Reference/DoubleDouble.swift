@@ -2,12 +2,14 @@
 //
 //      value = high + low,   |low| <= ulp(high) / 2
 //
-//  The exponent range is that of Double, so that numbers below about 1e-290 gradually lose their second half. Sums and
-//  products err by at most 3 2^-106 and 5 2^-106 relative, quotients by about 10 2^-106. Everything written over
-//  `RealNumber` runs in it unchanged, which is how the float64 oracle is itself put to the test.
+//  The exponent range is that of Double, so that numbers below about 1e-290 gradually lose their
+//  second half. Sums and products err by at most 3 2^-106 and 5 2^-106 relative, quotients by about
+//  10 2^-106. Everything written over `RealNumber` runs in it unchanged, which is how the float64
+//  oracle is itself put to the test.
 //
-//  Source: Dekker 1971; Knuth, TAOCP volume 2, 4.2.2 (the error of a sum is a float); Joldes, Muller, Popescu 2017, "Tight
-//  and rigorous error bounds for basic building blocks of double-word arithmetic", algorithms 6, 12 and 18.
+//  Source: Dekker 1971; Knuth, TAOCP volume 2, 4.2.2 (the error of a sum is a float); Joldes,
+//  Muller, Popescu 2017, "Tight and rigorous error bounds for basic building blocks of double-word
+//  arithmetic", algorithms 6, 12 and 18.
 
 import DualityCore
 
@@ -93,7 +95,8 @@ extension DoubleDouble: SignedNumeric, Comparable, ExpressibleByFloatLiteral {
 
     /// The number times 2^exponent; exact while both halves stay normal.
     func scaled(by exponent: Int) -> DoubleDouble {
-        // In two steps, since 2^-1074 … 2^-1023 times a normal number may be normal while the factor is not.
+        // In two steps, since 2^-1074 … 2^-1023 times a normal number may be normal while the
+        // factor is not.
         let half = exponent / 2
         let (a, b) = (
             Double(sign: .plus, exponent: half, significand: 1),

@@ -1,22 +1,26 @@
-//  A correct kernel of a given arithmetic, imitated: the operator with every rounding where that kernel has it.
+//  A correct kernel of a given arithmetic, imitated: the operator with every rounding where that
+//  kernel has it.
 //
-//  The operands are rounded as the kernel reads them, each operation runs in the format it accumulates in (Float or
-//  Double, so that the machine does the rounding), and intermediate results are rounded where KernelArithmetic.swift says
-//  the kernel stores them. What comes out is what an honest kernel gives, up to the order of its sums and the last
-//  bit of its elementary functions.
+//  The operands are rounded as the kernel reads them, each operation runs in the format it
+//  accumulates in (Float or Double, so that the machine does the rounding), and intermediate
+//  results are rounded where KernelArithmetic.swift says the kernel stores them. What comes out is
+//  what an honest kernel gives, up to the order of its sums and the last bit of its elementary
+//  functions.
 //
-//  EmulationForms.swift has the forms themselves. They are written out and not shared with the oracle's, because
-//  a kernel multiplies in its own order: where Δ enters decides what is rounded.
+//  EmulationForms.swift has the forms themselves. They are written out and not shared with the
+//  oracle's, because a kernel multiplies in its own order: where Δ enters decides what is rounded.
 
 import DualityCore
 
 extension KernelArithmetic {
-    /// Runs the operator as a kernel of this arithmetic would. `exponential` and `subnormals` are not imitated.
+    /// Runs the operator as a kernel of this arithmetic would. `exponential` and `subnormals` are
+    /// not imitated.
     ///
     /// - Parameter inputs: the exact operands; they are rounded here, where the arithmetic says so.
     /// - Returns: the kernel's numbers, widened. Steps and log decays are those of the kernel too.
     /// - Throws: `InputError` when dt, dtBias or A overflow their formats.
-    /// - Complexity: the form's own, without its tricks: about ten times slower than `SSDForm.evaluate`.
+    /// - Complexity: the form's own, without its tricks: about ten times slower than
+    ///   `SSDForm.evaluate`.
     public func emulate(_ inputs: SSDInputs<Double>) throws(InputError) -> SSDOutputs<Double> {
         if accumulate == .f64 { return try emulate(inputs, in: Double.self) }
         return try emulate(inputs, in: Float.self)
@@ -47,7 +51,8 @@ extension KernelArithmetic {
         return outputs
     }
 
-    /// Tokens a chunk has; nil for the recurrent form, more than any sequence has for the quadratic one.
+    /// Tokens a chunk has; nil for the recurrent form, more than any sequence has for the quadratic
+    /// one.
     var chunkSize: Int? {
         switch form {
         case .recurrent: nil

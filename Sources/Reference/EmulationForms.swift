@@ -1,10 +1,12 @@
-//  The recurrent and the chunked form as a kernel runs them, with its roundings. fl is a rounding to the named format.
+//  The recurrent and the chunked form as a kernel runs them, with its roundings. fl is a rounding
+//  to the named format.
 //
 //      recurrent   S_t = exp(z_t) S_{t-1} + x̄_t B_tᵀ,   y_t = S_t C_t,   then S_t <- fl_state(S_t)
 //      chunked     KernelArithmetic.swift has the equations; step for step they are those of SSDChunked.swift
 //
-//  Source: state-spaces/mamba, ops/triton/selective_state_update.py, `_selective_scan_update_kernel`;
-//  ssd_chunk_scan.py, `_chunk_scan_fwd_kernel`; ssd_chunk_state.py, `_chunk_state_fwd_kernel`; ssd_state_passing.py,
+//  Source: state-spaces/mamba, ops/triton/selective_state_update.py,
+//  `_selective_scan_update_kernel`; ssd_chunk_scan.py, `_chunk_scan_fwd_kernel`;
+//  ssd_chunk_state.py, `_chunk_state_fwd_kernel`; ssd_state_passing.py,
 //  `_state_passing_fwd_kernel`.
 
 import DualityCore
@@ -17,7 +19,8 @@ struct EmulatedSequence<Scalar: RealNumber> {
     let stateDim: Int
     /// Where in its row the sequence begins; chunks are counted from the start of the row.
     let start: Int
-    /// Sum of z over the tokens of the row between the beginning of the chunk and that of the sequence.
+    /// Sum of z over the tokens of the row between the beginning of the chunk and that of the
+    /// sequence.
     let lead: Scalar
     /// z = fl_steps(Δ A), `[L]`.
     let logDecay: [Scalar]

@@ -1,11 +1,13 @@
-//  How far a correct kernel of a given arithmetic can be from the exact answer: a certificate, number by number.
+//  How far a correct kernel of a given arithmetic can be from the exact answer: a certificate,
+//  number by number.
 //
 //      |ŷ - y| <= bound        for every kernel of this arithmetic, whatever the order of its sums
 //
-//  The bound is carried along with the operator: ErrorBoundOperands.swift has the steps, ErrorBoundRecurrent.swift and
-//  ErrorBoundChunked.swift the forms, and here are the skip, the gate and the rounding of the output. It is proved, not
-//  fitted; docs/numerics.md has the derivation and every assumption. That it is some ten to a hundred times larger than the
-//  errors one sees is the price of being certain; RoundingSigma.swift estimates what one sees.
+//  The bound is carried along with the operator: ErrorBoundOperands.swift has the steps,
+//  ErrorBoundRecurrent.swift and ErrorBoundChunked.swift the forms, and here are the skip, the gate
+//  and the rounding of the output. It is proved, not fitted; docs/numerics.md has the derivation
+//  and every assumption. That it is some ten to a hundred times larger than the errors one sees is
+//  the price of being certain; RoundingSigma.swift estimates what one sees.
 
 import DualityCore
 
@@ -51,8 +53,8 @@ extension KernelArithmetic {
     /// The most that a correct kernel of this arithmetic can differ from the float64 oracle,
     /// `SSDForm.recurrent.evaluate(inputs)`, in each number of its result.
     ///
-    /// Infinite where a format may overflow. The operands are the exact ones: where the kernel rounds them on reading,
-    /// that is part of the bound.
+    /// Infinite where a format may overflow. The operands are the exact ones: where the kernel
+    /// rounds them on reading, that is part of the bound.
     ///
     /// - Throws: `InputError` when dt, dtBias or A overflow their formats.
     /// - Complexity: a small multiple of the form's own time; O(L P) memory beside the result.
@@ -129,8 +131,9 @@ extension SSDErrorSizes {
             sequenceStates: combine(sequenceStates, other.sequenceStates))
     }
 
-    /// A little more of everything: for the roundings of the bound's own computation and, beside float32 and narrower
-    /// formats, for those of the oracle, which are 2^-29 of the kernel's a step (docs/numerics.md, section 8).
+    /// A little more of everything: for the roundings of the bound's own computation and, beside
+    /// float32 and narrower formats, for those of the oracle, which are 2^-29 of the kernel's a
+    /// step (docs/numerics.md, section 8).
     fileprivate var enlarged: SSDErrorSizes {
         combined(with: self) { a, _ in a.isNaN ? .infinity : a * (1 + 0x1p-8) }
     }

@@ -3,9 +3,9 @@
 //      |x̂ - x| <= e,  |ŷ - y| <= d      gives      |x̂ ŷ - x y| <= e (|y| + d) + |x| d
 //      |fl(x̂) - x̂| <= u |x̂| + tiny     gives      |fl(x̂) - x| <= e + u (|x| + e) + tiny
 //
-//  No second-order term is dropped: what is proved here is proved for every u. `tiny` is the smallest subnormal
-//  number (twice what is needed, so that it is not lost in Double), or the smallest normal one where a kernel may flush
-//  to zero.
+//  No second-order term is dropped: what is proved here is proved for every u. `tiny` is the
+//  smallest subnormal number (twice what is needed, so that it is not lost in Double), or the
+//  smallest normal one where a kernel may flush to zero.
 //
 //  Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., sections 2.2 and 3.1.
 
@@ -35,8 +35,9 @@ struct Bounded {
     func rounded(_ roundoff: Roundoff) -> Bounded { Bounded(value, error: roundoff.error(of: self)) }
 }
 
-/// A decay, exp of a number that is not above zero. However little is known of that number, the kernel's decay is at most
-/// one and a rounding; otherwise the bound of a product of many uncertain decays would explode.
+/// A decay, exp of a number that is not above zero. However little is known of that number, the
+/// kernel's decay is at most one and a rounding; otherwise the bound of a product of many uncertain
+/// decays would explode.
 struct BoundedDecay {
     let value: Double
     /// At least |computed - value|.
@@ -84,7 +85,8 @@ struct Roundoff {
         return magnitude <= largest ? number.error + unit * magnitude + tiny : .infinity
     }
 
-    /// n u / (1 - n u), which is at least (1 + u)^n - 1: the relative error that n roundings in a row can add up to.
+    /// n u / (1 - n u), which is at least (1 + u)^n - 1: the relative error that n roundings in a
+    /// row can add up to.
     func growth(_ operations: Int) -> Double {
         let linear = Double(operations) * unit
         return linear < 1 ? linear / (1 - linear) : .infinity
@@ -100,13 +102,14 @@ extension KernelArithmetic {
         format.holds(accumulate) ? .none : Roundoff(format, subnormals: subnormals)
     }
 
-    /// The rounding of one addition in a matrix product. Matrix units that take narrow operands truncate: up to a whole ulp.
+    /// The rounding of one addition in a matrix product. Matrix units that take narrow operands
+    /// truncate: up to a whole ulp.
     var productAddition: Roundoff {
         products.holds(accumulate) ? operation : Roundoff(truncating: accumulate, subnormals: subnormals)
     }
 
-    /// The relative error of exp(z): 2 ulp, each at most 2 u; and for the fast instruction the roundings of log2 e and of
-    /// z log2 e, each of which moves the exponent by u |z|.
+    /// The relative error of exp(z): 2 ulp, each at most 2 u; and for the fast instruction the
+    /// roundings of log2 e and of z log2 e, each of which moves the exponent by u |z|.
     func relativeErrorOfExp(_ z: Double) -> Double {
         let u = accumulate.unitRoundoff
         let evaluation = 4 * u

@@ -1,22 +1,25 @@
 //  The bound of the chunked form (and of the quadratic one, which is a single chunk).
 //
-//  Decays. Between tokens j < i of a chunk ln L_ij = seg(i, j). The kernel's sum of the ẑ differs from it by
+//  Decays. Between tokens j < i of a chunk ln L_ij = seg(i, j). The kernel's sum of the ẑ differs
+//  from it by
 //
 //      shared       the errors of z between j and i, whatever the order of the sum
 //      segments     + γ_{i-j-1} |seg|
 //      differences  + ρ_i + ρ_j + u (|seg| + …),   ρ_i = γ_{i-1} |ℓ_i|: the errors of the two running sums
 //
-//  and |L̂ - L| <= L ((1 + κ) e^error - 1) + tiny, κ the relative error of exp. On the diagonal L = 1 exactly.
+//  and |L̂ - L| <= L ((1 + κ) e^error - 1) + tiny, κ the relative error of exp. On the diagonal L =
+//  1 exactly.
 //
-//  Weights. K = C·B carries γ_N |C|·|B|; M = L Δ K is then two products and a rounding to `products`.
+//  Weights. K = C·B carries γ_N |C|·|B|; M = L Δ K is then two products and a rounding to
+//  `products`.
 //
-//  Output. All terms of y, those of the chunk and those of the entering state, in any order, are one sum of
-//  n = Q + N + 4 roundings:
+//  Output. All terms of y, those of the chunk and those of the entering state, in any order, are
+//  one sum of n = Q + N + 4 roundings:
 //
 //      |ŷ - y| <= sum over j of ((1 + γ) |M̂ - M| + γ |M|) |x_j|  +  the same for exp(ℓ_i) H C_i
 //
-//  State. The same with U = sum over j of fl_products(L_end,j Δ_j B_j) x_jᵀ and with exp(ℓ_end) H: a bound F of the size of
-//  the state goes from chunk to chunk.
+//  State. The same with U = sum over j of fl_products(L_end,j Δ_j B_j) x_jᵀ and with exp(ℓ_end) H:
+//  a bound F of the size of the state goes from chunk to chunk.
 
 import DualityCore
 
@@ -142,11 +145,13 @@ private struct ChunkedBound {
                     if let errors = c.errors { error += dotOfMagnitudes(state, row, errors, own, stateDim) }
                     let term = Bounded(dot(state, row, c.values, own, stateDim), error: error) * decay
                     y[p] += term.value
-                    // Underflow: of each product, and of exp(ℓ) C where a kernel scales that and not the sum.
+                    // Underflow: of each product, and of exp(ℓ) C where a kernel scales that and
+                    // not the sum.
                     let tiny = product.tiny * (2 * Double(chunk.count + stateDim) + entering.sums[p])
                     errors[p] = Bounded(y[p], error: errors[p] + term.rounded(operation).error).rounded(operation).error
                     errors[p] += tiny
-                    // The error is at least γ times the sum of all magnitudes, which no partial sum exceeds.
+                    // The error is at least γ times the sum of all magnitudes, which no partial sum
+                    // exceeds.
                     if mayOverflow, !(errors[p] <= growth * operation.largest) { errors[p] = .infinity }
                 }
             }
@@ -173,7 +178,8 @@ private struct ChunkedBound {
                 + lostInTree
         }
         for s in chunk {
-            // fl(L Δ B) = w B with a relative error, and an absolute one where that underflows in the narrow format.
+            // fl(L Δ B) = w B with a relative error, and an absolute one where that underflows in
+            // the narrow format.
             let weight = (factor[s] * decays.between(s, end)).rounded(operation)
             let relative = (1 + operation.unit) * (1 + storage.unit) * (1 + growth) - 1
             let ofProduct = weight.error * (1 + relative) + weight.value.magnitude * relative
@@ -232,7 +238,8 @@ private struct EnteringState {
 private struct ChunkDecays {
     let arithmetic: KernelArithmetic
     let first: Int
-    /// ℓ with the errors of z alone, from the beginning of the chunk, `[n]`; the sum before the sequence's first token.
+    /// ℓ with the errors of z alone, from the beginning of the chunk, `[n]`; the sum before the
+    /// sequence's first token.
     let sums: [Bounded]
     let lead: Bounded
     /// ρ, `[n]`, and that of `lead`: what the additions of the running sum may add to its error.
@@ -249,7 +256,8 @@ private struct ChunkDecays {
         let chunkStart = arithmetic.chunkSize.map { position % $0 } ?? 0
         let operation = arithmetic.operation
         if sequence.isReversed {
-            // The running sums of the kernel go the other way: any of them is at most the sum of all.
+            // The running sums of the kernel go the other way: any of them is at most the sum of
+            // all.
             lead = Bounded(0)
             leadRounding = 0
             var sum = Bounded(0)

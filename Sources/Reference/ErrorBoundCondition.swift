@@ -1,10 +1,11 @@
-//  What an error is measured against: the floor that no kernel can go below, and how much its sums cancel.
+//  What an error is measured against: the floor that no kernel can go below, and how much its sums
+//  cancel.
 //
 //      floor       |fl(y) - y|: the exact answer rounded to the format of the output
 //      condition   (sum of |terms| of y) / |y|, the terms those of S C + D x: SSD of the magnitudes of all operands
 //
-//  An error of a few floors is a good kernel's, whatever its size; an error of many floors that is small against the condition
-//  number times u belongs to the operands and not to the kernel.
+//  An error of a few floors is a good kernel's, whatever its size; an error of many floors that is
+//  small against the condition number times u belongs to the operands and not to the kernel.
 
 import DualityCore
 
@@ -19,7 +20,8 @@ public struct RoundingFloor: Sendable {
 }
 
 extension KernelArithmetic {
-    /// The least error that y and the states can have in this arithmetic's formats `output` and `state`.
+    /// The least error that y and the states can have in this arithmetic's formats `output` and
+    /// `state`.
     ///
     /// - Parameter outputs: the exact answer, from the oracle.
     public func roundingFloor(of outputs: SSDOutputs<Double>) -> RoundingFloor {
@@ -41,8 +43,9 @@ private func norm(_ tensor: Tensor<Double>) -> Double {
 }
 
 extension SSDInputs<Double> {
-    /// The sums of the magnitudes of the terms of y and of the states. Divided by |y| they are the condition numbers of the
-    /// sums: 1 where nothing cancels, large where a kernel has to lose digits.
+    /// The sums of the magnitudes of the terms of y and of the states. Divided by |y| they are the
+    /// condition numbers of the sums: 1 where nothing cancels, large where a kernel has to lose
+    /// digits.
     ///
     /// - Complexity: that of the recurrent form.
     public func magnitudes() throws(InputError) -> SSDErrorSizes {

@@ -3,8 +3,9 @@
 //      u = dt + dtBias        Δ = clamp(softplus(u))        z = Δ A
 //
 //  |Δ̂ - Δ| is at most the error of u times the largest slope of softplus within it, sigmoid(u + error), plus that of the
-//  evaluation: relative for log1p(exp(u)); absolute, about u (1 + e^u), for log(1 + exp(u)). Clamping moves two numbers no
-//  further apart. Rounding x, B, C and z is not bounded but known: the difference itself is carried.
+//  evaluation: relative for log1p(exp(u)); absolute, about u (1 + e^u), for log(1 + exp(u)).
+//  Clamping moves two numbers no further apart. Rounding x, B, C and z is not bounded but known:
+//  the difference itself is carried.
 
 import DualityCore
 
@@ -19,9 +20,11 @@ struct BoundedSequence {
     let step: [Bounded]
     /// z = Δ A, `[L]`.
     let logDecay: [Bounded]
-    /// Sum of z over the tokens of the row between the beginning of the chunk and that of the sequence.
+    /// Sum of z over the tokens of the row between the beginning of the chunk and that of the
+    /// sequence.
     let lead: Bounded
-    /// Whether the tokens run backwards in time, as the walks of gradients have them; `lead` is then that of the last chunk.
+    /// Whether the tokens run backwards in time, as the walks of gradients have them; `lead` is
+    /// then that of the last chunk.
     var isReversed = false
     /// `[L, P]`
     let x: BoundedRows
@@ -94,7 +97,8 @@ extension BoundedSequence {
 }
 
 extension BoundedSequence {
-    /// At least any number of the state: no decay exceeds 1, so none exceeds what has ever been put into one.
+    /// At least any number of the state: no decay exceeds 1, so none exceeds what has ever been put
+    /// into one.
     ///
     /// - Parameters:
     ///   - x: |x̄| with its error, `[L, P]`.
@@ -135,7 +139,8 @@ extension KernelArithmetic {
         var evaluation: Double
         switch softplus {
         case .accurate:
-            // log1p within 2 ulp, the addition of max(u, 0), and the error of exp, which log1p does not enlarge.
+            // log1p within 2 ulp, the addition of max(u, 0), and the error of exp, which log1p does
+            // not enlarge.
             evaluation = (exp + 5 * operation.unit) * (1 + exp) * Double.softplus(largest)
         case .naive:
             // The sum 1 + e^u, a number of at least 1, and its logarithm.
@@ -143,13 +148,14 @@ extension KernelArithmetic {
             evaluation = sum / (1 - sum) + logarithmError(of: Double.softplus(largest))
         }
         evaluation += operation.tiny
-        // On the other side of the threshold, or without one, the answer is another by ln(1 + e^-u).
+        // On the other side of the threshold, or without one, the answer is another by ln(1 +
+        // e^-u).
         let threshold = largest > 20 ? Double.exp(-max(u.value - u.error, 0)) : 0
         return Bounded(value, error: u.error * .sigmoid(largest) + evaluation + threshold)
     }
 
-    /// The error of a logarithm of numbers >= 1. The fast instruction is within 2^-22 of log2, absolutely below 2 and
-    /// relatively above; a library within 2 ulp.
+    /// The error of a logarithm of numbers >= 1. The fast instruction is within 2^-22 of log2,
+    /// absolutely below 2 and relatively above; a library within 2 ulp.
     private func logarithmError(of logarithm: Double) -> Double {
         let unit = operation.unit
         return exponential == .library

@@ -8,13 +8,14 @@
 //      storage      E_t = (1 + u_s) E' + u_s |S_t| + tiny_s
 //      read-out     |ŷ - y| <= (1 + γ) E_t · (|C| + c) + |S_t| · (γ |C| + (1 + γ) c) + N tiny,    γ = γ_N(u)
 //
-//  The sum of the read-out may run in any order, and every product and sum may or may not be fused. E has the size of the
-//  state, and decays as it does: a bound for a token is not larger because the sequence before it was long, only because
-//  the state remembers it.
+//  The sum of the read-out may run in any order, and every product and sum may or may not be fused.
+//  E has the size of the state, and decays as it does: a bound for a token is not larger because
+//  the sequence before it was long, only because the state remembers it.
 
 import DualityCore
 
-/// What a walk over one head of one sequence yields: the exact S_t C_t and, beside it and the final state, a size of error.
+/// What a walk over one head of one sequence yields: the exact S_t C_t and, beside it and the final
+/// state, a size of error.
 struct HeadErrors {
     /// S_t C_t, `[L, P]`.
     var y: [Double]
@@ -25,7 +26,8 @@ struct HeadErrors {
 }
 
 extension BoundedSequence {
-    /// O(L P N) time, about five times that of the recurrence itself; O(P N) memory besides the result.
+    /// O(L P N) time, about five times that of the recurrence itself; O(P N) memory besides the
+    /// result.
     func recurrentBound(_ arithmetic: KernelArithmetic) -> HeadErrors {
         let walk = RecurrentBound(self, arithmetic)
         var result = HeadErrors(
@@ -36,7 +38,8 @@ extension BoundedSequence {
         state.withUnsafeMutableBufferPointer { state in
             result.stateErrors.withUnsafeMutableBufferPointer { errors in
                 guard let state = state.baseAddress, let errors = errors.baseAddress else { return }
-                // Some tokens at a time, so that a row of the state stays in the cache with the operands it meets.
+                // Some tokens at a time, so that a row of the state stays in the cache with the
+                // operands it meets.
                 for first in stride(from: 0, to: length, by: 64) {
                     for p in 0..<headDim {
                         for t in first..<min(first + 64, length) {
@@ -140,7 +143,8 @@ private struct RecurrentBound {
                     var error =
                         (1 + growth) * dot(e, c + first, count) + dotOfMagnitudes(s, weights + first, count)
                         + Double(count) * operation.tiny
-                    // The error is at least γ times the sum of all magnitudes, which no partial sum exceeds.
+                    // The error is at least γ times the sum of all magnitudes, which no partial sum
+                    // exceeds.
                     if readOutMayOverflow, !(error <= growth * operation.largest) { error = .infinity }
                     return (dot(s, values + first, count), error)
                 }

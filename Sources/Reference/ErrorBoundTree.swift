@@ -1,6 +1,7 @@
 //  What a tree of segments adds to the bound and the sigma of chunks.
 //
-//  The associative form is taken as chunks of its leaves, one after another. It differs from that in three ways:
+//  The associative form is taken as chunks of its leaves, one after another. It differs from that
+//  in three ways:
 //
 //      leaves      run the recurrence: a decay over k tokens is a product of k exponentials, each sum has two roundings a token
 //      ln α        of a span is a sum over its leaves, in the order of the tree: with m leaves it errs by γ_m |seg|
@@ -33,11 +34,12 @@ extension KernelArithmetic {
     /// How many roundings of its sums an entry of the state meets in a chunk of `count` tokens.
     func additions(inChunkOf count: Int) -> Int { isTree ? 2 * count : count }
 
-    /// What evaluating a decay over `tokens` tokens as a product of exponentials may add to its exponent's error.
+    /// What evaluating a decay over `tokens` tokens as a product of exponentials may add to its
+    /// exponent's error.
     func productError(of tokens: Int) -> Double { isTree ? 6 * Double(tokens) * accumulate.unitRoundoff : 0 }
 
-    /// The variance of ln α over the whole of a sequence, relative to its square: of ν in every addition of the tree. 0 where the
-    /// tree is followed.
+    /// The variance of ln α over the whole of a sequence, relative to its square: of ν in every
+    /// addition of the tree. 0 where the tree is followed.
     func treeVariance(of length: Int) -> Double {
         guard case .associative(let tree, _) = form, followedTree == nil else { return 0 }
         let count = Double(leaves(of: length))

@@ -8,8 +8,8 @@
 //  | y, z   | [L, H P]   | output of SSD, and the gate from in_proj            |
 //  | weight | [H P]      | one number a channel, unlike RMSNorm's one a group  |
 //
-//  A group is one head (P channels) in the hybrid models. With the gate after the norm (norm_before_gate = true, which
-//  the original library also offers), out = norm(y) ⊙ silu(z).
+//  A group is one head (P channels) in the hybrid models. With the gate after the norm
+//  (norm_before_gate = true, which the original library also offers), out = norm(y) ⊙ silu(z).
 //
 //  Source: state-spaces/mamba, ops/triton/layernorm_gated.py; Mamba-2 (arXiv 2405.21060) section 7.
 

@@ -1,11 +1,13 @@
 //  Which head of x, B and C each SSM head reads.
 //
-//  The operator has H heads, but its operands may have fewer: the B/C groups of Mamba-2 (C and B have G heads), and the
-//  key/value heads of hybrid models (x and B have fewer heads, C has all H). Head h then reads head h / (H / count) of an
-//  operand with `count` heads. The map is an index, so nothing is ever repeated in memory.
+//  The operator has H heads, but its operands may have fewer: the B/C groups of Mamba-2 (C and B
+//  have G heads), and the key/value heads of hybrid models (x and B have fewer heads, C has all H).
+//  Head h then reads head h / (H / count) of an operand with `count` heads. The map is an index, so
+//  nothing is ever repeated in memory.
 //
-//  Source: state-spaces/mamba, ops/triton/ssd_chunk_state.py (groups); awslabs/hybrid-model-factory,
-//  layers/mamba/mamba2.py, `Mamba2.forward` (which repeats x and B instead).
+//  Source: state-spaces/mamba, ops/triton/ssd_chunk_state.py (groups);
+//  awslabs/hybrid-model-factory, layers/mamba/mamba2.py, `Mamba2.forward` (which repeats x and B
+//  instead).
 
 import DualityCore
 
@@ -23,8 +25,9 @@ public struct HeadMap: Sendable, Equatable {
 
     /// A map of any form, one entry an SSM head in each list.
     ///
-    /// - Throws: `InputError` (`.shape`) when the lists differ in length, (`.value`) on a negative entry. That the entries
-    ///   lie inside their tensors is checked where the tensors are known, in `SSDInputs`.
+    /// - Throws: `InputError` (`.shape`) when the lists differ in length, (`.value`) on a negative
+    ///   entry. That the entries lie inside their tensors is checked where the tensors are known,
+    ///   in `SSDInputs`.
     public init(x: [Int], b: [Int], c: [Int]) throws(InputError) {
         for (name, list) in [("x", x), ("B", b), ("C", c)] {
             guard list.count == x.count else {
@@ -40,7 +43,8 @@ public struct HeadMap: Sendable, Equatable {
         self.c = c
     }
 
-    /// The map of grouped heads: SSM head h reads head h / (H / count) of an operand with `count` heads.
+    /// The map of grouped heads: SSM head h reads head h / (H / count) of an operand with `count`
+    /// heads.
     ///
     /// - Parameters:
     ///   - heads: H.

@@ -27,7 +27,8 @@ extension HybridCache {
 
     /// Reads a cache that `write(to:)` wrote, for a model of this configuration.
     ///
-    /// - Throws: `InputError` for a file that is missing, damaged, no cache, or a cache of another model.
+    /// - Throws: `InputError` for a file that is missing, damaged, no cache, or a cache of another
+    ///   model.
     public init(path: String, configuration: HybridConfiguration) throws {
         let file = try SafetensorsFile(path: path)
         guard file.metadata["format"] == Self.format, let count = file.metadata["token_count"].flatMap({ Int($0) })
@@ -64,7 +65,8 @@ extension HybridCache {
     ///   - file: has the tensors of the table above.
     ///   - prefix: stands before their names.
     ///   - tokenCount: the next token's position.
-    /// - Throws: `InputError`: `.missing` or `.shape` for a tensor that a model of this configuration has otherwise.
+    /// - Throws: `InputError`: `.missing` or `.shape` for a tensor that a model of this
+    ///   configuration has otherwise.
     public init(
         _ file: any TensorSource, prefix: String = "", configuration: HybridConfiguration, tokenCount: Int
     ) throws {

@@ -1,7 +1,8 @@
 //  What a hybrid model remembers of the tokens it has read.
 //
-//  A cache is a value: copying it is a snapshot, assigning it back is a rollback, and it knows exactly how many tokens it
-//  holds. Attention layers remember every key and value; Mamba-2 layers remember a fixed amount, whatever the length:
+//  A cache is a value: copying it is a snapshot, assigning it back is a rollback, and it knows
+//  exactly how many tokens it holds. Attention layers remember every key and value; Mamba-2 layers
+//  remember a fixed amount, whatever the length:
 //
 //  | layer | what            | shape       | meaning                                                             |
 //  |-------|-----------------|-------------|---------------------------------------------------------------------|
@@ -21,7 +22,8 @@ import DualityCore
 
 /// The memory of one sequence, for all layers of a model.
 public struct HybridCache<Scalar: RealNumber>: Sendable, Equatable {
-    /// The position of the next token: how many have been read, unless the cache was composed of several.
+    /// The position of the next token: how many have been read, unless the cache was composed of
+    /// several.
     public internal(set) var tokenCount: Int
     public internal(set) var layers: [LayerCache<Scalar>]
 
@@ -37,7 +39,8 @@ public struct HybridCache<Scalar: RealNumber>: Sendable, Equatable {
     }
 }
 
-/// The memory of one layer: keys and values, a state of some kind, or (in layers that have both) the two of them.
+/// The memory of one layer: keys and values, a state of some kind, or (in layers that have both)
+/// the two of them.
 public struct LayerCache<Scalar: RealNumber>: Sendable, Equatable {
     public internal(set) var keyValues: KeyValueCache<Scalar>?
     public internal(set) var scan: ScanCache<Scalar>?
@@ -134,7 +137,8 @@ public struct ScanCache<Scalar: RealNumber>: Sendable, Equatable {
     public internal(set) var window: Tensor<Scalar>
     /// `[H, P, N]`.
     public internal(set) var state: Tensor<Scalar>
-    /// `[H]`: the log of the factor by which the state before the first token has been multiplied since.
+    /// `[H]`: the log of the factor by which the state before the first token has been multiplied
+    /// since.
     public internal(set) var logDecay: [Double]
 
     init(_ configuration: HybridConfiguration) {

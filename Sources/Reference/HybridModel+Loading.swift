@@ -1,4 +1,5 @@
-//  A model from a checkpoint: every tensor of the weight contract, widened exactly to the number format of the model.
+//  A model from a checkpoint: every tensor of the weight contract, widened exactly to the number
+//  format of the model.
 
 import DualityCore
 
@@ -10,7 +11,8 @@ extension HybridModel {
     ///   - configuration: what they make.
     ///   - allowsNonFinite: whether NaN and infinity in a weight are let through.
     ///   - progress: is told the layers loaded so far and their number.
-    /// - Throws: `InputError`: all that the weight contract finds wrong, at once; a NaN or an infinity in a weight, named.
+    /// - Throws: `InputError`: all that the weight contract finds wrong, at once; a NaN or an
+    ///   infinity in a weight, named.
     /// - Complexity: reads every tensor once; the memory of the weights in `Scalar`.
     public init(
         _ source: any TensorSource, configuration: HybridConfiguration, allowsNonFinite: Bool = false,
@@ -39,8 +41,8 @@ extension HybridModel {
     /// Reads one layer anew and leaves the others: for models that differ in a few tensors.
     ///
     /// - Parameter source: has the tensors of the layer; others are not looked at.
-    /// - Throws: `InputError`: `.value` when there is no such layer; as loading does for a tensor that is missing, of another shape or
-    ///   not finite.
+    /// - Throws: `InputError`: `.value` when there is no such layer; as loading does for a tensor
+    ///   that is missing, of another shape or not finite.
     /// - Complexity: reads the tensors of the layer once.
     public mutating func reload(layer: Int, from source: any TensorSource) throws {
         guard layers.indices.contains(layer) else {

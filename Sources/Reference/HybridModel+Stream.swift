@@ -2,8 +2,8 @@
 //
 //      h = given            layers i, i + 1, … on it            logits = W_head rms(h; norm)
 //
-//  What enters layer i does not depend on layers i and up. Whoever changes one of those and asks what becomes of the logits need not run
-//  the others again.
+//  What enters layer i does not depend on layers i and up. Whoever changes one of those and asks
+//  what becomes of the logits need not run the others again.
 
 import DualityCore
 
@@ -11,11 +11,12 @@ extension HybridModel {
     /// The logits of a sequence whose residual stream before one of the layers is known.
     ///
     /// - Parameters:
-    ///   - stream: what enters layer `first` at tokens 0 … L-1, `[L, Dm]`: the output of the layer before it as `extend` shows it, or the
-    ///     rows of the embedding for the first layer.
+    ///   - stream: what enters layer `first` at tokens 0 … L-1, `[L, Dm]`: the output of the layer
+    ///     before it as `extend` shows it, or the rows of the embedding for the first layer.
     ///   - first: the layer it enters; as many as there are layers for the head alone.
     /// - Returns: `[L, V]`, as `extend` gives them for the whole sequence on an empty cache.
-    /// - Throws: `InputError`: `.shape` when the stream is not `[L, Dm]`, `.value` when there is no such layer.
+    /// - Throws: `InputError`: `.shape` when the stream is not `[L, Dm]`, `.value` when there is no
+    ///   such layer.
     /// - Complexity: that of `extend`, without the layers before.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)

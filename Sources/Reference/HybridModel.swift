@@ -4,14 +4,16 @@
 //      h = layer_i(h)                         for every layer
 //      logits = W_head rms(h; norm)           W_head is the embedding itself in tied models
 //
-//  There is one primitive, *extend the cache by k tokens*, k >= 1. Reading a prompt is k = n on an empty cache, decoding is k = 1,
-//  and everything between (a prompt in pieces, a shared prefix) is the same call.
+//  There is one primitive, *extend the cache by k tokens*, k >= 1. Reading a prompt is k = n on an
+//  empty cache, decoding is k = 1, and everything between (a prompt in pieces, a shared prefix) is
+//  the same call.
 //
 //  Source: HybridQwen3ForCausalLM of awslabs/hybrid-model-factory, modeling_hybrid_qwen3.py.
 
 import DualityCore
 
-/// A language model of the family in one number format: hybrids of attention and state space layers, or plain Mamba-2.
+/// A language model of the family in one number format: hybrids of attention and state space
+/// layers, or plain Mamba-2.
 public struct HybridModel<Scalar: RealNumber>: Sendable {
     public let configuration: HybridConfiguration
     /// `[V, Dm]`.
@@ -20,10 +22,12 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
     public let norm: RMSNorm<Scalar>
     public let head: Linear<Scalar>
     public let rope: RotaryEmbedding<Scalar>
-    /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength` unless changed. Nil lifts it.
+    /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength`
+    /// unless changed. Nil lifts it.
     public var contextLimit: Int?
 
-    /// Which rows of logits a caller wants: the head is the widest product of the model, and prefill needs one row.
+    /// Which rows of logits a caller wants: the head is the widest product of the model, and
+    /// prefill needs one row.
     public enum LogitRows: Sendable {
         case all, last, none
     }
@@ -56,7 +60,8 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
         changeMixers(mamba2: { $0.form = form })
     }
 
-    /// How the Gated DeltaNet and Gated KalmaNet layers evaluate their recurrence. Every form gives the same logits up to rounding.
+    /// How the Gated DeltaNet and Gated KalmaNet layers evaluate their recurrence. Every form gives
+    /// the same logits up to rounding.
     ///
     /// - Throws: `InputError` (`.value`) for a chunk size below 1.
     public mutating func useRecurrenceForm(_ form: RecurrenceForm) throws(InputError) {
@@ -64,7 +69,8 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
         changeMixers(gatedDeltaNet: { $0.form = form }, gatedKalmaNet: { $0.form = form })
     }
 
-    /// How the Gated KalmaNet layers solve their ridge regression: fewer iterations are faster, the direct solution is exact.
+    /// How the Gated KalmaNet layers solve their ridge regression: fewer iterations are faster, the
+    /// direct solution is exact.
     ///
     /// - Throws: `InputError` (`.value`) for fewer than 0 iterations.
     public mutating func useSolver(_ solver: RidgeSolver) throws(InputError) {
@@ -118,12 +124,14 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
     ///
     /// - Parameters:
     ///   - tokens: token ids, at least one.
-    ///   - cache: the memory of the sequence so far; advanced by the tokens. Untouched when an error is thrown.
+    ///   - cache: the memory of the sequence so far; advanced by the tokens. Untouched when an
+    ///     error is thrown.
     ///   - rows: which rows of logits to compute.
     ///   - observe: is shown hidden states on the way.
-    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`; row t scores the token after `tokens[t]`.
-    /// - Throws: `InputError` for no tokens, an id out of range, more tokens than the context holds, or a cache of
-    ///   another model.
+    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`; row t
+    ///   scores the token after `tokens[t]`.
+    /// - Throws: `InputError` for no tokens, an id out of range, more tokens than the context
+    ///   holds, or a cache of another model.
     /// - Complexity: O(k (parameters + T H D)) for T tokens in the cache afterwards.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
@@ -170,7 +178,8 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
 }
 
 extension HybridModel {
-    /// What SSD is applied to in every Mamba-2 layer when an empty cache reads `tokens`: real operands for checking forms.
+    /// What SSD is applied to in every Mamba-2 layer when an empty cache reads `tokens`: real
+    /// operands for checking forms.
     ///
     /// - Returns: layer indices in order, with operands of batch 1.
     /// - Throws: as `extend`.

@@ -2,16 +2,17 @@
 //
 //      form=chunked:256,inputs=bf16,products=bf16,chunks=bf16,state=f32,out=bf16,softplus=naive
 //
-//  Read from left to right. The first item may name a preset instead (`mamba_ssm`), from which the rest departs. What is
-//  not mentioned is float32 in the recurrent form, with accurate functions. What is written is complete, so that it reads
-//  back the same whatever the defaults become.
+//  Read from left to right. The first item may name a preset instead (`mamba_ssm`), from which the
+//  rest departs. What is not mentioned is float32 in the recurrent form, with accurate functions.
+//  What is written is complete, so that it reads back the same whatever the defaults become.
 
 import DualityCore
 
 extension KernelArithmetic {
     /// Reads `text`.
     ///
-    /// - Throws: `InputError` naming the item: `.unknown` for a key or preset, `.dtype` for a format, `.value` for the rest.
+    /// - Throws: `InputError` naming the item: `.unknown` for a key or preset, `.dtype` for a
+    ///   format, `.value` for the rest.
     public init(parsing text: String) throws(InputError) {
         self.init(.f32, form: .recurrent)
         for (i, item) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {

@@ -1,7 +1,9 @@
-//  What a kernel computes in: the number formats of its operands, intermediate results and sums, and how it forms its
-//  decays. Two kernels with the same arithmetic may still add in different orders; nothing here fixes an order.
+//  What a kernel computes in: the number formats of its operands, intermediate results and sums,
+//  and how it forms its decays. Two kernels with the same arithmetic may still add in different
+//  orders; nothing here fixes an order.
 //
-//  The chunked form, every rounding in its place (fl_F rounds to the format F, everything else is in `accumulate`):
+//  The chunked form, every rounding in its place (fl_F rounds to the format F, everything else is
+//  in `accumulate`):
 //
 //      inputs       x, B, C, z, dt <- fl_inputs         parameters   D, dtBias <- fl_parameters
 //      steps        Δ   = fl_steps(clamp(softplus(dt + dtBias)))
@@ -13,15 +15,17 @@
 //      state        H   <- fl_state(exp(ℓ_end) H + U)
 //      output       y    = fl_output((Y + D x) silu(z))
 //
-//  The recurrent form has no matrix products; its state is rounded to `state` after every token, and y is read from the
-//  state before or after that rounding. The quadratic form is the chunked one with a single chunk.
+//  The recurrent form has no matrix products; its state is rounded to `state` after every token,
+//  and y is read from the state before or after that rounding. The quadratic form is the chunked
+//  one with a single chunk.
 //
-//  Source for the official kernels: state-spaces/mamba, ops/triton/ssd_chunk_state.py, ssd_chunk_scan.py,
-//  ssd_state_passing.py, selective_state_update.py.
+//  Source for the official kernels: state-spaces/mamba, ops/triton/ssd_chunk_state.py,
+//  ssd_chunk_scan.py, ssd_state_passing.py, selective_state_update.py.
 
 import DualityCore
 
-/// The number formats and the few choices that decide how far a correct kernel may be from the exact answer.
+/// The number formats and the few choices that decide how far a correct kernel may be from the
+/// exact answer.
 public struct KernelArithmetic: Sendable, Hashable {
     /// In what order the kernel goes through the sequence.
     public var form: SSDForm
@@ -31,19 +35,21 @@ public struct KernelArithmetic: Sendable, Hashable {
     public var parameters: NumberFormat
     /// Δ and Δ A.
     public var steps: NumberFormat
-    /// Where a kernel stores x̄ = Δ x before its matrix products, the format of x̄; nil where Δ is a factor of the weights
-    /// (in the recurrent form, of either outer factor).
+    /// Where a kernel stores x̄ = Δ x before its matrix products, the format of x̄; nil where Δ is
+    /// a factor of the weights (in the recurrent form, of either outer factor).
     public var scaledInput: NumberFormat?
     /// The operands of the matrix products. The recurrent form has none.
     public var products: NumberFormat
     /// The copy of the running state that each chunk reads.
     public var chunkStates: NumberFormat
-    /// The running state, rounded after every token (recurrent) or every chunk, and the final state.
+    /// The running state, rounded after every token (recurrent) or every chunk, and the final
+    /// state.
     public var state: NumberFormat
     /// y.
     public var output: NumberFormat
-    /// Everything else, f32 or f64: elementwise operations, elementary functions, and the sums of all products. Where
-    /// `products` is narrower than `accumulate` a matrix unit is assumed, which may truncate each addition.
+    /// Everything else, f32 or f64: elementwise operations, elementary functions, and the sums of
+    /// all products. Where `products` is narrower than `accumulate` a matrix unit is assumed, which
+    /// may truncate each addition.
     public var accumulate: NumberFormat
 
     /// How ln of the decay between two tokens of a chunk is formed.
@@ -59,7 +65,8 @@ public struct KernelArithmetic: Sendable, Hashable {
     public enum Softplus: String, Sendable, CaseIterable, Codable {
         /// log1p(exp(u)): accurate for every u.
         case accurate
-        /// log(1 + exp(u)): an absolute error of half an ulp of 1, and exactly 0 for very negative u.
+        /// log(1 + exp(u)): an absolute error of half an ulp of 1, and exactly 0 for very negative
+        /// u.
         case naive
     }
     public var softplus: Softplus
@@ -68,7 +75,8 @@ public struct KernelArithmetic: Sendable, Hashable {
     public enum Exponential: String, Sendable, CaseIterable, Codable {
         /// Within 2 ulp: any C library, CUDA without fast math.
         case library
-        /// 2^(x log2 e) with the product rounded: the fast instruction of GPUs. 2 ulp, and 2 |x| units more.
+        /// 2^(x log2 e) with the product rounded: the fast instruction of GPUs. 2 ulp, and 2 |x|
+        /// units more.
         case fast
     }
     public var exponential: Exponential
@@ -82,9 +90,11 @@ public struct KernelArithmetic: Sendable, Hashable {
     }
     public var subnormals: Subnormals
 
-    /// One format throughout, accurate functions, subnormals kept: this package's own forms in Float and Double.
+    /// One format throughout, accurate functions, subnormals kept: this package's own forms in
+    /// Float and Double.
     ///
-    /// - Parameter format: `f32` or `f64`; a narrower one stores everything in it and computes in float32.
+    /// - Parameter format: `f32` or `f64`; a narrower one stores everything in it and computes in
+    ///   float32.
     public init(_ format: NumberFormat, form: SSDForm) {
         self.form = form
         inputs = format
@@ -104,8 +114,8 @@ public struct KernelArithmetic: Sendable, Hashable {
 
     /// `mamba_chunk_scan_combined` of state-spaces/mamba on a model of the given format.
     ///
-    /// - Parameter format: of x, B and C. With `f32` the matrix products are those of `TRITON_F32_DEFAULT=ieee`; set
-    ///   `products` to `tf32` for Triton's default.
+    /// - Parameter format: of x, B and C. With `f32` the matrix products are those of
+    ///   `TRITON_F32_DEFAULT=ieee`; set `products` to `tf32` for Triton's default.
     public static func mambaChunkScan(_ format: NumberFormat, chunkSize: Int = 256) -> KernelArithmetic {
         var arithmetic = KernelArithmetic(.f32, form: .chunked(size: chunkSize))
         arithmetic.inputs = format

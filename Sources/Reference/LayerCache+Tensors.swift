@@ -1,4 +1,5 @@
-//  The parts of a layer's memory whose size does not depend on the length of the sequence, by the names they have in files.
+//  The parts of a layer's memory whose size does not depend on the length of the sequence, by the
+//  names they have in files.
 //
 //  | layer | name                        | shape                   |
 //  |-------|-----------------------------|-------------------------|
@@ -16,8 +17,9 @@ public struct DeltaNetCache<Scalar: RealNumber>: Sendable, Equatable {
     public internal(set) var windows: ShortWindows<Scalar>
     /// S, `[H, D, D]`, keys by values.
     public internal(set) var state: Tensor<Scalar>
-    /// Π, `[H, D, D]`: what the state before the first token has been multiplied with since, the latest factor on the left. Nil unless
-    /// asked for, since keeping it costs as much as the state.
+    /// Π, `[H, D, D]`: what the state before the first token has been multiplied with since, the
+    /// latest factor on the left. Nil unless asked for, since keeping it costs as much as the
+    /// state.
     public internal(set) var transition: Tensor<Scalar>?
 
     init(_ configuration: HybridConfiguration) {
@@ -36,7 +38,8 @@ public struct KalmaNetCache<Scalar: RealNumber>: Sendable, Equatable {
     public internal(set) var gram: Tensor<Scalar>
     /// Hv, `[H, D, D]`, keys by values: the decayed sum of k vᵀ.
     public internal(set) var memory: Tensor<Scalar>
-    /// `[H]`: the log of the factor by which the memory before the first token has been multiplied since.
+    /// `[H]`: the log of the factor by which the memory before the first token has been multiplied
+    /// since.
     public internal(set) var logDecay: [Double]
 
     init(_ configuration: HybridConfiguration) {
@@ -75,7 +78,8 @@ struct NamedTensor<Scalar: RealNumber> {
 }
 
 extension LayerCache {
-    /// Begins to keep, beside the state of a Gated DeltaNet layer, what it is multiplied with from here on.
+    /// Begins to keep, beside the state of a Gated DeltaNet layer, what it is multiplied with from
+    /// here on.
     mutating func trackTransitions() {
         guard var cache = deltaNet else { return }
         var identity = Tensor<Scalar>(repeating: 0, shape: cache.state.shape)

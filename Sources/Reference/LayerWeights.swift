@@ -51,7 +51,8 @@ struct Weights<Scalar: RealNumber> {
         }
     }
 
-    /// - Parameter suffix: behind the names of q, k, v and their norms, for the second set of an untied B'MOJO-F layer.
+    /// - Parameter suffix: behind the names of q, k, v and their norms, for the second set of an
+    ///   untied B'MOJO-F layer.
     func attention(
         _ configuration: HybridConfiguration, window: Int? = nil, suffix: String = ""
     ) throws -> Attention<Scalar> {

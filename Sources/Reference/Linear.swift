@@ -21,7 +21,8 @@ public struct Linear<Scalar: RealNumber>: Sendable {
     public var inputSize: Int { weight.shape[1] }
     public var outputSize: Int { weight.shape[0] }
 
-    /// - Throws: `InputError` (`.shape`) when the weight is not a matrix or the bias is not one number a row of it.
+    /// - Throws: `InputError` (`.shape`) when the weight is not a matrix or the bias is not one
+    ///   number a row of it.
     public init(weight: Tensor<Scalar>, bias: Tensor<Scalar>? = nil) throws(InputError) {
         guard weight.shape.count == 2 else {
             throw InputError(.shape, in: "linear weight", expected: "[out, in]", found: "\(weight.shape)")
@@ -40,7 +41,8 @@ public struct Linear<Scalar: RealNumber>: Sendable {
         var y = Tensor<Scalar>(repeating: 0, shape: [length, outer])
         withRows(weight, u) { weight, u in
             withRows(of: &y) { y in
-                // A block of tokens meets each row of the weight while both are in the first-level cache.
+                // A block of tokens meets each row of the weight while both are in the first-level
+                // cache.
                 for block in stride(from: 0, to: length, by: 16) {
                     for o in 0..<outer {
                         for t in block..<min(block + 16, length) {

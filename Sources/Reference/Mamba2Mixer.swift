@@ -7,10 +7,12 @@
 //      5  y = SSD(x, dt, A = -e^A_log, B, C, D, dt_bias)   x and B have the key/value heads, C and dt have all
 //      6  out = W_out gatednorm(y, z)                      each head is a group; the gate comes before the norm
 //
-//  In plain Mamba-2 models x has all H heads, B and C have G groups each and N of their own, nothing is normalised or rotated in
-//  steps 2 and 3, the step is clamped to a range, and the norm's group is wider (Mamba2Shape tells the widths).
+//  In plain Mamba-2 models x has all H heads, B and C have G groups each and N of their own,
+//  nothing is normalised or rotated in steps 2 and 3, the step is clamped to a range, and the
+//  norm's group is wider (Mamba2Shape tells the widths).
 //
-//  Against attention: x plays the part of v, B of k, C of q; the state replaces the cache of keys and values.
+//  Against attention: x plays the part of v, B of k, C of q; the state replaces the cache of keys
+//  and values.
 //
 //  | symbol | shape      | meaning                                    |
 //  |--------|------------|--------------------------------------------|
@@ -18,7 +20,8 @@
 //  | x, B   | [L, Hkv P] | P = N in these models                      |
 //  | C, z, y| [L, H P]   |                                            |
 //
-//  Source: Mamba-2 (arXiv 2405.21060) section 7; awslabs/hybrid-model-factory, layers/mamba/mamba2.py.
+//  Source: Mamba-2 (arXiv 2405.21060) section 7; awslabs/hybrid-model-factory,
+//  layers/mamba/mamba2.py.
 
 import DualityCore
 
@@ -97,7 +100,8 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
     /// - Parameters:
     ///   - u: `[L, Dm]`, L >= 0.
     ///   - rotation: the rotary table of their positions, used only if the mixer rotates B and C.
-    ///   - cache: convolution window, SSM state and log decay of the tokens before; advanced by L tokens.
+    ///   - cache: convolution window, SSM state and log decay of the tokens before; advanced by L
+    ///     tokens.
     ///   - observe: is shown the inputs of the scan.
     /// - Returns: `[L, Dm]`.
     @specialized(where Scalar == Float)
@@ -115,7 +119,8 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
         return outputProjection(gatedNorm(y, gate: z))
     }
 
-    /// Steps 1 to 4: the gate, and what SSD is applied to. Advances the convolution window, not the state.
+    /// Steps 1 to 4: the gate, and what SSD is applied to. Advances the convolution window, not the
+    /// state.
     func scanInputs(
         _ u: Tensor<Scalar>, rotation: RotaryTable<Scalar>, cache: inout ScanCache<Scalar>
     ) throws -> (z: Tensor<Scalar>, inputs: SSDInputs<Scalar>) {
@@ -152,7 +157,8 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
             dtBias: dtBias,
             initialState: cache.state.reshaped([1, shape.heads, shape.headDim, shape.stateDim]),
             dtLimit: stepLimit,
-            // Weights are checked when they are loaded; a NaN that was let through there shows in the logits.
+            // Weights are checked when they are loaded; a NaN that was let through there shows in
+            // the logits.
             allowsNonFinite: true)
         return (z, inputs)
     }

@@ -12,10 +12,12 @@
 //  | e4m3 | 4  | -6    | 448            | 6.3e-2             | 448 (saturates)    |
 //  | e5m2 | 3  | -14   | 57344          | 1.3e-1             | infinity           |
 //
-//  Rounding is to nearest, ties to even, and happens once: a Double goes straight to the format, not through float32.
-//  e4m3 has no infinities; what is too large becomes its largest number, as the conversion instructions of GPUs do it.
+//  Rounding is to nearest, ties to even, and happens once: a Double goes straight to the format,
+//  not through float32. e4m3 has no infinities; what is too large becomes its largest number, as
+//  the conversion instructions of GPUs do it.
 //
-//  Source: IEEE 754-2019 sections 3.3 and 4.3; OCP 8-bit Floating Point Specification (OFP8) 1.0, sections 5.1 and 5.2.
+//  Source: IEEE 754-2019 sections 3.3 and 4.3; OCP 8-bit Floating Point Specification (OFP8) 1.0,
+//  sections 5.1 and 5.2.
 
 import DualityCore
 
@@ -96,8 +98,9 @@ public struct NumberFormat: Sendable, Hashable {
         var nearest: Double
         if magnitude >= smallestNormal {
             if significantBits == 53 || !(magnitude < .infinity) { return saturates ? saturated(value) : value }
-            // Adding just under half of the last kept bit, and one more where that bit is odd, carries into it exactly
-            // when rounding up is right; a carry out of the significand raises the exponent, as it should.
+            // Adding just under half of the last kept bit, and one more where that bit is odd,
+            // carries into it exactly when rounding up is right; a carry out of the significand
+            // raises the exponent, as it should.
             let dropped = UInt64(53 - significantBits)
             let bits = magnitude.bitPattern
             let carry = (1 << (dropped - 1)) - 1 + (bits >> dropped & 1)
@@ -124,7 +127,8 @@ public struct NumberFormat: Sendable, Hashable {
             && smallestSubnormal <= other.smallestSubnormal
     }
 
-    /// The spacing of the format's numbers at `value`: twice the largest error of rounding to nearest there.
+    /// The spacing of the format's numbers at `value`: twice the largest error of rounding to
+    /// nearest there.
     public func spacing(at value: Double) -> Double {
         let magnitude = value.magnitude
         guard magnitude >= smallestNormal else { return smallestSubnormal }

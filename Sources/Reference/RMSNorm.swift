@@ -2,8 +2,8 @@
 //
 //      y[i] = weight[i] u[i] / sqrt( mean over the group of u² + epsilon )
 //
-//  The group is the whole row in layer norms and one head in the norms of q, k, B and C, which share one weight
-//  among all heads.
+//  The group is the whole row in layer norms and one head in the norms of q, k, B and C, which
+//  share one weight among all heads.
 //
 //  Source: Zhang and Sennrich (arXiv 1910.07467); Qwen3RMSNorm of the official model.
 
@@ -22,7 +22,8 @@ public struct RMSNorm<Scalar: RealNumber>: Sendable {
         self.epsilon = Scalar(epsilon)
     }
 
-    /// - Parameter u: any shape whose element count is a multiple of `width`; groups are consecutive elements.
+    /// - Parameter u: any shape whose element count is a multiple of `width`; groups are
+    ///   consecutive elements.
     /// - Returns: the same shape.
     public func callAsFunction(_ u: Tensor<Scalar>) -> Tensor<Scalar> {
         var y = u

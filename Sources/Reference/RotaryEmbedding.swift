@@ -3,11 +3,13 @@
 //      f_i = theta^(-2i/D),  i in 0 ..< D/2                       the frequency of pair i, changed by the scaling below
 //      (v_i, v_{i+D/2})  ->  (v_i cos(p f_i) - v_{i+D/2} sin(p f_i),  v_{i+D/2} cos(p f_i) + v_i sin(p f_i))
 //
-//  Element i is paired with element i + D/2 (not with its neighbour), p is the position of the token. In Double all of it
-//  is Double. In Float frequencies, angles and tables are float32, as in the official model; its angle at position
-//  131071 is then off by 4e-3, and following it exactly is the point.
+//  Element i is paired with element i + D/2 (not with its neighbour), p is the position of the
+//  token. In Double all of it is Double. In Float frequencies, angles and tables are float32, as in
+//  the official model; its angle at position 131071 is then off by 4e-3, and following it exactly
+//  is the point.
 //
-//  Source: Su et al. (arXiv 2104.09864); transformers, modeling_rope_utils.py; YaRN (arXiv 2309.00071).
+//  Source: Su et al. (arXiv 2104.09864); transformers, modeling_rope_utils.py; YaRN (arXiv
+//  2309.00071).
 
 import DualityCore
 
@@ -31,8 +33,9 @@ public struct RotaryEmbedding<Scalar: RealNumber>: Sendable {
 
     /// Cosines and sines of the positions `positions`, scaled for attention where YaRN asks for it.
     ///
-    /// - Note: `dynamic` frequencies depend on the length seen so far, that is `positions.upperBound`: beyond the
-    ///   trained length a sequence fed in pieces is, by its definition, not rotated as the same sequence fed whole.
+    /// - Note: `dynamic` frequencies depend on the length seen so far, that is
+    ///   `positions.upperBound`: beyond the trained length a sequence fed in pieces is, by its
+    ///   definition, not rotated as the same sequence fed whole.
     public func table(positions: Range<Int>) -> RotaryTable<Scalar> {
         let half = headDim / 2
         let frequencies = frequencies(length: positions.upperBound)

@@ -1,19 +1,21 @@
-//  How far a correct kernel of a given arithmetic usually is from the exact answer: a standard deviation, number by number.
+//  How far a correct kernel of a given arithmetic usually is from the exact answer: a standard
+//  deviation, number by number.
 //
 //      |ŷ - y| / sigma     a few, whatever the operands, when the kernel is right; large, far below any tolerance, when not
 //
-//  The errors of all roundings are taken as random and independent, of the size the formats give them
-//  (RoundingSigmaArithmetic.swift), and their variances carried along with the operator: RoundingSigmaRecurrent.swift and
-//  RoundingSigmaChunked.swift have the forms, and here are the skip, the gate, the output, and what is not random: where the
-//  kernel rounds its operands on reading, and dt + dtBias, what that does to the answer is known, and counts as it is.
+//  The errors of all roundings are taken as random and independent, of the size the formats give
+//  them (RoundingSigmaArithmetic.swift), and their variances carried along with the operator:
+//  RoundingSigmaRecurrent.swift and RoundingSigmaChunked.swift have the forms, and here are the
+//  skip, the gate, the output, and what is not random: where the kernel rounds its operands on
+//  reading, and dt + dtBias, what that does to the answer is known, and counts as it is.
 //
 //  Nothing is fitted to measurements. docs/numerics.md has the model and where it ends.
 
 import DualityCore
 
 extension KernelArithmetic {
-    /// The standard deviation of the difference between a correct kernel of this arithmetic and the float64 oracle,
-    /// `SSDForm.recurrent.evaluate(inputs)`, in each number of its result.
+    /// The standard deviation of the difference between a correct kernel of this arithmetic and the
+    /// float64 oracle, `SSDForm.recurrent.evaluate(inputs)`, in each number of its result.
     ///
     /// - Throws: `InputError` when dt, dtBias or A overflow their formats.
     /// - Complexity: a small multiple of the form's own time; O(L P) memory beside the result.
@@ -22,8 +24,8 @@ extension KernelArithmetic {
         let read = try withSummedBias(rounded(inputs))
         var sizes = sigma(for: read)
         if accumulate == .f64 {
-            // Then the oracle's own rounding is of the same size: that of its exponentials is random, and what that of its
-            // sums is, is known.
+            // Then the oracle's own rounding is of the same size: that of its exponentials is
+            // random, and what that of its sums is, is known.
             sizes = sizes.combined(with: KernelArithmetic(.f64, form: .recurrent).sigma(for: inputs), hypotenuse)
             let (plain, exact) = try (inputs.oracle(summation: .plain), inputs.oracle(summation: .compensated))
             sizes = sizes.combined(with: SSDErrorSizes(differenceOf: plain, exact), hypotenuse)
@@ -34,7 +36,8 @@ extension KernelArithmetic {
         }
         let ofTree = treeVariance(of: inputs.length)
         if ofTree > 0 {
-            // The logarithms of a tree are sums of their own: as if all decays were of a slightly different A.
+            // The logarithms of a tree are sums of their own: as if all decays were of a slightly
+            // different A.
             let change = 0x1p-20
             let other = try inputs.withRates(inputs.a.map { $0 * (1 + change) })
             let (exact, found) = try (SSDForm.recurrent.evaluate(inputs), SSDForm.recurrent.evaluate(other))
@@ -52,8 +55,8 @@ extension KernelArithmetic {
         return sizes.combined(with: sizes) { a, _ in max(a, 1e-150) }
     }
 
-    /// dt as what the kernel's dt + dtBias makes of it. No kernel has a choice in that sum, and its error is often the same
-    /// for all tokens of a head: the last bits are those of dtBias alone.
+    /// dt as what the kernel's dt + dtBias makes of it. No kernel has a choice in that sum, and its
+    /// error is often the same for all tokens of a head: the last bits are those of dtBias alone.
     func withSummedBias(_ inputs: SSDInputs<Double>) throws(InputError) -> SSDInputs<Double> {
         guard let bias = inputs.dtBias, accumulate != .f64 else { return inputs }
         var dt = inputs.dt

@@ -3,11 +3,13 @@
 //      fl(x) - x is uniform over ± half the spacing of the format's numbers at x:   variance spacing(x)² / 12
 //      on average over a binade (significands are log-uniform):                     variance ν x²,  ν = u² / (8 ln 2)
 //
-//  Errors of different roundings are taken as independent, so that variances add; products keep the terms of first order.
-//  The first line is used for single numbers, the second in loops over the state.
+//  Errors of different roundings are taken as independent, so that variances add; products keep the
+//  terms of first order. The first line is used for single numbers, the second in loops over the
+//  state.
 //
-//  Source: Higham and Mary 2019, "A new approach to probabilistic rounding error analysis"; the mean over a binade is
-//  ∫ from 1 to 2 of m^-3 dm / ln 2 = 3 / (8 ln 2), and a relative half spacing is u / m.
+//  Source: Higham and Mary 2019, "A new approach to probabilistic rounding error analysis"; the
+//  mean over a binade is ∫ from 1 to 2 of m^-3 dm / ln 2 = 3 / (8 ln 2), and a relative half
+//  spacing is u / m.
 
 import DualityCore
 
@@ -75,7 +77,8 @@ extension KernelArithmetic {
         RoundingVariance(format.holds(accumulate) ? nil : format)
     }
 
-    /// The relative variance of evaluating exp(z): one rounding, which cannot be larger than what the result differs from
+    /// The relative variance of evaluating exp(z): one rounding, which cannot be larger than what
+    /// the result differs from
     /// 1. The fast instruction is taken to err, uniformly, by up to half of what it may.
     func relativeVarianceOfExp(_ z: Double) -> Double {
         let value = Double.exp(z)

@@ -5,7 +5,8 @@
 //      sums      over tokens and over n, in an order between one running sum and many (RoundingSigmaOperands.swift)
 //      state     V <- exp(ℓ_end)² V + roundings of H and of U, number by number; a kernel is followed from chunk to chunk
 //
-//  What the tokens of a chunk share is in RoundingSigmaTerms.swift, and in RoundingSigmaState.swift once it has left the chunk.
+//  What the tokens of a chunk share is in RoundingSigmaTerms.swift, and in RoundingSigmaState.swift
+//  once it has left the chunk.
 
 import DualityCore
 
@@ -33,7 +34,8 @@ private struct ChunkedSigma {
     let arithmetic: KernelArithmetic
     /// ν of operations.
     let operation: Double
-    /// The rounding of weights, and of scaled B, as operands of products; products of such are exact.
+    /// The rounding of weights, and of scaled B, as operands of products; products of such are
+    /// exact.
     let factor: RoundingVariance
     let isNarrow: Bool
     /// B and C in that format, `[L, N]`.
@@ -120,7 +122,8 @@ private struct ChunkedSigma {
                             + along * along + known * known
                             + sumVariance(
                                 value, squares: squares, terms: stateDim, relative: operation, exactProducts: isNarrow)
-                        // Underflow of the products, and of exp(ℓ) C where a kernel scales that and not the sum.
+                        // Underflow of the products, and of exp(ℓ) C where a kernel scales that and
+                        // not the sum.
                         let tiny = underflow * (Double(stateDim) + dot(state + row, state + row, stateDim))
                         y[p] = decay * value
                         entering[p] = (decay * value, decay * decay * squares)
@@ -133,8 +136,9 @@ private struct ChunkedSigma {
                     let own = weights[now].value
                     let additions = Double(stateDim) / 4
                     for p in 0..<headDim {
-                        // Where the terms of the entering state are added to those of the chunk, and not summed apart, each
-                        // addition is rounded at the size of these, if it changes them at all.
+                        // Where the terms of the entering state are added to those of the chunk,
+                        // and not summed apart, each addition is rounded at the size of these, if
+                        // it changes them at all.
                         let inside = y[p] - entering[p].value
                         variances[p] += additions * min(operation * inside * inside, entering[p].squares / additions)
                         // The end of a running sum is one for all the tokens before.
@@ -170,8 +174,8 @@ private struct ChunkedSigma {
             let own =
                 value * value * (2 * operation + variances[s - first])
                 + arithmetic.underflowVariance * Double(sequence.stateDim + 1) / (step * step)
-            // Of two errors that may repeat the larger: that of a narrow format, where weights round alike, and else that
-            // of C · B, where B is the same.
+            // Of two errors that may repeat the larger: that of a narrow format, where weights
+            // round alike, and else that of C · B, where B is the same.
             guard isNarrow else {
                 return WeightSpread(
                     value: value, variance: own, sharedDeviation: ofGram.squareRoot(),
@@ -248,7 +252,8 @@ private struct ChunkedSigma {
                 + sumVariance(
                     update[i], squares: squares[i], terms: chunk.count, relative: operation, exactProducts: isNarrow)
                 + arithmetic.underflowVariance * scale
-            // The rounding of a sum changes no more than the sum did, and that of storing it likewise.
+            // The rounding of a sum changes no more than the sum did, and that of storing it
+            // likewise.
             let (ofSum, ofStorage) = (sum - product, sum - followed[i])
             spread.variance[i] +=
                 min(addition.variance(at: new), ofSum * ofSum) + min(stored.variance(at: new), ofStorage * ofStorage)
@@ -297,7 +302,8 @@ private struct ChunkedSigma {
     }
 }
 
-/// Numbers in a row that round to the same one: their errors are the same, but for what they differ by.
+/// Numbers in a row that round to the same one: their errors are the same, but for what they differ
+/// by.
 private struct RoundingCell {
     private var rounded = Double.nan
     private var first = 0.0
@@ -314,7 +320,8 @@ private struct RoundingCell {
         let variance = rounding.variance(at: number)
         deviation = variance.squareRoot()
         ownVariance = (number - first) * (number - first)
-        // Next to a tie (half a spacing is 1.7 deviations) a kernel's numbers may fall on either side.
+        // Next to a tie (half a spacing is 1.7 deviations) a kernel's numbers may fall on either
+        // side.
         if (number - nearest).magnitude > 1.4 * deviation { ownVariance += 3 * variance }
         return repeats
     }

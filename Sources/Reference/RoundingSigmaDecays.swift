@@ -5,8 +5,9 @@
 //                    belong to the tokens between; summed as a tree, to the two ends. Both are counted,
 //                    because the order is not known.
 //
-//  Additions of one and the same z round alike, time after time: their errors add. With n_g additions of each different z, that
-//  makes ν seg² (sum of n_g²) / 4 of them, where all different ones make ν seg² n / 3.
+//  Additions of one and the same z round alike, time after time: their errors add. With n_g
+//  additions of each different z, that makes ν seg² (sum of n_g²) / 4 of them, where all different
+//  ones make ν seg² n / 3.
 
 import DualityCore
 
@@ -15,7 +16,8 @@ struct ChunkDecaySpreads {
     private let arithmetic: KernelArithmetic
     /// ν of operations.
     private let operation: Double
-    /// ℓ from the beginning of what the sequence has of the chunk up to and with each token, `[tokens]`.
+    /// ℓ from the beginning of what the sequence has of the chunk up to and with each token,
+    /// `[tokens]`.
     let sums: [Double]
     /// ν ℓ² where decays are differences, else 0; `[tokens]`.
     let ends: [Double]

@@ -2,9 +2,10 @@
 //
 //      ẑ_t = fl(Δ_t fl(A))      where Δ_t is known to the last bit: a step that is given, or clamped
 //
-//  Where steps repeat, and clamped ones do, that rounding is the same for many tokens, and adds up over all of them. So the operator is
-//  run once on what the kernel multiplies, and the difference counts as it is, beside the variances. In the walks of gradients the
-//  same holds for x̄ = fl(Δ x) below the normal range.
+//  Where steps repeat, and clamped ones do, that rounding is the same for many tokens, and adds up
+//  over all of them. So the operator is run once on what the kernel multiplies, and the difference
+//  counts as it is, beside the variances. In the walks of gradients the same holds for x̄ = fl(Δ x)
+//  below the normal range.
 
 import DualityCore
 

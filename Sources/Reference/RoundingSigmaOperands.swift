@@ -19,7 +19,8 @@ struct SpreadSequence {
     private(set) var logDecay: [Double]
     /// Variance of z besides that of Δ, `[L]`.
     private(set) var logDecayVariances: [Double]
-    /// Sum of z over the tokens of the row between the beginning of the chunk and that of the sequence.
+    /// Sum of z over the tokens of the row between the beginning of the chunk and that of the
+    /// sequence.
     private(set) var lead: Double
     /// What is known of the kernel's operands.
     var known = KnownOperands()
@@ -66,7 +67,8 @@ struct SpreadSequence {
         let knownZ = rowSteps[start...].map { step in
             let exact = step.value * readRate
             guard step.variance == 0 else { return exact }
-            // Of its own rounding alone: what rounding dt + dtBias does is counted in RoundingSigma.swift.
+            // Of its own rounding alone: what rounding dt + dtBias does is counted in
+            // RoundingSigma.swift.
             let product = arithmetic.accumulate.round(step.value) * readRate
             return exact + (arithmetic.steps.round(arithmetic.accumulate.round(product)) - product)
         }
@@ -86,7 +88,8 @@ struct SpreadSequence {
         (bSquares, cSquares, bNorms, cNorms, repeatsB) = Self.squares(b, c, length, stateDim)
     }
 
-    /// The steps and decays of another sequence with other operands: x `[L, P]`, B and C `[L, N]`, S_0 `[P, N]`.
+    /// The steps and decays of another sequence with other operands: x `[L, P]`, B and C `[L, N]`,
+    /// S_0 `[P, N]`.
     init(
         like other: SpreadSequence, headDim: Int, stateDim: Int, x: [Double], b: [Double], c: [Double],
         initialState: [Double]
@@ -102,7 +105,8 @@ struct SpreadSequence {
         (bSquares, cSquares, bNorms, cNorms, repeatsB) = Self.squares(b, c, length, stateDim)
     }
 
-    /// Turns the decays around in time, each token taking that of the next: the error of Δ is in it, and Δ itself in nothing.
+    /// Turns the decays around in time, each token taking that of the next: the error of Δ is in
+    /// it, and Δ itself in nothing.
     mutating func reverseDecays(start: Int) {
         func shifted(_ numbers: [Double]) -> [Double] { length == 0 ? [] : [0] + numbers.dropFirst().reversed() }
         let deviations = stepDeviations
@@ -136,7 +140,8 @@ struct SpreadSequence {
         withPointers(c, b) { dot($0 + t * stateDim, $1 + s * stateDim, stateDim) }
     }
 
-    /// The sum of the squares of the terms of C_t · B_s; where there are many, that of as many equal ones.
+    /// The sum of the squares of the terms of C_t · B_s; where there are many, that of as many
+    /// equal ones.
     func gramSquares(_ t: Int, _ s: Int) -> Double {
         if stateDim > 16 { return cNorms[t] * bNorms[s] / Double(stateDim) }
         return withPointers(cSquares, bSquares) { dot($0 + t * stateDim, $1 + s * stateDim, stateDim) }
@@ -166,10 +171,11 @@ struct SpreadSequence {
     }
 }
 
-/// The variance of rounding in a sum of `terms` products of which `squares` is the sum of squares: of each product unless
-/// they are exact, and of the additions. The square of a partial sum is on average a third of that of the whole and a sixth
-/// of that of a random walk. Summed one after another there are as many partial sums as terms, in eight lanes an eighth;
-/// half of them are counted, which is right to within a factor of two.
+/// The variance of rounding in a sum of `terms` products of which `squares` is the sum of squares:
+/// of each product unless they are exact, and of the additions. The square of a partial sum is on
+/// average a third of that of the whole and a sixth of that of a random walk. Summed one after
+/// another there are as many partial sums as terms, in eight lanes an eighth; half of them are
+/// counted, which is right to within a factor of two.
 @inline(__always)
 func sumVariance(_ value: Double, squares: Double, terms: Int, relative: Double, exactProducts: Bool = false) -> Double
 {

@@ -3,21 +3,23 @@
 //      V_t = a² V_{t-1} + ν (a S_{t-1})² + ν (x̄ B)² + spacing(S_t)² / 12            roundings of the state's own numbers
 //      var(y_t) = sum over n of C_n² V_t + roundings of the sum S C + errors that are shared + (sum over n of C_n D_n)²
 //
-//  Not all of these roundings are random. Where a is close to 1, or a step repeats, or an increment is below half the spacing of
-//  what it is added to, the same rounding happens again and again, in the same direction. So one kernel is followed,
+//  Not all of these roundings are random. Where a is close to 1, or a step repeats, or an increment
+//  is below half the spacing of what it is added to, the same rounding happens again and again, in
+//  the same direction. So one kernel is followed,
 //
 //      Ŝ_t = fl_state(fl(fl(a) Ŝ_{t-1}) + fl(fl(x̄) B))          D = Ŝ - S
 //
-//  and its error counts beside the variances: where roundings are random D is of their size, and where they are not, a
-//  correct kernel has that error too.
+//  and its error counts beside the variances: where roundings are random D is of their size, and
+//  where they are not, a correct kernel has that error too.
 //
-//  Errors that a step or a decay shares among many numbers are in RoundingSigmaTerms.swift for the tokens of the same
-//  block, and in RoundingSigmaState.swift for those before it.
+//  Errors that a step or a decay shares among many numbers are in RoundingSigmaTerms.swift for the
+//  tokens of the same block, and in RoundingSigmaState.swift for those before it.
 
 import DualityCore
 
 extension SpreadSequence {
-    /// O(L (P N + W (P + N))) time with blocks of W = 64 tokens, about ten times that of the recurrence itself.
+    /// O(L (P N + W (P + N))) time with blocks of W = 64 tokens, about ten times that of the
+    /// recurrence itself.
     func recurrentSigma(_ arithmetic: KernelArithmetic) -> HeadErrors {
         var walk = RecurrentSigma(self, arithmetic)
         for first in stride(from: 0, to: length, by: 64) { walk.advance(over: first..<min(first + 64, length)) }
@@ -152,7 +154,8 @@ struct StateRounding {
     let underflow: Double
     /// ν of the sum where its spacing is not known, 0 where it is.
     let ofSum: Double
-    /// Spacing over binade and the smallest spacing, of operations and of the stored state; 0 where nothing is rounded.
+    /// Spacing over binade and the smallest spacing, of operations and of the stored state; 0 where
+    /// nothing is rounded.
     let spacing: Double
     let smallest: Double
     let storedSpacing: Double
@@ -207,7 +210,8 @@ struct StateRounding {
         }
     }
 
-    /// Moves the kernel that is followed, and adds to V the roundings of its sums and stores: each at most what it changes.
+    /// Moves the kernel that is followed, and adds to V the roundings of its sums and stores: each
+    /// at most what it changes.
     @inline(__always)
     private func follow(
         _ v: UnsafeMutablePointer<Double>, _ f: UnsafeMutablePointer<Double>, b: UnsafePointer<Double>, count: Int,

@@ -1,6 +1,8 @@
-//  The errors of the state that tokens before a block have left: variances, and a direction they have in common.
+//  The errors of the state that tokens before a block have left: variances, and a direction they
+//  have in common.
 //
-//  The error of S[p, :] is a random vector, and y needs the variance of its product with C. Carried are
+//  The error of S[p, :] is a random vector, and y needs the variance of its product with C. Carried
+//  are
 //
 //      V[p, n]       its variance in each number, all sources together
 //      v[p, n]       the part that moves the numbers together: the covariance v vᵀ
@@ -8,16 +10,18 @@
 //
 //      var(S C)  <-  sum over n of C_n² V_n + (sum over n of C_n v_n)² + (sum over n of C_n G_n)²
 //
-//  Roundings of single numbers of the state enter V alone. Errors of steps and decays multiply a whole row: with P_s what
-//  tokens before s contribute to the leaving state, and e_s the weight of token s in it,
+//  Roundings of single numbers of the state enter V alone. Errors of steps and decays multiply a
+//  whole row: with P_s what tokens before s contribute to the leaving state, and e_s the weight of
+//  token s in it,
 //
 //      an error of x̄_s in one channel                rel(s) (e_s x̄_s B_s)²
 //      an error of Δ_s                               τ_s² (e_s x̄_s B_s + z_s P_s)²
 //      any other error of the decay of s             δ_s² P_s²
 //
-//  They enter V and, as lengths along the leaving state, v. When such rows point everywhere, the first term of var(S C)
-//  is right and the second no larger; when they keep one direction (all of B positive, say) the second is right, and up
-//  to N times the first. Covariances of rank one add up to one of rank two; v keeps their lengths, in the signs of the longer.
+//  They enter V and, as lengths along the leaving state, v. When such rows point everywhere, the
+//  first term of var(S C) is right and the second no larger; when they keep one direction (all of B
+//  positive, say) the second is right, and up to N times the first. Covariances of rank one add up
+//  to one of rank two; v keeps their lengths, in the signs of the longer.
 
 import DualityCore
 
@@ -49,7 +53,8 @@ struct StateSpread {
         variance[i] + stepEffect[i] * stepEffect[i] + decayEffect[i] * decayEffect[i]
     }
 
-    /// Takes up an error that moves the whole state: `deviation` times the numbers of `state`, which are those after it.
+    /// Takes up an error that moves the whole state: `deviation` times the numbers of `state`,
+    /// which are those after it.
     mutating func add(_ state: [Double], scaledBy deviation: Double) {
         for first in stride(from: 0, to: state.count, by: max(stateDim, 1)) {
             var along = 0.0

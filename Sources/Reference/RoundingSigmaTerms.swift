@@ -8,8 +8,9 @@
 //      an error of Δ_s, which is in x̄_s and in z_s    τ_s² (w_s x_s + z_s T_s)²
 //      any other error of the decay of s              δ_s² T_s²
 //
-//  The last two lines change a whole sum at once: what counts is how large the sum is, however its terms cancel or pile up. Where
-//  one error repeats, because Δ or B does or because two decays or weights round alike, it adds to itself and not to its square.
+//  The last two lines change a whole sum at once: what counts is how large the sum is, however its
+//  terms cancel or pile up. Where one error repeats, because Δ or B does or because two decays or
+//  weights round alike, it adds to itself and not to its square.
 
 import DualityCore
 
@@ -31,8 +32,8 @@ struct WeightSpread {
     }
 }
 
-/// The effects on one y of errors that tokens before the block made, of Δ and of the decay; and whether they are the errors of the
-/// block's first token too.
+/// The effects on one y of errors that tokens before the block made, of Δ and of the decay; and
+/// whether they are the errors of the block's first token too.
 struct CarriedEffects {
     var step: [Double]
     var decay: [Double]
@@ -48,14 +49,15 @@ struct BlockTerms {
     var stepDeviations: [Double] = []
     /// δ, relative, `[tokens]`.
     var decayDeviations: [Double] = []
-    /// 1 where Δ, and so the error of Δ and of the decay, is that of the next token too, else 0; `[tokens]`.
+    /// 1 where Δ, and so the error of Δ and of the decay, is that of the next token too, else 0;
+    /// `[tokens]`.
     var repetitions: [Double] = []
     /// rel, `[tokens]`.
     var inputVariances: [Double] = []
     /// Relative variance of each partial sum of the terms.
     var partialSums = 0.0
-    /// ν where the logarithm of a decay is a running sum from t outwards, so that the rounding of each addition is in all the terms
-    /// beyond; else 0.
+    /// ν where the logarithm of a decay is a running sum from t outwards, so that the rounding of
+    /// each addition is in all the terms beyond; else 0.
     var sharedSums = 0.0
     /// The variance of an x̄ below the normal range.
     var underflow = 0.0

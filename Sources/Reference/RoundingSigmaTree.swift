@@ -1,7 +1,8 @@
 //  The sigma of the associative form, carried along the tree that its segments are composed in.
 //
-//  What the operands' own errors do (of Δ, of z, of x̄) no tree changes: they go from leaf to leaf, as from block to block in
-//  the recurrent form. Four things are the tree's own. V is a variance of each number of a state, P what a factor multiplies:
+//  What the operands' own errors do (of Δ, of z, of x̄) no tree changes: they go from leaf to leaf,
+//  as from block to block in the recurrent form. Four things are the tree's own. V is a variance of
+//  each number of a state, P what a factor multiplies:
 //
 //      leaf      U is a recurrence from zero, y of its tokens the read-out of that and of exp(seg) H
 //      state     (α₂, U₂) ∘ (α₁, U₁), and a state H that enters a right child:
@@ -10,16 +11,18 @@
 //      ln α      an addition at a node errs by ε once. It is in ln α of every node above, right children's U too, and comes to
 //                one factor on the state from before the node in all that comes after it: ε² (α S)², whatever the tree
 //
-//  A balanced tree takes a state through log2 of as many roundings as there are leaves, one that leans through all of them. One
-//  kernel is followed through the tree, its sums of logarithms included: where z repeats, their roundings do, and pile up.
+//  A balanced tree takes a state through log2 of as many roundings as there are leaves, one that
+//  leans through all of them. One kernel is followed through the tree, its sums of logarithms
+//  included: where z repeats, their roundings do, and pile up.
 //
 //  SSDAssociative.swift is the form itself; the walk below is line for line its own.
 
 import DualityCore
 
 extension KernelArithmetic {
-    /// The tree and leaf of a kernel that scans segments as they are. With narrower operands of products, or narrower copies of the state,
-    /// a tree is taken as chunks of its leaves (ErrorBoundTree.swift).
+    /// The tree and leaf of a kernel that scans segments as they are. With narrower operands of
+    /// products, or narrower copies of the state, a tree is taken as chunks of its leaves
+    /// (ErrorBoundTree.swift).
     var followedTree: (tree: ScanTree, leaf: Int)? {
         guard case .associative(let tree, let leaf) = form else { return nil }
         let isPlain = [products, chunkStates, state].allSatisfy { $0.holds(accumulate) }
@@ -36,7 +39,8 @@ private enum SpreadTask {
 }
 
 extension SpreadSequence {
-    /// O(L (leaf (N + P) + P N)) time, about ten times that of the form itself, and its memory four times.
+    /// O(L (leaf (N + P) + P N)) time, about ten times that of the form itself, and its memory four
+    /// times.
     func treeSigma(_ arithmetic: KernelArithmetic, tree: ScanTree, leaf: Int) -> HeadErrors {
         var random = RandomSource(seed: 0)
         if case .random(let seed) = tree { random = RandomSource(seed: seed) }
@@ -98,7 +102,8 @@ private struct TreeState {
 private struct SegmentSpread {
     /// ln α.
     var logDecay = 0.0
-    /// What the roundings of its sum are in the kernel that is followed: the sum, and what it is of the same z exactly.
+    /// What the roundings of its sum are in the kernel that is followed: the sum, and what it is of
+    /// the same z exactly.
     var heldLogDecay = 0.0
     var sumOfHeld = 0.0
     /// U
@@ -119,7 +124,8 @@ private struct SegmentSpread {
                 let product = decay * before.state[i]
                 let new = product + after.state[i]
                 let heldProduct = format.round(heldDecay * before.held[i])
-                // The rounding of a sum is at most either of its terms, which are numbers of the format.
+                // The rounding of a sum is at most either of its terms, which are numbers of the
+                // format.
                 let smaller = min(heldProduct.magnitude, after.held[i].magnitude)
                 result.state[i] = new
                 result.held[i] = format.round(heldProduct + after.held[i])
@@ -143,8 +149,8 @@ private struct SegmentSpread {
     }
 }
 
-/// Adds a direction to one row of another: the square root of the sum of their squares, number by number, the signs those of the
-/// sum when one of them is turned to point along the other.
+/// Adds a direction to one row of another: the square root of the sum of their squares, number by
+/// number, the signs those of the sum when one of them is turned to point along the other.
 private func join(_ direction: [Double], to common: inout [Double], row: Int) {
     var along = 0.0
     for (n, number) in direction.enumerated() { along += number * common[row + n] }
@@ -274,7 +280,8 @@ private struct TreeSigma {
                 y[t * headDim + p] = value + inside[p]
                 var variance = ofOwn.variance + decay * decay * (old.variance + ofOperands) + ofDecay * value * value
                 variance += sumVariance(inside[p], squares: ofOwn.squares, terms: stateDim, relative: operation)
-                // C is scaled by the decay, number by number, and the terms are added to those of the leaf.
+                // C is scaled by the decay, number by number, and the terms are added to those of
+                // the leaf.
                 variance +=
                     squares * operation + sumVariance(value, squares: squares, terms: stateDim, relative: operation)
                 let additions = Double(stateDim) / 4
@@ -324,7 +331,8 @@ private struct TreeSigma {
 }
 
 extension TreeState {
-    /// S C of one row, its variance without that of the sum itself, the sum of the squares of its terms, and of those of the row.
+    /// S C of one row, its variance without that of the sum itself, the sum of the squares of its
+    /// terms, and of those of the row.
     fileprivate func readOut(
         _ c: UnsafePointer<Double>, _ cSquares: UnsafePointer<Double>, row: Int, count: Int
     ) -> (value: Double, variance: Double, squares: Double, norm: Double) {

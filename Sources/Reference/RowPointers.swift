@@ -1,6 +1,7 @@
 //  Arrays lent to a loop, several at once.
 
-/// Lends two arrays to a loop that writes them. An empty array lends a pointer that must not be followed.
+/// Lends two arrays to a loop that writes them. An empty array lends a pointer that must not be
+/// followed.
 @inline(__always)
 func withPointers<Result>(
     to a: inout [Double], _ b: inout [Double],

@@ -2,11 +2,12 @@
 //
 //      error = max over cases, rows and heads of ||ŷ_h - y_h|| / ||y_h||          (and the same of the final state)
 //
-//  and, of single numbers in float32, error / bound and error / sigma (ErrorBound.swift, RoundingSigma.swift).
+//  and, of single numbers in float32, error / bound and error / sigma (ErrorBound.swift,
+//  RoundingSigma.swift).
 //
-//  The oracle is the recurrent form in float64. The operands are rounded to float32 once and then given to both
-//  precisions, so that a difference is the doing of the arithmetic alone. Heads are taken one by one, because the error
-//  of a faint head would not show beside a loud one.
+//  The oracle is the recurrent form in float64. The operands are rounded to float32 once and then
+//  given to both precisions, so that a difference is the doing of the arithmetic alone. Heads are
+//  taken one by one, because the error of a faint head would not show beside a loud one.
 
 import DualityCore
 
@@ -27,7 +28,8 @@ public struct SSDAgreement: Sendable {
     public let precision: String
     public internal(set) var y = Worst()
     public internal(set) var finalState = Worst()
-    /// Largest error of any number over its proved bound; nil in float64, where the forms are a few roundings apart.
+    /// Largest error of any number over its proved bound; nil in float64, where the forms are a few
+    /// roundings apart.
     public internal(set) var overBound: Worst?
     /// Largest error of any number over the standard deviation that roundings give it.
     public internal(set) var overSigma: Worst?
@@ -43,8 +45,8 @@ public struct SSDAgreement: Sendable {
         worst.error <= limit && overBound?.error ?? 0 <= 1 && overSigma?.error ?? 0 <= Self.largestSigma
     }
 
-    /// Forms worth comparing: chunks far below, around and far above the head dimension. The convolution is no form of a model's layers,
-    /// whose steps change.
+    /// Forms worth comparing: chunks far below, around and far above the head dimension. The
+    /// convolution is no form of a model's layers, whose steps change.
     public static let forms: [SSDForm] = [
         .recurrent, .chunked(size: 16), .chunked(size: 64), .chunked(size: 256), .quadratic,
         .associative(tree: .balanced, leaf: 16),
@@ -54,8 +56,9 @@ public struct SSDAgreement: Sendable {
     ///
     /// - Parameters:
     ///   - cases: named operands.
-    ///   - turn: nil to hold every head against its bound and sigma; else one head of each case for each form, head `turn` for
-    ///     the first form and so on in a circle. The errors themselves are of all heads either way.
+    ///   - turn: nil to hold every head against its bound and sigma; else one head of each case for
+    ///     each form, head `turn` for the first form and so on in a circle. The errors themselves
+    ///     are of all heads either way.
     ///   - progress: is told the name of each case before it is run.
     /// - Returns: float64 first, in the order of `forms`, then float32.
     /// - Throws: `InputError` when operands do not fit float32.
@@ -63,7 +66,8 @@ public struct SSDAgreement: Sendable {
         on cases: [(name: String, inputs: SSDInputs<Double>)], forms: [SSDForm] = forms, turn: Int? = nil,
         progress: ((String) -> Void)? = nil
     ) throws(InputError) -> [SSDAgreement] {
-        // float64 forms differ in the order of their sums alone, float32 ones in that and in their rounding of each decay.
+        // float64 forms differ in the order of their sums alone, float32 ones in that and in their
+        // rounding of each decay.
         var double = forms.map { SSDAgreement(form: $0, precision: Double.name, limit: 1e-12) }
         var single = forms.map { SSDAgreement(form: $0, precision: Float.name, limit: 2e-6) }
         for (name, inputs) in cases {
@@ -100,7 +104,8 @@ public struct SSDAgreement: Sendable {
         return rows
     }
 
-    /// The larger of a ratio so far and the ratios of these outputs, whose sizes are of some heads from `first` on.
+    /// The larger of a ratio so far and the ratios of these outputs, whose sizes are of some heads
+    /// from `first` on.
     private static func worse(
         _ before: Worst?, _ found: SSDOutputs<Float>, _ oracle: SSDOutputs<Double>, _ sizes: SSDErrorSizes,
         from first: Int, of name: String

@@ -3,7 +3,8 @@
 //      a segment acts on the state as   S -> α S + U          α the product of its decays, U its state from a zero start
 //      two of them, one after another   (α₂, U₂) ∘ (α₁, U₁) = (α₁ α₂, α₂ U₁ + U₂)          identity (1, 0)
 //
-//  ∘ is associative, so segments may be composed in any tree, at the same time or on different machines:
+//  ∘ is associative, so segments may be composed in any tree, at the same time or on different
+//  machines:
 //
 //      1. leaves     (ln α, U) of each short segment, and its outputs from a zero start
 //      2. upwards    the pair of a node from those of its children
@@ -14,7 +15,8 @@
 //
 //  ln α is carried, never α: logarithms add, products underflow.
 //
-//  Source: Blelloch, "Prefix sums and their applications" (1990), section 1.4; Mamba-2 (arXiv 2405.21060) section 6.
+//  Source: Blelloch, "Prefix sums and their applications" (1990), section 1.4; Mamba-2 (arXiv
+//  2405.21060) section 6.
 
 import DualityCore
 
@@ -59,8 +61,8 @@ struct Segment<Scalar: RealNumber> {
     }
 }
 
-/// What is left to do on the way through a tree. A list of these and not a recursion: a leaning tree is as deep as it has
-/// leaves.
+/// What is left to do on the way through a tree. A list of these and not a recursion: a leaning
+/// tree is as deep as it has leaves.
 private enum ScanTask<Scalar: RealNumber> {
     /// Go through the node over `leaves`, which the state `entering` enters.
     case walk(leaves: Range<Int>, entering: [Scalar])
@@ -73,8 +75,9 @@ private enum ScanTask<Scalar: RealNumber> {
 extension HeadSequence {
     /// The associative form over segments of `leaf` tokens.
     ///
-    /// O(L P N) time. The tree is walked once, left to right, and remembers the pairs and entering states on the way down
-    /// from the root: O(P N log L) memory for a balanced tree, O(P N L / leaf) for one that leans to the right.
+    /// O(L P N) time. The tree is walked once, left to right, and remembers the pairs and entering
+    /// states on the way down from the root: O(P N log L) memory for a balanced tree, O(P N L /
+    /// leaf) for one that leans to the right.
     func associative(tree: ScanTree, leaf: Int) -> HeadResult<Scalar> {
         var random = RandomSource(seed: 0)
         if case .random(let seed) = tree { random = RandomSource(seed: seed) }

@@ -6,13 +6,15 @@
 //      3. state of the chunk  U    = sum over j of exp(seg(end, j)) x̄_j B_jᵀ
 //      4. between chunks      H   <- exp(seg(end, 0)) H + U
 //
-//  i and j count inside the chunk, so that no sum of logarithms is longer than Q, and what sums of them and the state drop is carried along
-//  (SegmentSum.swift), so that the error of Float does not depend on Q. Steps 1 and 2 are those of the
-//  quadratic form on the chunk alone, and 3 and 4 together are its last. Q = 1 is the recurrent form, Q >= L the
-//  quadratic one; the result is the same up to rounding for every Q.
+//  i and j count inside the chunk, so that no sum of logarithms is longer than Q, and what sums of
+//  them and the state drop is carried along (SegmentSum.swift), so that the error of Float does not
+//  depend on Q. Steps 1 and 2 are those of the quadratic form on the chunk alone, and 3 and 4
+//  together are its last. Q = 1 is the recurrent form, Q >= L the quadratic one; the result is the
+//  same up to rounding for every Q.
 //
-//  Chunks are counted from the start of the row. Where sequences are packed, one that begins inside a chunk has a shorter
-//  first chunk, up to the next boundary: the cut is exact, and nothing is masked.
+//  Chunks are counted from the start of the row. Where sequences are packed, one that begins inside
+//  a chunk has a shorter first chunk, up to the next boundary: the cut is exact, and nothing is
+//  masked.
 //
 //  Source: Mamba-2 (arXiv 2405.21060) section 6 and listing 1; state-spaces/mamba, ssd_minimal.py.
 

@@ -5,14 +5,16 @@
 //      2. entering state     Y_t += e^(t ln a) S_0 C
 //      3. leaving state      S_L  = e^(L ln a) S_0 + (sum over j of e^(j ln a) x̄_{L-j}) Bᵀ
 //
-//  The kernel is the same for all P channels. How the convolution of step 1 is done is the caller's choice: term by term
-//  here, by FFT in DualityAnalysis. A selective system, where Δ, B or C depend on the token, has no kernel and is refused.
+//  The kernel is the same for all P channels. How the convolution of step 1 is done is the caller's
+//  choice: term by term here, by FFT in DualityAnalysis. A selective system, where Δ, B or C depend
+//  on the token, has no kernel and is refused.
 //
 //  Source: Mamba-2 (arXiv 2405.21060) section 2.1; Gu et al., S4 (arXiv 2111.00396) section 2.4.
 
 import DualityCore
 
-/// A causal convolution of every channel with one kernel: `y[t, p] = sum over j <= t of kernel[j] x[t - j, p]`.
+/// A causal convolution of every channel with one kernel:
+/// `y[t, p] = sum over j <= t of kernel[j] x[t - j, p]`.
 ///
 /// It is given the kernel `[L]`, x `[L, P]` and P, with L at least 1, and returns y `[L, P]`.
 public typealias CausalConvolving<Scalar> = (_ kernel: [Scalar], _ x: [Scalar], _ channels: Int) throws(InputError) ->
@@ -21,7 +23,8 @@ public typealias CausalConvolving<Scalar> = (_ kernel: [Scalar], _ x: [Scalar], 
 extension HeadSequence {
     /// The convolution form. O(L P + P N) time besides the convolution.
     ///
-    /// - Throws: `InputError` (`.value`) naming the operand that changes, and what `convolve` throws.
+    /// - Throws: `InputError` (`.value`) naming the operand that changes, and what `convolve`
+    ///   throws.
     func convolution(_ convolve: CausalConvolving<Scalar>) throws(InputError) -> HeadResult<Scalar> {
         try requireConstant(logDecay, width: 1, "dt")
         try requireConstant(b, width: stateDim, "B")
@@ -63,7 +66,8 @@ extension HeadSequence {
     }
 }
 
-/// The convolution term by term: O(L² P) time. Its Toeplitz matrix is the kernel itself, read backwards along each row.
+/// The convolution term by term: O(L² P) time. Its Toeplitz matrix is the kernel itself, read
+/// backwards along each row.
 func convolveDirectly<Scalar: RealNumber>(_ kernel: [Scalar], _ x: [Scalar], _ channels: Int) -> [Scalar] {
     var y = [Scalar](repeating: .zero, count: x.count)
     for t in 0..<kernel.count {

@@ -2,8 +2,8 @@
 //
 //      y_t = (S_t C_t + D x_t) ⊙ silu(z_t)
 //
-//  A form decides only how S_t C_t and the states come about, for one head of one sequence at a time. The steps before, the
-//  skip and the gate after are the same for all and written here once.
+//  A form decides only how S_t C_t and the states come about, for one head of one sequence at a
+//  time. The steps before, the skip and the gate after are the same for all and written here once.
 
 import DualityCore
 
@@ -11,14 +11,15 @@ import DualityCore
 public enum SSDForm: Sendable, Hashable {
     /// Token by token: O(L P N) time, O(P N) memory a head. The oracle.
     case recurrent
-    /// Attention inside chunks of `size` tokens, a recurrence between them: O(L (Q (P + N) + P N)) time. Any size >= 1,
-    /// also one that exceeds L or does not divide it.
+    /// Attention inside chunks of `size` tokens, a recurrence between them: O(L (Q (P + N) + P N))
+    /// time. Any size >= 1, also one that exceeds L or does not divide it.
     case chunked(size: Int)
     /// Masked attention over the whole sequence: O(L² (P + N)) time.
     case quadratic
     /// Segments of `leaf` tokens composed in a tree: O(L P N) time.
     case associative(tree: ScanTree, leaf: Int)
-    /// A convolution, where dt, B and C do not change within a sequence: O(L² P) time, term by term.
+    /// A convolution, where dt, B and C do not change within a sequence: O(L² P) time, term by
+    /// term.
     case convolution
 
     /// The form's name without its parameters, as on the command line.
@@ -39,13 +40,15 @@ public enum SSDForm: Sendable, Hashable {
 
     /// Runs the operator.
     ///
-    /// All forms agree up to rounding, whatever their parameters. With L = 0 the final state is the initial one.
+    /// All forms agree up to rounding, whatever their parameters. With L = 0 the final state is the
+    /// initial one.
     ///
     /// - Parameters:
     ///   - inputs: the operands.
-    ///   - interval: when given, the states after every so many tokens of each row are returned too.
-    /// - Throws: `InputError` (`.value`) when the chunk size, the leaf or the interval is not positive, or when the operands of
-    ///   the convolution form change with time.
+    ///   - interval: when given, the states after every so many tokens of each row are returned
+    ///     too.
+    /// - Throws: `InputError` (`.value`) when the chunk size, the leaf or the interval is not
+    ///   positive, or when the operands of the convolution form change with time.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func evaluate<Scalar: RealNumber>(

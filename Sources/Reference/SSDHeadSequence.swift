@@ -1,10 +1,12 @@
-//  One head over one run of tokens: what is left of the operator once batch, heads, groups and packing are peeled off.
+//  One head over one run of tokens: what is left of the operator once batch, heads, groups and
+//  packing are peeled off.
 //
 //      S_t = a_t S_{t-1} + x̄_t B_tᵀ          y_t = S_t C_t          a_t = exp(Δ_t A),  x̄_t = Δ_t x_t
 //
-//  Every form is a function from a `HeadSequence` to a `HeadResult`. What the forms have in common, the steps before and
-//  the skip and the gate after, is in SSDForm.swift. The rows are copied out of the tensors one head at a time, so that
-//  they lie together while O(L N P) work is done on them.
+//  Every form is a function from a `HeadSequence` to a `HeadResult`. What the forms have in common,
+//  the steps before and the skip and the gate after, is in SSDForm.swift. The rows are copied out
+//  of the tensors one head at a time, so that they lie together while O(L N P) work is done on
+//  them.
 
 import DualityCore
 
@@ -22,11 +24,13 @@ struct HeadSequence<Scalar: RealNumber> {
     let b: [Scalar]
     /// Output direction, `[L, N]`.
     let c: [Scalar]
-    /// ln a_t = Δ_t A, `[L]`, at most zero. Decays are only ever known by their logarithms, which add.
+    /// ln a_t = Δ_t A, `[L]`, at most zero. Decays are only ever known by their logarithms, which
+    /// add.
     let logDecay: [Scalar]
     /// S_0, `[P, N]`.
     let initialState: [Scalar]
-    /// Where in its row the run begins. Chunks are counted from the start of the row, whatever runs it holds.
+    /// Where in its row the run begins. Chunks are counted from the start of the row, whatever runs
+    /// it holds.
     let start: Int
     /// Token counts after which the state is wanted, ascending; the last is L.
     let checkpoints: [Int]
@@ -71,7 +75,8 @@ extension HeadSequence {
     }
 }
 
-/// `tensor[row, tokens, head, :]` of a `[B, L, heads, width]` tensor as one array, `[tokens, width]`.
+/// `tensor[row, tokens, head, :]` of a `[B, L, heads, width]` tensor as one array,
+/// `[tokens, width]`.
 func columns<Scalar: RealNumber>(
     of tensor: Tensor<Scalar>, row: Int, tokens: Range<Int>, head: Int, width: Int
 ) -> [Scalar] {

@@ -1,12 +1,14 @@
 //  Some of the heads of a call, as a call of their own.
 //
-//  Heads do not see each other, so that whatever is computed of all of them (outputs, bounds, sigmas) is what is computed of
-//  each. A caller with several cores gives each of them some heads; the reference itself starts no threads.
+//  Heads do not see each other, so that whatever is computed of all of them (outputs, bounds,
+//  sigmas) is what is computed of each. A caller with several cores gives each of them some heads;
+//  the reference itself starts no threads.
 
 import DualityCore
 
 extension SSDInputs {
-    /// The operands of the SSM heads in `range` alone. Heads of x, B and C that none of them reads are left out.
+    /// The operands of the SSM heads in `range` alone. Heads of x, B and C that none of them reads
+    /// are left out.
     ///
     /// - Throws: `InputError` (`.value`) when there are no such heads.
     /// - Complexity: O(B L (P + N)) a head, for the copies.

@@ -14,12 +14,13 @@
 //  | dtBias       | [H]               | added to dt before the softplus, optional                      |
 //  | initialState | [B, H, P, N]      | S_0, zero when absent; [S, H, P, N] for S packed sequences     |
 //
-//  Source: Mamba-2 (arXiv 2405.21060) sections 5 and 6; state-spaces/mamba, ops/triton/ssd_combined.py,
-//  `mamba_chunk_scan_combined`.
+//  Source: Mamba-2 (arXiv 2405.21060) sections 5 and 6; state-spaces/mamba,
+//  ops/triton/ssd_combined.py, `mamba_chunk_scan_combined`.
 
 import DualityCore
 
-/// The operands of one call of the operator. A value of this type fits together: every shape has been checked.
+/// The operands of one call of the operator. A value of this type fits together: every shape has
+/// been checked.
 public struct SSDInputs<Scalar: RealNumber>: Sendable {
     /// Input, `[B, L, Hx, P]`.
     public let x: Tensor<Scalar>
@@ -37,8 +38,8 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
     public let z: Tensor<Scalar>?
     /// Step bias, `[H]`.
     public let dtBias: Tensor<Scalar>?
-    /// State before the first token, `[B, H, P, N]`. With packed sequences it belongs to the first one of each row; given
-    /// as `[S, H, P, N]`, each sequence has its own.
+    /// State before the first token, `[B, H, P, N]`. With packed sequences it belongs to the first
+    /// one of each row; given as `[S, H, P, N]`, each sequence has its own.
     public let initialState: Tensor<Scalar>?
     /// How rows are divided into sequences; nil when each is one.
     public let packing: Packing?
@@ -70,9 +71,10 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
     ///   - dtSoftplus: whether Δ = softplus(dt + bias) or dt + bias itself.
     ///   - dtLimit: bounds of Δ, both at least zero.
     ///   - allowsNonFinite: lets NaN and infinity in A, dt and dt_bias through.
-    /// - Throws: `InputError` naming the tensor (`x`, `dt`, `A`, `B`, `C`, `D`, `z`, `dt_bias`, `initial_states`,
-    ///   `packing`): `.shape` when it does not fit, `.value` when some A > 0 or the limits are negative, `.notFinite` for A, dt and dt_bias
-    ///   (clamping would hide a NaN there; in the other operands it shows in y).
+    /// - Throws: `InputError` naming the tensor (`x`, `dt`, `A`, `B`, `C`, `D`, `z`, `dt_bias`,
+    ///   `initial_states`, `packing`): `.shape` when it does not fit, `.value` when some A > 0 or
+    ///   the limits are negative, `.notFinite` for A, dt and dt_bias (clamping would hide a NaN
+    ///   there; in the other operands it shows in y).
     public init(
         x: Tensor<Scalar>, dt: Tensor<Scalar>, a: Tensor<Scalar>, b: Tensor<Scalar>, c: Tensor<Scalar>,
         d: Tensor<Scalar>? = nil, z: Tensor<Scalar>? = nil, dtBias: Tensor<Scalar>? = nil,
@@ -144,7 +146,8 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
         self.dtLimit = dtLimit
     }
 
-    /// The same operands in another number format: exact when widening, rounded to nearest when narrowing.
+    /// The same operands in another number format: exact when widening, rounded to nearest when
+    /// narrowing.
     ///
     /// - Throws: `InputError` when a number of A, dt or dt_bias overflows the narrower format.
     public func converted<Other: RealNumber>(to type: Other.Type = Other.self) throws(InputError) -> SSDInputs<Other> {

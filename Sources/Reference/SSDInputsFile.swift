@@ -4,7 +4,8 @@
 //      D  z  dt_bias  initial_states          optional
 //      seq_idx or cu_seqlens                  optional, integers: packed sequences
 //
-//  in the shapes of SSDInputs.swift and in any number format. Softplus and limits are options of the call, not tensors.
+//  in the shapes of SSDInputs.swift and in any number format. Softplus and limits are options of
+//  the call, not tensors.
 
 import DualityCore
 
@@ -13,8 +14,8 @@ extension SSDInputs {
     ///
     /// Heads are read in equal groups: dt has H of them, and those of x, B and C each divide H.
     ///
-    /// - Throws: `InputError` naming the source and the tensor: `.missing` for a required one, `.notFinite` for a NaN or an
-    ///   infinity anywhere, and what `init(x:dt:a:b:c:…)` throws.
+    /// - Throws: `InputError` naming the source and the tensor: `.missing` for a required one,
+    ///   `.notFinite` for a NaN or an infinity anywhere, and what `init(x:dt:a:b:c:…)` throws.
     public init(
         readingFrom source: some TensorSource, dtSoftplus: Bool = true, dtLimit: ClosedRange<Double> = 0...(.infinity)
     ) throws {

@@ -2,8 +2,9 @@
 //
 //      out[i, j] += sum over k of a[i, k] b[k, j]
 //
-//  Plain loops, arranged so that the innermost runs along contiguous rows of b and out and that one pass over out takes
-//  up four values of k for two values of i. The order of the additions is fixed by the shapes alone.
+//  Plain loops, arranged so that the innermost runs along contiguous rows of b and out and that one
+//  pass over out takes up four values of k for two values of i. The order of the additions is fixed
+//  by the shapes alone.
 
 import DualityCore
 

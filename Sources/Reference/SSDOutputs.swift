@@ -8,17 +8,20 @@ public struct SSDOutputs<Scalar: RealNumber>: Sendable {
     public internal(set) var y: Tensor<Scalar>
     /// State after the last token of each row, `[B, H, P, N]`.
     public internal(set) var finalState: Tensor<Scalar>
-    /// Sum of Δ A over the tokens behind `finalState`, `[B, H]`: the logarithm of how much is left of the state they
-    /// started from. In float64 always, because states are weighed by differences of it.
+    /// Sum of Δ A over the tokens behind `finalState`, `[B, H]`: the logarithm of how much is left
+    /// of the state they started from. In float64 always, because states are weighed by differences
+    /// of it.
     public internal(set) var logDecay: Tensor<Double>
 
-    /// State after the last token of each sequence, `[S, H, P, N]`. Without packing each row is a sequence, S = B.
+    /// State after the last token of each sequence, `[S, H, P, N]`. Without packing each row is a
+    /// sequence, S = B.
     public internal(set) var sequenceStates: Tensor<Scalar>
     /// Sum of Δ A over each sequence, `[S, H]`.
     public internal(set) var sequenceLogDecay: Tensor<Double>
 
-    /// When asked for, the states after E, 2E, 3E … tokens of each row and after its last, `[B, ceil(L / E), H, P, N]`. Where
-    /// a sequence ends at such a place it is the state of that one, not yet the initial state of the next.
+    /// When asked for, the states after E, 2E, 3E … tokens of each row and after its last,
+    /// `[B, ceil(L / E), H, P, N]`. Where a sequence ends at such a place it is the state of that
+    /// one, not yet the initial state of the next.
     public internal(set) var boundaryStates: Tensor<Scalar>?
     /// The token counts that `boundaryStates` belong to, ascending; the last is L.
     public let boundaries: [Int]

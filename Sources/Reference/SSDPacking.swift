@@ -3,12 +3,14 @@
 //      seq_idx   [B, L]     the number of the sequence that a token belongs to, never decreasing along a row
 //      cu_seqlens  [S + 1]  where the S sequences of a single row begin; the last number is L
 //
-//  A row is cut wherever the number changes, and every piece is a sequence of its own: it starts from its own initial
-//  state and nothing crosses the cut. The official kernels compare numbers instead, so that a number that comes back
-//  picks up the state of its first run; here that is refused. They also give the initial state of a row to number 0 and drop
-//  it silently when the row begins with another; here it belongs to the first sequence of the row, whatever its number.
+//  A row is cut wherever the number changes, and every piece is a sequence of its own: it starts
+//  from its own initial state and nothing crosses the cut. The official kernels compare numbers
+//  instead, so that a number that comes back picks up the state of its first run; here that is
+//  refused. They also give the initial state of a row to number 0 and drop it silently when the row
+//  begins with another; here it belongs to the first sequence of the row, whatever its number.
 //
-//  Source: state-spaces/mamba, ops/triton/ssd_state_passing.py and ssd_chunk_state.py, `_chunk_state_varlen_kernel`.
+//  Source: state-spaces/mamba, ops/triton/ssd_state_passing.py and ssd_chunk_state.py,
+//  `_chunk_state_varlen_kernel`.
 
 import DualityCore
 
@@ -29,8 +31,10 @@ public struct Packing: Sendable, Equatable {
 
     /// Cuts each row where the id changes.
     ///
-    /// - Parameter ids: `[B, L]`, at least zero and never decreasing along a row; they need not be consecutive.
-    /// - Throws: `InputError` at `seq_idx`: `.shape` when it is not a matrix, `.value` with the index of a wrong id.
+    /// - Parameter ids: `[B, L]`, at least zero and never decreasing along a row; they need not be
+    ///   consecutive.
+    /// - Throws: `InputError` at `seq_idx`: `.shape` when it is not a matrix, `.value` with the
+    ///   index of a wrong id.
     public init(sequenceIds ids: Tensor<Int>) throws(InputError) {
         guard ids.shape.count == 2 else {
             throw InputError(.shape, in: "seq_idx", expected: "[B, L]", found: "\(ids.shape)")

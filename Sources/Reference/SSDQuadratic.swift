@@ -6,17 +6,18 @@
 //      2. entering state     Y_t += exp(seg(t, 0)) S_0 C_t
 //      3. leaving state      S_L  = exp(seg(L, 0)) S_0 + sum over s of exp(seg(L, s)) x̄_s B_sᵀ
 //
-//  Every seg(t, s) is summed over its own segment and starts anew at s, so that its error is relative to itself; a
-//  difference of two running sums would carry the error of the longer one. The mask is never evaluated above the
-//  diagonal, where exp of a positive sum would overflow.
+//  Every seg(t, s) is summed over its own segment and starts anew at s, so that its error is
+//  relative to itself; a difference of two running sums would carry the error of the longer one.
+//  The mask is never evaluated above the diagonal, where exp of a positive sum would overflow.
 //
-//  Source: Mamba-2 (arXiv 2405.21060) section 3.2, structured masked attention; state-spaces/mamba, ssd_minimal.py,
-//  `segsum`.
+//  Source: Mamba-2 (arXiv 2405.21060) section 3.2, structured masked attention; state-spaces/mamba,
+//  ssd_minimal.py, `segsum`.
 
 import DualityCore
 
 extension HeadSequence {
-    /// The quadratic form. O(L² (P + N)) time; the matrix M is made and used a tile at a time, so O(L) memory.
+    /// The quadratic form. O(L² (P + N)) time; the matrix M is made and used a tile at a time, so
+    /// O(L) memory.
     func quadratic() -> HeadResult<Scalar> {
         var y = [Scalar](repeating: .zero, count: length * headDim)
         addAttention(over: 0..<length, to: &y)
@@ -24,7 +25,8 @@ extension HeadSequence {
         return HeadResult(y: y, states: checkpoints.map { advanced(initialState, over: 0..<$0) })
     }
 
-    /// Step 1 among the tokens of `range` alone: `y[t] += sum over s in range, s <= t, of M_ts x̄_s`.
+    /// Step 1 among the tokens of `range` alone:
+    /// `y[t] += sum over s in range, s <= t, of M_ts x̄_s`.
     func addAttention(over range: Range<Int>, to y: inout [Scalar]) {
         let width = 64
         var queries = [Scalar](repeating: .zero, count: stateDim * width)  // C of the tile, transposed, [N, t]
@@ -76,7 +78,8 @@ extension HeadSequence {
         }
     }
 
-    /// Step 2 over the tokens of `range`: `y[t] += exp(seg) S C_t`, S the state before the first of them.
+    /// Step 2 over the tokens of `range`: `y[t] += exp(seg) S C_t`, S the state before the first of
+    /// them.
     func addReadout(of state: [Scalar], over range: Range<Int>, to y: inout [Scalar]) {
         var columns = [Scalar](repeating: .zero, count: stateDim * headDim)  // S transposed, [N, P]
         for p in 0..<headDim {
@@ -94,7 +97,8 @@ extension HeadSequence {
             to: &y, .rows(from: range.lowerBound, width: headDim), rows: range.count, depth: stateDim, columns: headDim)
     }
 
-    /// Step 3 over the tokens of `range`: the state after the last of them, from the state before the first.
+    /// Step 3 over the tokens of `range`: the state after the last of them, from the state before
+    /// the first.
     func advanced(_ state: [Scalar], over range: Range<Int>) -> [Scalar] {
         var carried = CarriedState(state)
         advance(&carried, over: range)
@@ -110,7 +114,8 @@ extension HeadSequence {
             for p in 0..<headDim { decayed[i * headDim + p] *= decay }
             sum.add(logDecay[s])
         }
-        // Summed apart, and in blocks, so that a state much larger than what the chunk adds is rounded once a chunk and not once a token.
+        // Summed apart, and in blocks, so that a state much larger than what the chunk adds is
+        // rounded once a chunk and not once a token.
         var update = [Scalar](repeating: .zero, count: headDim * stateDim)
         for first in stride(from: 0, to: range.count, by: 64) {
             var sums = [Scalar](repeating: .zero, count: update.count)

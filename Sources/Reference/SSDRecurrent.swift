@@ -3,13 +3,14 @@
 //      1. decay and update   S_t = a_t S_{t-1} + x̄_t B_tᵀ
 //      2. read out           y_t = S_t C_t                        (the state after the update)
 //
-//  Source: Mamba-2 (arXiv 2405.21060) equation 2; state-spaces/mamba, ops/triton/selective_state_update.py,
-//  `selective_state_update_ref`.
+//  Source: Mamba-2 (arXiv 2405.21060) equation 2; state-spaces/mamba,
+//  ops/triton/selective_state_update.py, `selective_state_update_ref`.
 
 import DualityCore
 
 extension HeadSequence {
-    /// The recurrent form. O(L P N) time, O(P N) memory besides the result; nothing but the state is carried.
+    /// The recurrent form. O(L P N) time, O(P N) memory besides the result; nothing but the state
+    /// is carried.
     func recurrent() -> HeadResult<Scalar> {
         var state = initialState
         var result = HeadResult<Scalar>(y: [Scalar](repeating: .zero, count: length * headDim), states: [])
@@ -42,7 +43,8 @@ extension HeadSequence {
     }
 }
 
-/// Both steps for one row of the state: `s[n] = decay s[n] + input b[n]`, then the sum over n of `s[n] c[n]`.
+/// Both steps for one row of the state: `s[n] = decay s[n] + input b[n]`, then the sum over n of
+/// `s[n] c[n]`.
 @inline(__always)
 func updateAndRead<Scalar: RealNumber>(
     _ s: UnsafeMutablePointer<Scalar>, decay: Scalar, input: Scalar, b: UnsafePointer<Scalar>,

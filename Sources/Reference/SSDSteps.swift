@@ -3,8 +3,8 @@
 //      u = dt + dtBias          Δ = softplus(u), or u itself above 20, or u where softplus is off
 //      Δ = min(max(Δ, lo), hi)
 //
-//  The order is bias, softplus, clamp. Softplus is accurate for every u (Elementary.swift); the official kernels evaluate
-//  ln(e^u + 1) in float32, which is 0 below u = -17.
+//  The order is bias, softplus, clamp. Softplus is accurate for every u (Elementary.swift); the
+//  official kernels evaluate ln(e^u + 1) in float32, which is 0 below u = -17.
 //
 //  Source: state-spaces/mamba, ops/triton/ssd_chunk_state.py, `_chunk_cumsum_fwd_kernel`.
 

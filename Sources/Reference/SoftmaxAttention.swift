@@ -2,8 +2,9 @@
 //
 //      o_h[t] = ( sum over sets, over s visible to t, of  e^(q_h[t] · k_g[s] / sqrt(D)) v_g[s] ) / ( the sum of those weights )
 //
-//  with g = h div (H / Hkv). One softmax runs over all sets together; each set has its own queries, keys, values and rule of
-//  what a token sees. What a row comes to depends only on the keys it sees, in their order, bit for bit.
+//  with g = h div (H / Hkv). One softmax runs over all sets together; each set has its own queries,
+//  keys, values and rule of what a token sees. What a row comes to depends only on the keys it
+//  sees, in their order, bit for bit.
 
 import DualityCore
 

@@ -3,11 +3,11 @@
 //      s + e = a + b   exactly, with s = fl(a + b) and e a Double (Knuth)
 //      p + e = a b     exactly, with p = fl(a b)   and e a Double (Dekker; one fused multiply-add)
 //
-//  A running sum that keeps Σ e beside it is as accurate as one computed in twice the precision and then rounded: relative
-//  to the sum of magnitudes its error is n² 2^-106 instead of n 2^-53.
+//  A running sum that keeps Σ e beside it is as accurate as one computed in twice the precision and
+//  then rounded: relative to the sum of magnitudes its error is n² 2^-106 instead of n 2^-53.
 //
-//  Source: Neumaier 1974 (a sum that survives terms larger than itself); Ogita, Rump, Oishi 2005, "Accurate sum and dot
-//  product", algorithm Dot2.
+//  Source: Neumaier 1974 (a sum that survives terms larger than itself); Ogita, Rump, Oishi 2005,
+//  "Accurate sum and dot product", algorithm Dot2.
 
 /// How the float64 oracle adds up.
 public enum Summation: String, Sendable, CaseIterable {

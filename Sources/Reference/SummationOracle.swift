@@ -1,13 +1,15 @@
-//  The oracle with compensated sums: the recurrence carried in pairs, so that float64 can be held against itself.
+//  The oracle with compensated sums: the recurrence carried in pairs, so that float64 can be held
+//  against itself.
 //
 //      S_t + E_t = a S_{t-1} + x̄ Bᵀ + (a E_{t-1} + what rounding those two products and their sum dropped)
 //
-//  Steps, decays and inputs, of which there are few, are double-double; the state, of which there is much, a Double S and a
-//  Double E that collects what S drops. y = (S + E) C is a compensated sum, skip and gate are double-double again. Only the
-//  result is rounded to Double: its relative error is 2^-53 plus about 1e-28 times the condition of the sum.
+//  Steps, decays and inputs, of which there are few, are double-double; the state, of which there
+//  is much, a Double S and a Double E that collects what S drops. y = (S + E) C is a compensated
+//  sum, skip and gate are double-double again. Only the result is rounded to Double: its relative
+//  error is 2^-53 plus about 1e-28 times the condition of the sum.
 //
-//  Source: Ogita, Rump, Oishi 2005; the double-double recurrence itself (SSDForm over DoubleDouble) gives the same numbers, about
-//  ten times slower.
+//  Source: Ogita, Rump, Oishi 2005; the double-double recurrence itself (SSDForm over DoubleDouble)
+//  gives the same numbers, about ten times slower.
 
 import DualityCore
 

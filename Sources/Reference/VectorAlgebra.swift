@@ -1,8 +1,9 @@
 //  The handful of vector operations every layer is written in.
 //
-//  Plain loops over contiguous rows. Sums run in sixteen interleaved partial sums that are then added as a balanced tree:
-//  a fixed order, so that a result does not depend on the optimizer; an error chain a sixteenth as long as that of
-//  one running sum; and additions that do not wait for each other.
+//  Plain loops over contiguous rows. Sums run in sixteen interleaved partial sums that are then
+//  added as a balanced tree: a fixed order, so that a result does not depend on the optimizer; an
+//  error chain a sixteenth as long as that of one running sum; and additions that do not wait for
+//  each other.
 
 import DualityCore
 

@@ -1,4 +1,5 @@
-//  A single file with the inputs and the outputs of one call, as it falls out of a training run: foreign names, foreign axes.
+//  A single file with the inputs and the outputs of one call, as it falls out of a training run:
+//  foreign names, foreign axes.
 
 import DualityCore
 import Foundation
@@ -13,8 +14,10 @@ public struct Dump: Sendable {
     /// - Parameters:
     ///   - map: `OURS=THEIRS,…`.
     ///   - layout: the axes of x and y in the letters b, l, h, p.
-    ///   - options: `KEY=VALUE,…` of the call, before those of the file's string table. `dt_limit=LO:HI`.
-    /// - Throws: `InputError` when the file is not there or no safetensors file, or a mapping is not one.
+    ///   - options: `KEY=VALUE,…` of the call, before those of the file's string table.
+    ///     `dt_limit=LO:HI`.
+    /// - Throws: `InputError` when the file is not there or no safetensors file, or a mapping is
+    ///   not one.
     public init(path: String, map: String? = nil, layout: String? = nil, options: String? = nil) throws {
         self.path = path
         self.layout = layout

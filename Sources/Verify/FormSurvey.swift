@@ -1,11 +1,13 @@
-//  Every form in every precision on generated cases: error, error / bound, error / sigma, and the case that was worst.
+//  Every form in every precision on generated cases: error, error / bound, error / sigma, and the
+//  case that was worst.
 //
 //      error    ||ŷ_h - y_h|| / ||y_h|| of the worst head (and of the states)
 //      bound    max |ŷ - y| / bound      at most 1, or the form or the bound is wrong
 //      sigma    max |ŷ - y| / sigma      a few; beyond 8 nothing random explains the difference. In float64 for information
 //
-//  y is that of the recurrent form in float64; that form itself is held against the oracle with compensated sums. A precision is
-//  float64, float32, or bf16: then what is judged is the emulation of a kernel that multiplies in bfloat16.
+//  y is that of the recurrent form in float64; that form itself is held against the oracle with
+//  compensated sums. A precision is float64, float32, or bf16: then what is judged is the emulation
+//  of a kernel that multiplies in bfloat16.
 
 import DualityCore
 import DualityReference
@@ -45,7 +47,8 @@ public struct SurveyedForm: Sendable, Hashable {
         ]
     }()
 
-    /// The arithmetic this form has on a case; nil where it does not apply to it, or would repeat what another row says.
+    /// The arithmetic this form has on a case; nil where it does not apply to it, or would repeat
+    /// what another row says.
     func arithmetic(on item: SSDCase) -> KernelArithmetic? {
         let format: NumberFormat = precision == "f64" ? .f64 : .f32
         switch kind {
@@ -113,8 +116,9 @@ public struct SurveyRow: Sendable {
     /// Largest error / sigma that a correct form may have.
     public static let largestSigma = 8.0
 
-    /// Whether the row's sigma decides too. In float64 the oracle errs as much as what is held against it, and its roundings repeat as
-    /// theirs do: there the bound decides alone, and sigma is for information (docs/numerics.md, section 11).
+    /// Whether the row's sigma decides too. In float64 the oracle errs as much as what is held
+    /// against it, and its roundings repeat as theirs do: there the bound decides alone, and sigma
+    /// is for information (docs/numerics.md, section 11).
     public var isJudgedBySigma: Bool { form.precision != "f64" }
 
     public var passes: Bool { bound.value <= 1 && (!isJudgedBySigma || sigma.value <= Self.largestSigma) }
@@ -194,7 +198,8 @@ extension SurveyRow {
         var (differences, norms) = ([Double](repeating: 0, count: heads), [Double](repeating: 0, count: heads))
         var (ofBound, ofSigma) = (0.0, 0.0)
         for i in exact.elements.indices {
-            // Where a format may overflow nothing is promised, and what was never anything has no ratio.
+            // Where a format may overflow nothing is promised, and what was never anything has no
+            // ratio.
             guard bound.elements[i] < .infinity else { continue }
             let error = (found.elements[i] - exact.elements[i]).magnitude
             let head = i / width % heads

@@ -1,6 +1,8 @@
-//  A running picture of many ratios: their largest, and their median to within a few percent, in constant memory.
+//  A running picture of many ratios: their largest, and their median to within a few percent, in
+//  constant memory.
 //
-//  Ratios fall into bins of a sixteenth of an octave from 2^-24 to 2^16; zeros and what is smaller share the lowest.
+//  Ratios fall into bins of a sixteenth of an octave from 2^-24 to 2^16; zeros and what is smaller
+//  share the lowest.
 
 import DualityCore
 
@@ -29,7 +31,8 @@ public struct RatioHistogram: Sendable, Equatable {
         for i in bins.indices { bins[i] += other.bins[i] }
     }
 
-    /// The ratio that a fraction of all ratios does not exceed, to within 2 %; 0 when there are none.
+    /// The ratio that a fraction of all ratios does not exceed, to within 2 %; 0 when there are
+    /// none.
     public func quantile(_ fraction: Double) -> Double {
         let target = Int((Double(count) * fraction).rounded(.up))
         var seen = 0

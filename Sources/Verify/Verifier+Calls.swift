@@ -1,4 +1,5 @@
-//  Several calls of one kernel, judged together in memory: what a suite in a directory is, without the files.
+//  Several calls of one kernel, judged together in memory: what a suite in a directory is, without
+//  the files.
 
 import DualityCore
 

@@ -2,8 +2,9 @@
 //
 //      let report = Verifier().verify(CallDescription(name: "mine", kind: .scan), inputs: tensors, outputs: results)
 //
-//  Tensors come from anything that is a `TensorSource`: a file, a directory's file, a table in memory. Nothing of what comes
-//  from outside is trusted, and nothing of it throws: what cannot be used is a problem in the report, and the rest is judged.
+//  Tensors come from anything that is a `TensorSource`: a file, a directory's file, a table in
+//  memory. Nothing of what comes from outside is trusted, and nothing of it throws: what cannot be
+//  used is a problem in the report, and the rest is judged.
 
 import DualityCore
 import DualityReference
@@ -29,8 +30,8 @@ public struct Verifier: Sendable {
     ///   - call: its kind and options.
     ///   - inputs: the operands, by the names of the kind.
     ///   - outputs: the kernel's results. They may be the same source.
-    /// - Complexity: ten to thirty times the recurrent form of the operands, on all cores; some sixty times more where a fault is
-    ///   looked for, on part of the heads if there is much to do.
+    /// - Complexity: ten to thirty times the recurrent form of the operands, on all cores; some
+    ///   sixty times more where a fault is looked for, on part of the heads if there is much to do.
     public func verify(_ call: CallDescription, inputs: any TensorSource, outputs: any TensorSource) -> CaseReport {
         var report = CaseReport(name: call.name, kind: call.kind)
         do {

@@ -1,4 +1,5 @@
-//  Everything a person can get wrong ends with exit status 2 and a sentence that says what: never a trap.
+//  Everything a person can get wrong ends with exit status 2 and a sentence that says what: never a
+//  trap.
 
 import DualityCore
 import Foundation

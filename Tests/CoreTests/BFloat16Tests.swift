@@ -22,8 +22,9 @@ import Testing
         }
     }
 
-    /// Between every two neighbours: the middle goes to the even one, the next number on either side to the nearer one, and
-    /// a float64 beside the middle is not rounded to float32 first (which would make it the middle).
+    /// Between every two neighbours: the middle goes to the even one, the next number on either
+    /// side to the nearer one, and a float64 beside the middle is not rounded to float32 first
+    /// (which would make it the middle).
     @Test(arguments: [1.0, -1.0]) func roundingIsToNearestTiesToEvenAndHappensOnce(sign: Double) {
         var wrong = 0
         for pattern: UInt16 in 0..<0x7f7f {

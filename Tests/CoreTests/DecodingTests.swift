@@ -16,7 +16,8 @@ import Testing
         }
     #endif
 
-    /// Every half comes back, and between two neighbours the nearer one wins, the even one in the middle.
+    /// Every half comes back, and between two neighbours the nearer one wins, the even one in the
+    /// middle.
     @Test func roundingToHalfIsToNearestEven() {
         for pattern in UInt16(0)..<0x7c00 {
             let (value, next) = (Float(halfBitPattern: pattern), Float(halfBitPattern: pattern + 1))

@@ -1,4 +1,5 @@
-//  Operations, memory and predictions of the family, against the figures worked out by hand in the specification.
+//  Operations, memory and predictions of the family, against the figures worked out by hand in the
+//  specification.
 
 import Testing
 
@@ -12,7 +13,8 @@ import Testing
     @Test func theReleasedModelCostsWhatWasWorkedOut() throws {
         let mamba = try #require(try members()[.mamba2])
         #expect(mamba.parameters == 8_495_712_960)
-        // Linear operations with the head, 18 attention layers at n tokens, 18 scans; convolutions of four taps beside.
+        // Linear operations with the head, 18 attention layers at n tokens, 18 scans; convolutions
+        // of four taps beside.
         let rest = Double(15_744_892_928 + 18 * 2_621_440 + 18 * 6144 * 6)
         #expect(mamba.operationsPerToken(context: 1) == rest + 294_912)
         #expect(mamba.operationsPerToken(context: 131_072) == rest + 294_912 * 131_072)
@@ -33,7 +35,8 @@ import Testing
         #expect(state(.gatedKalmaNet) == state(.mamba2).map { 2 * $0 } && state(.bmojo) == state(.gatedKalmaNet))
     }
 
-    /// What the recurrences of a head do, operation by operation: `i` runs over keys (or N), `j` over values (or P).
+    /// What the recurrences of a head do, operation by operation: `i` runs over keys (or N), `j`
+    /// over values (or P).
     private func recurrence(_ kind: LayerKind, dim: Int, iterations: Int) -> Int {
         var operations = 0
         for _ in 0..<dim {

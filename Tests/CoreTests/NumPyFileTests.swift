@@ -73,7 +73,8 @@ import Testing
         #expect(error?.kind == .dtype)
     }
 
-    /// Cutting a file anywhere and changing any byte of its header gives an error or a consistent array; never a trap.
+    /// Cutting a file anywhere and changing any byte of its header gives an error or a consistent
+    /// array; never a trap.
     @Test(arguments: ["big_f8_fortran", "version3", "little_i2_c"]) func damageNeverTraps(name: String) throws {
         let whole = [UInt8](try Data(contentsOf: URL(fileURLWithPath: Fixtures.path("npy/\(name).npy"))))
         var random = RandomSource(seed: 3)

@@ -1,4 +1,5 @@
-//  Priming: every tensor of the new model against the weight maps, bit for bit, on generated models.
+//  Priming: every tensor of the new model against the weight maps, bit for bit, on generated
+//  models.
 
 import Foundation
 import TestSupport
@@ -6,7 +7,8 @@ import Testing
 
 @testable import DualityCore
 
-/// The nearest number with 11 significant bits and no bit below 2^-24, ties to even: a half, from its definition.
+/// The nearest number with 11 significant bits and no bit below 2^-24, ties to even: a half, from
+/// its definition.
 private func half(_ x: Float) -> Float {
     let unit = Float(sign: .plus, exponent: max(x.exponent, -14) - 10, significand: 1)
     return x == 0 ? x : (x / unit).rounded(.toNearestOrEven) * unit
@@ -70,7 +72,8 @@ extension TensorSource {
 }
 
 @Suite struct PrimingTests {
-    /// `½ (W_Oᵀ + Rep(W_V))` with single rows repeated, every operation rounded to bfloat16, element by element.
+    /// `½ (W_Oᵀ + Rep(W_V))` with single rows repeated, every operation rounded to bfloat16,
+    /// element by element.
     private func gate(
         _ base: some TensorSource, layer: Int, aligned: Bool = false,
         rounded: (Float) -> Float = { Float(BFloat16($0)) }
@@ -80,7 +83,8 @@ extension TensorSource {
         var gate: [Float] = []
         for row in 0..<32 {
             for column in 0..<24 {
-                // Rows 0 and 1 read row 0 of v; aligned, rows of heads 0 and 1 read those of head 0.
+                // Rows 0 and 1 read row 0 of v; aligned, rows of heads 0 and 1 read those of head
+                // 0.
                 let sum = o[column, row] + v[aligned ? row / 16 * 8 + row % 8 : row / 2, column]
                 gate.append(rounded(sum) / 2)
             }
@@ -111,7 +115,8 @@ extension TensorSource {
         #expect(try primed.floats("\(new)A_log").allSatisfy { $0 < 2.78 })
         // softplus of dt_bias is the step: between 1e-3 and 0.1, up to the rounding of bfloat16.
         #expect(try primed.floats("\(new)dt_bias").allSatisfy { (0.0009...0.101).contains(Float.softplus($0)) })
-        // Everything with a name of its own is the base's, bit for bit; the attention of layer 1 is gone.
+        // Everything with a name of its own is the base's, bit for bit; the attention of layer 1 is
+        // gone.
         let shared = base.checkpoint.names.filter { !$0.hasPrefix(old) }
         for name in shared { #expect(try primed.bits(name) == base.checkpoint.bits(name), "\(name)") }
         #expect(!primed.contains("\(old)q_proj.weight"))
@@ -201,7 +206,8 @@ extension TensorSource {
 
     /// Replaces the matrices of attention by random 8-bit numbers with scales.
     ///
-    /// - Returns: what they stand for, of every matrix: 2^(e - 7) (1 + m / 8) times the scale, worked out in Double, in bfloat16.
+    /// - Returns: what they stand for, of every matrix: 2^(e - 7) (1 + m / 8) times the scale,
+    ///   worked out in Double, in bfloat16.
     private func quantize(
         _ base: DenseModel, block: (rows: Int, columns: Int)?, named scaleName: String = "weight_scale_inv"
     ) throws -> RandomCheckpoint {

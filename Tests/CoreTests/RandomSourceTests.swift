@@ -15,7 +15,8 @@ import Testing
             ])
     }
 
-    /// Golden values of every derived draw, computed by another program: files and tests made from a seed depend on them.
+    /// Golden values of every derived draw, computed by another program: files and tests made from
+    /// a seed depend on them.
     @Test func derivedDrawsNeverChange() {
         var parent = RandomSource(seed: 42)
         var child = parent.split()

@@ -37,7 +37,8 @@ import Testing
         #expect(error?.kind == .dtype)
     }
 
-    /// The strongest statement about the writer: the official writer's bytes, from the official file's tensors.
+    /// The strongest statement about the writer: the official writer's bytes, from the official
+    /// file's tensors.
     @Test(arguments: ["models/m2/model", "models/m2/expected", "ssd/packed", "layers/rope_32"])
     func rewritingAnOfficialFileGivesItsBytes(name: String) throws {
         let directory = try Fixtures.temporaryDirectory()
@@ -161,7 +162,8 @@ import Testing
         #expect(error?.remedy == "Is it model.norm.weight?")
     }
 
-    /// Cutting a file at any length and flipping any byte of its header gives an error or a consistent file; never a trap.
+    /// Cutting a file at any length and flipping any byte of its header gives an error or a
+    /// consistent file; never a trap.
     @Test func damageOfAnyKindIsAnErrorOrAConsistentFile() throws {
         let directory = try Fixtures.temporaryDirectory()
         defer { try? FileManager.default.removeItem(at: directory) }

@@ -37,7 +37,8 @@ private struct ConstantModel: LanguageModel {
         #expect(result[1].meanKL == 0 && result[1].topAgreement == 1 && result[1].deltaPPL == 0)
     }
 
-    /// The bars of the embedded model on part of its held-out text; `duality compare` shows them on all of it.
+    /// The bars of the embedded model on part of its held-out text; `duality compare` shows them on
+    /// all of it.
     @Test func theEmbeddedModelKeepsItsQuality() throws {
         let checkpoint = try Checkpoint(directory: Fixtures.embeddedModel)
         let models = try SensitivityModels(checkpoint, configuration: checkpoint.configuration, pool: .common)

@@ -66,12 +66,14 @@ import Testing
         #expect(Double(ids.count) < 0.4 * Double(text.utf8.count), "\(ids.count) tokens for \(text.utf8.count) bytes")
     }
 
-    /// `==` between strings is canonical equivalence, decided by the standard library: an oracle that shares no code.
+    /// `==` between strings is canonical equivalence, decided by the standard library: an oracle
+    /// that shares no code.
     @Test func randomTextComesBackCanonicallyEquivalent() throws {
         var random = RandomSource(seed: 41)
         for _ in 0..<3000 {
             let text = randomText(&random)
-            // Swift 6.3 puts these three, starters whose decompositions are not, in the wrong order.
+            // Swift 6.3 puts these three, starters whose decompositions are not, in the wrong
+            // order.
             if text.unicodeScalars.contains(where: { ["\u{f73}", "\u{f75}", "\u{f81}"].contains($0) }) { continue }
             let ids = tokenizer.encode(text)
             let decoded = try tokenizer.decode(ids)

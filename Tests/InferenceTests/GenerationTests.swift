@@ -168,7 +168,8 @@ private enum Embedded {
         }
         #expect(answers[0] == "17 + 25 = 42.")
         #expect(conversation.messages.map(\.role) == [.user, .assistant, .user, .assistant])
-        // The second turn reads the end of the first answer, its own question and the header of the answer: no more.
+        // The second turn reads the end of the first answer, its own question and the header of the
+        // answer: no more.
         #expect(read[1] < read[0] + 8, "read \(read) tokens")
     }
 }

@@ -2,7 +2,8 @@ import Testing
 
 @testable import DualityInference
 
-/// The pinned Unicode data and the normaliser, against Hugging Face tokenizers 0.23 on every scalar.
+/// The pinned Unicode data and the normaliser, against Hugging Face tokenizers 0.23 on every
+/// scalar.
 @Suite struct NormalizationTests {
     private func normalized(_ text: String) -> String {
         withUTF8(text) { utf8 in

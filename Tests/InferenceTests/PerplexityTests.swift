@@ -35,7 +35,8 @@ private struct UniformModel: LanguageModel {
         #expect((result.standardError ?? 1) < 1e-12)
     }
 
-    /// Every token but the first is scored once when windows overlap, and once a window's first is lost when they do not.
+    /// Every token but the first is scored once when windows overlap, and once a window's first is
+    /// lost when they do not.
     @Test(arguments: [(100, 16, 16), (100, 16, 5), (97, 16, 1), (16, 16, 16), (17, 16, 16), (5, 16, 16), (33, 16, 15)])
     func everyTokenIsScoredAtMostOnce(count: Int, window: Int, stride: Int) {
         let windows = Perplexity.windows(count: count, window: window, stride: stride)

@@ -56,7 +56,8 @@ import Testing
 
     // MARK: Compression
 
-    /// "abcabc…" and others, compressed by gzip: a stored block, the fixed code, and a code of its own.
+    /// "abcabc…" and others, compressed by gzip: a stored block, the fixed code, and a code of its
+    /// own.
     private static let compressed: [(base64: String, text: String)] = [
         (
             "H4sIAAAAAAAEAwEQAO//U3RvcmVkIGFzIGl0IGlzLpDdaSQQAAAA",
@@ -95,7 +96,8 @@ import Testing
         }
     }
 
-    /// Some bits mean nothing (the time in the header, the padding of the last byte); no other may pass unnoticed.
+    /// Some bits mean nothing (the time in the header, the padding of the last byte); no other may
+    /// pass unnoticed.
     @Test func aFlippedBitIsNoticedOrMeansNothing() throws {
         for (base64, text) in Self.compressed {
             let bytes = Array(try #require(Data(base64Encoded: base64)))

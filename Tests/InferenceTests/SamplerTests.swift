@@ -79,7 +79,8 @@ import Testing
     }
 
     @Test func topPActsOnWhatTopKLeaves() throws {
-        // Of 0.4, 0.3, 0.2, 0.1 the first two are left and become 0.57, 0.43: 0.5 is reached by the first alone.
+        // Of 0.4, 0.3, 0.2, 0.1 the first two are left and become 0.57, 0.43: 0.5 is reached by the
+        // first alone.
         let logits = [0.4, 0.3, 0.2, 0.1].map { Float(log($0)) }
         let found = try frequencies(
             logits,

@@ -27,7 +27,8 @@ import Testing
 
     @Test func theResultIsTheSameHoweverTheTextIsCut() {
         var random = RandomSource(seed: 8)
-        // Few letters, so that beginnings repeat inside the strings; bytes in common, so that characters can be cut.
+        // Few letters, so that beginnings repeat inside the strings; bytes in common, so that
+        // characters can be cut.
         let alphabets = [["a", "b"], ["a", "b", "é", "e\u{301}", "\n", "😀"]]
         for round in 0..<4000 {
             let letters = alphabets[round % 2]

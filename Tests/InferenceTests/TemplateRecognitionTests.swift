@@ -50,7 +50,8 @@ import Testing
         #expect(error?.remedy.contains("--template chatml|qwen3") == true, "\(String(describing: error))")
     }
 
-    /// The words of the Qwen3 template in no sensible order: not a version that was compared, so it comes with a warning.
+    /// The words of the Qwen3 template in no sensible order: not a version that was compared, so it
+    /// comes with a warning.
     private func words(without left: [String] = [], and more: String = "") -> String {
         let literals = [
             "<|im_start|>", "<|im_end|>", Qwen3Prompt.toolsHead, Qwen3Prompt.toolsTail, "<tool_call>\n{\"name\": \"",

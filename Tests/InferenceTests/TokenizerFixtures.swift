@@ -1,12 +1,14 @@
-//  The files the tests of this module read: official cases, and Qwen's rank file where it is to be had.
+//  The files the tests of this module read: official cases, and Qwen's rank file where it is to be
+//  had.
 
 import DualityCore
 import DualityInference
 import Foundation
 import TestSupport
 
-/// Qwen's own vocabulary. It is not ours to pass on: it lies in `shared/conformance` beside the checkout, or in the directory
-/// that DUALITY_SHARED names, or nowhere, and then the cases that need it are skipped.
+/// Qwen's own vocabulary. It is not ours to pass on: it lies in `shared/conformance` beside the
+/// checkout, or in the directory that DUALITY_SHARED names, or nowhere, and then the cases that
+/// need it are skipped.
 enum QwenRanks {
     static let path: String? = {
         let named = ProcessInfo.processInfo.environment["DUALITY_SHARED"]

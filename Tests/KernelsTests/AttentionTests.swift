@@ -3,7 +3,8 @@ import DualityKernels
 import TestSupport
 import Testing
 
-/// Attention over pages: softmax of scores, and the same bits in one piece, in pieces and split over segments.
+/// Attention over pages: softmax of scores, and the same bits in one piece, in pieces and split
+/// over segments.
 @Suite struct AttentionTests {
     /// Sizes of attention.
     struct Case: CustomTestStringConvertible, Sendable {
@@ -22,7 +23,8 @@ import Testing
         Case(heads: 2, kvHeads: 1, dim: 20, format: DK_KV_F32, window: 50, tokens: 290),
         Case(heads: 1, kvHeads: 1, dim: 4, format: DK_KV_INT8, window: 129, tokens: 280),
         Case(heads: 2, kvHeads: 1, dim: 8, format: DK_KV_F32, window: 0, tokens: 1100),
-        // Keys by whole blocks of 16 tokens, and five and nine rows a token: one more than read a page at once, and than are few.
+        // Keys by whole blocks of 16 tokens, and five and nine rows a token: one more than read a
+        // page at once, and than are few.
         Case(heads: 5, kvHeads: 1, dim: 32, format: DK_KV_BF16, window: 0, tokens: 150),
         Case(heads: 9, kvHeads: 1, dim: 16, format: DK_KV_INT8, window: 0, tokens: 150),
         Case(heads: 4, kvHeads: 1, dim: 80, format: DK_KV_INT8, window: 0, tokens: 270),
@@ -50,7 +52,8 @@ import Testing
                 scale: 1 / Float(shape.dim).squareRoot(), window: shape.window.wide)
         }
 
-        /// The rows of all tokens, `pieces` at a time (the last repeats); single tokens by segments if asked.
+        /// The rows of all tokens, `pieces` at a time (the last repeats); single tokens by segments
+        /// if asked.
         func evaluate(_ table: Table, pieces: [Int], bySegments: Bool = false) -> [Float] {
             var sizes = sizes
             let (row, kvRow) = (shape.heads * shape.dim, shape.kvHeads * shape.dim)
@@ -141,7 +144,8 @@ import Testing
         }
     }
 
-    /// The first token's score is 92 above all others', whose weights e^-92 are below the normal numbers; only they have values.
+    /// The first token's score is 92 above all others', whose weights e^-92 are below the normal
+    /// numbers; only they have values.
     @Test(arguments: Table.all)
     func weightsBelowTheNormalNumbersAreZero(table: Table) {
         let shape = Case(heads: 1, kvHeads: 1, dim: 16, format: DK_KV_F32, window: 0, tokens: 40)

@@ -63,7 +63,8 @@ import Testing
             case .zeros: return [UInt16](repeating: 0, count: count)
             case .allPatterns: return (0..<count).map { UInt16(truncatingIfNeeded: $0 * 40503) }
             case .fewExceptions:
-                // Sixteen exponents are frequent; a few others stand in the first and last places and in between.
+                // Sixteen exponents are frequent; a few others stand in the first and last places
+                // and in between.
                 var numbers = (0..<count).map { (i: Int) -> UInt16 in
                     let magnitude = 0x3c00 + (i * 37) % 0x0800
                     return UInt16(i % 2 == 0 ? magnitude : magnitude | 0x8000)

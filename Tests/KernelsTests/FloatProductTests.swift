@@ -74,7 +74,8 @@ import Testing
         }
         for format in Format.allCases where format != .dot || table.kernels.bf16Dot {
             let error = relativeL2(Self.product(table, format, shape, w, x), exact)
-            // Activations of the dot product are bfloat16 too: half of the last of eight bits, at most 2^-8.
+            // Activations of the dot product are bfloat16 too: half of the last of eight bits, at
+            // most 2^-8.
             #expect(error < (format == .dot ? 4e-3 : 5e-7), "\(format): \(error)")
         }
     }

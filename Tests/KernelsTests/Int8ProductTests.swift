@@ -1,7 +1,8 @@
 import DualityKernels
 import Testing
 
-/// Products of int8 matrices: exact integers in every table, whatever the size, the split and the company.
+/// Products of int8 matrices: exact integers in every table, whatever the size, the split and the
+/// company.
 @Suite struct Int8ProductTests {
     /// Outputs, inputs, tokens, group.
     struct Case: CustomTestStringConvertible, Sendable {
@@ -136,7 +137,8 @@ import Testing
                 norm += exact * exact
             }
         }
-        // Activations have 127 steps to their largest number, about three times their deviation: 3 / 127 / sqrt(12).
+        // Activations have 127 steps to their largest number, about three times their deviation: 3
+        // / 127 / sqrt(12).
         #expect((error / norm).squareRoot() < 0.01, "\((error / norm).squareRoot())")
     }
 

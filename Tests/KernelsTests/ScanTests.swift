@@ -26,7 +26,8 @@ import Testing
         /// - Parameters:
         ///   - rate: -A, where it is not random.
         ///   - bias: of the steps, where it is not random.
-        ///   - fading: x is zero from the fifth token on, so that states only decay, each head's at its own pace; D is zero.
+        ///   - fading: x is zero from the fifth token on, so that states only decay, each head's at
+        ///     its own pace; D is zero.
         init(_ shape: Case, rate: Float? = nil, bias step: Float? = nil, fading: Bool = false) {
             self.shape = shape
             let length = shape.tokens
@@ -49,7 +50,8 @@ import Testing
                 cHeads: shape.cHeads.wide, headDim: shape.dim.wide, stateDim: shape.state.wide)
         }
 
-        /// y and the final states, `pieces` tokens at a time (the last piece repeats), heads in ranges of `split`.
+        /// y and the final states, `pieces` tokens at a time (the last piece repeats), heads in
+        /// ranges of `split`.
         func evaluate(_ table: Table, pieces: [Int], split: Int) -> (y: [Float], state: [Float], decay: [Double]) {
             let (H, P, N, Q) = (shape.heads, shape.dim, shape.state, Int(DK_SSD_CHUNK))
             let width = (P + 15) / 16 * 16
@@ -130,7 +132,8 @@ import Testing
         #expect(errors.allSatisfy { $0 < 1e-6 }, "\(errors)")
     }
 
-    /// Exact replay: one piece, uneven pieces that cross chunks, and token by token; heads together and apart.
+    /// Exact replay: one piece, uneven pieces that cross chunks, and token by token; heads together
+    /// and apart.
     @Test(arguments: Table.all, cases)
     func piecesAndHeadsDoNotChangeABit(table: Table, shape: Case) {
         let run = Run(shape)
@@ -152,8 +155,8 @@ import Testing
         #expect(differences(found.state, expected.state) == 0)
     }
 
-    /// Steps near 1 and decays to e^-16 a token: states and weights pass through the subnormal numbers. They are flushed, as
-    /// processors are slow with them, and in every table alike.
+    /// Steps near 1 and decays to e^-16 a token: states and weights pass through the subnormal
+    /// numbers. They are flushed, as processors are slow with them, and in every table alike.
     @Test(arguments: Table.all)
     func whatDecaysBelowTheNormalNumbersIsZero(table: Table) {
         let run = Run(Self.cases[0], rate: 16, bias: 1, fading: true)

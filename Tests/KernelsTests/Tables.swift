@@ -1,10 +1,12 @@
-//  What the tests of the kernels share: the tables this machine has, memory, random numbers, comparison of bits.
+//  What the tests of the kernels share: the tables this machine has, memory, random numbers,
+//  comparison of bits.
 
 import DualityCore
 import DualityKernels
 import Testing
 
-/// A table of kernels, named after its instruction set in the output of tests. Its functions are constants and share nothing.
+/// A table of kernels, named after its instruction set in the output of tests. Its functions are
+/// constants and share nothing.
 struct Table: CustomTestStringConvertible, @unchecked Sendable {
     let kernels: dk_kernels
     var testDescription: String { String(cString: kernels.name) }

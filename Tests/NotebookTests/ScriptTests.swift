@@ -47,7 +47,8 @@ import Testing
         }
     }
 
-    /// Prose may name sizes (Q = 64, float32); what was measured has a point, a power of ten or a percent sign.
+    /// Prose may name sizes (Q = 64, float32); what was measured has a point, a power of ten or a
+    /// percent sign.
     @Test(arguments: BuiltScript.names) func proseHoldsNoTypedMeasurements(_ name: String) throws {
         let script = try Script(name: name, source: BuiltScript.source(name))
         for cell in script.cells where cell.kind == .prose {

@@ -1,4 +1,5 @@
-//  bfloat16 models in twelve bits a weight: the numbers of the plain form, less memory, and no trust in what a file says.
+//  bfloat16 models in twelve bits a weight: the numbers of the plain form, less memory, and no
+//  trust in what a file says.
 
 import DualityCore
 import Foundation

@@ -1,4 +1,5 @@
-//  The same bits, however a sequence is fed: in one piece or many, alone or among others, on one thread or several.
+//  The same bits, however a sequence is fed: in one piece or many, alone or among others, on one
+//  thread or several.
 
 import DualityCore
 import Foundation
@@ -8,7 +9,8 @@ import Testing
 @testable import DualityQuant
 
 @Suite struct ExactReplayTests {
-    /// Models that between them have every kind of layer, rotation on and off, and B/C norms on and off.
+    /// Models that between them have every kind of layer, rotation on and off, and B/C norms on and
+    /// off.
     private static let models = ["m2", "m2_rope", "m2_tied_noqknorm_f32"]
 
     @Test(arguments: models, EnginePrecision.allCases) func splitsAndThreadsChangeNoBit(
@@ -43,7 +45,8 @@ import Testing
     @Test func keysThatAreSplitOverThreadsGiveTheSameBits() throws {
         let fixture = try ConformanceModel("m2")
         let ids = try fixture.ids("input_ids_long")
-        // Three threads cannot share two heads evenly; the last tokens are decoded behind more than one segment of keys.
+        // Three threads cannot share two heads evenly; the last tokens are decoded behind more than
+        // one segment of keys.
         let (prompt, rest) = ((0..<1030).map { ids[$0 % ids.count] }, Array(ids.prefix(3)))
         var (one, three) = (try fixture.fast(.bf16, threads: 1), try fixture.fast(.bf16, threads: 3))
         (one.contextLimit, three.contextLimit) = (nil, nil)

@@ -35,19 +35,22 @@ struct ConformanceModel {
     func tensor(_ name: String) throws -> Tensor<Double> { try expected.tensor(name) }
     func ids(_ name: String = "input_ids") throws -> [Int] { try expected.integers(name).elements }
 
-    /// Three times the official float32 run's own distance from float64, which is what the reference is held to.
+    /// Three times the official float32 run's own distance from float64, which is what the
+    /// reference is held to.
     func floatLimit(_ figure: String) throws -> Double {
         let relative = agreement["official_f32_vs_f64"]?[figure]?["rel_l2"]?.double
         return 3 * (try #require(relative, "agreement.json has no \(figure)"))
     }
 
-    /// The official bfloat16 run's own distance from float64: what these weights do with roundings of 2^-9.
+    /// The official bfloat16 run's own distance from float64: what these weights do with roundings
+    /// of 2^-9.
     func brainFloatDistance() throws -> Double {
         try #require(agreement["official_bf16_vs_f64"]?["rel_l2"]?.double, "agreement.json has no bf16 run")
     }
 }
 
-/// A folder with a conformance checkpoint's configuration, to pack models into; gone with the object.
+/// A folder with a conformance checkpoint's configuration, to pack models into; gone with the
+/// object.
 final class PackingFolder {
     let directory: URL
     let model: ConformanceModel

@@ -1,4 +1,5 @@
-//  Quantized models on the disk: the same numbers as when they are made on the way, whole or not there, refused when they are something else.
+//  Quantized models on the disk: the same numbers as when they are made on the way, whole or not
+//  there, refused when they are something else.
 
 import DualityCore
 import Foundation

@@ -77,13 +77,15 @@ import Testing
         }
     }
 
-    /// Random weights make much of little: the official bfloat16 run is off by 1.4 to 2.9 %, and int8 rows are rounded four times as coarsely.
+    /// Random weights make much of little: the official bfloat16 run is off by 1.4 to 2.9 %, and
+    /// int8 rows are rounded four times as coarsely.
     @Test(arguments: ["m2", "qwen3_dense"]) func narrowWeightsStayNearFloat32(name: String) throws {
         let fixture = try ConformanceModel(name)
         let tokens = try fixture.ids()
         let expected = try fixture.tensor("logits_f64").elements
         let official = try fixture.brainFloatDistance()
-        // These checkpoints are stored in bfloat16, which bf16 keeps exactly: what is left is the cache of keys and values.
+        // These checkpoints are stored in bfloat16, which bf16 keeps exactly: what is left is the
+        // cache of keys and values.
         for (precision, keyValues, limit) in [
             (EnginePrecision.bf16, KeyValueFormat.f32, 1e-5), (.bf16, .bf16, official), (.int8, .f32, 8 * official),
             (.int8, .int8, 8 * official),

@@ -1,4 +1,5 @@
-//  State composition against the official tool (Tests/Fixtures/models/*/compose.*) and against what it means.
+//  State composition against the official tool (Tests/Fixtures/models/*/compose.*) and against what
+//  it means.
 
 import DualityCore
 import Foundation
@@ -184,7 +185,8 @@ private struct Compositions {
 
     // MARK: exact composition
 
-    /// A layer whose inputs do not depend on what was before: one layer, no convolution across the border.
+    /// A layer whose inputs do not depend on what was before: one layer, no convolution across the
+    /// border.
     @Test(arguments: [LayerKind.mamba2, .gatedDeltaNet, .gatedKalmaNet])
     func exactCompositionIsReadingOneAfterAnother(kind: LayerKind) throws {
         var configuration = HybridConfiguration(
@@ -212,7 +214,8 @@ private struct Compositions {
         }
     }
 
-    /// The window of a convolution in the first layer is nothing but the last inputs, whatever was before.
+    /// The window of a convolution in the first layer is nothing but the last inputs, whatever was
+    /// before.
     @Test(arguments: [LayerKind.mamba2, .gatedDeltaNet, .gatedKalmaNet])
     func exactCompositionKeepsTheLastInputsOfAConvolution(kind: LayerKind) throws {
         let configuration = HybridConfiguration(
@@ -235,7 +238,8 @@ private struct Compositions {
         #expect(try error(.fullSoup) > 1e-2)
     }
 
-    /// Every kind of layer composes in every way, and goes on from there; windows see what they would of the chunks in a row.
+    /// Every kind of layer composes in every way, and goes on from there; windows see what they
+    /// would of the chunks in a row.
     @Test func everyKindOfLayerComposes() throws {
         var configuration = HybridConfiguration(
             vocabularySize: 30, hiddenSize: 16, intermediateSize: 8,

@@ -4,7 +4,8 @@ import Testing
 
 @testable import DualityReference
 
-/// Imitated backward passes are the gradients where nothing is rounded, and as far from them as kernels are where much is.
+/// Imitated backward passes are the gradients where nothing is rounded, and as far from them as
+/// kernels are where much is.
 @Suite struct EmulatedGradientTests {
     static let arithmetics: [(name: String, kernel: KernelArithmetic)] = {
         [SSDForm.recurrent, .chunked(size: 5), .chunked(size: 64), .quadratic].flatMap { form in
@@ -59,7 +60,8 @@ import Testing
         #expect((0.1...1.5).contains(median), "median error / sigma \(median)")
     }
 
-    /// The official bfloat16 kernels' errors are on record; an imitation that forgot a rounding, or had one too many, is off by more.
+    /// The official bfloat16 kernels' errors are on record; an imitation that forgot a rounding, or
+    /// had one too many, is off by more.
     @Test(arguments: SSDCase.scans.filter { $0.dtype == "bf16" })
     func theyErrAsTheOfficialKernelsDo(on example: SSDCase) throws {
         let kernel = KernelArithmetic.mambaChunkScan(.bf16, chunkSize: example.chunkSize)

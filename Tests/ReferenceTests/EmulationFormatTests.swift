@@ -4,7 +4,8 @@ import Testing
 @testable import DualityReference
 
 @Suite struct EmulationFormatTests {
-    /// The definition, from a table of every number of the format: the nearest, the one with the even pattern on a tie.
+    /// The definition, from a table of every number of the format: the nearest, the one with the
+    /// even pattern on a tie.
     struct Table {
         let format: NumberFormat
         /// All non-negative finite numbers, ascending; the index is the bit pattern.

@@ -6,7 +6,8 @@ import Testing
 @testable import DualityReference
 
 @Suite struct EmulationTests {
-    /// The same kernels on the same numbers: the emulation must see most of what separates them from the exact answer.
+    /// The same kernels on the same numbers: the emulation must see most of what separates them
+    /// from the exact answer.
     @Test(arguments: SSDCase.scans.filter { $0.dtype == "bf16" })
     func theChunkedKernelsInBFloat16AreForeseen(of example: SSDCase) throws {
         let file = try example.file()
@@ -104,7 +105,8 @@ import Testing
 }
 
 extension SSDCase {
-    /// A sequence of decode steps as one call: [steps, b, …] is [b, steps, …] for the single row these cases have.
+    /// A sequence of decode steps as one call: [steps, b, …] is [b, steps, …] for the single row
+    /// these cases have.
     func stepInputs() throws -> SSDInputs<Double> {
         let file = try file()
         func tokens(_ name: String) throws -> Tensor<Double> {

@@ -4,8 +4,8 @@ import DualityCore
 
 @testable import DualityReference
 
-/// A call of the operator that its seed determines: lengths around the chunk size, decays from 1e-8 to 1e3 a token,
-/// operands from subnormal to huge, zeros, constants, packing.
+/// A call of the operator that its seed determines: lengths around the chunk size, decays from 1e-8
+/// to 1e3 a token, operands from subnormal to huge, zeros, constants, packing.
 struct ErrorBoundCase: Sendable, CustomStringConvertible {
     let seed: UInt64
     /// Every operand is exact in it.

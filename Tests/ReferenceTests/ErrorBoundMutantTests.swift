@@ -28,7 +28,8 @@ struct FaultyKernel {
     let fault: Fault
     let chunkSize: Int
 
-    /// y `[B, L, H, P]` and the final state `[B, H, P, N]` of a call with dtBias, D and an initial state.
+    /// y `[B, L, H, P]` and the final state `[B, H, P, N]` of a call with dtBias, D and an initial
+    /// state.
     func run(_ inputs: SSDInputs<Float>) -> (y: [Double], state: [Double]) {
         let (length, heads, headDim, stateDim) = (inputs.length, inputs.heads, inputs.headDim, inputs.stateDim)
         var y = Tensor(repeating: Float.zero, shape: [1, length, heads, headDim])

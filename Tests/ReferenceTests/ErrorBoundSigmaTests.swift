@@ -56,7 +56,8 @@ struct SigmaRatios {
         #expect((0.2...1.5).contains(ratios.median), "\(name): median \(ratios.median) of \(ratios.ratios.count)")
     }
 
-    /// A long sequence of ordinary operands: where the estimate has to be right on average, and not only safe.
+    /// A long sequence of ordinary operands: where the estimate has to be right on average, and not
+    /// only safe.
     @Test(arguments: [
         SSDForm.recurrent, .chunked(size: 16), .chunked(size: 64), .chunked(size: 256), .chunked(size: 1024),
         .quadratic, .associative(tree: .balanced, leaf: 1), .associative(tree: .left, leaf: 16),
@@ -147,7 +148,8 @@ struct SigmaRatios {
         #expect(ratios.worst <= 8, "\(example.name): \(ratios.worst) sigma in \(ratios.worstPlace)")
     }
 
-    /// Errors that repeat token after token add up as they are: a constant step, constant B and C, constant x.
+    /// Errors that repeat token after token add up as they are: a constant step, constant B and C,
+    /// constant x.
     @Test(
         arguments: [1e-8, 1e-5, 1e-3, 0.1],
         [

@@ -5,7 +5,8 @@ import Testing
 @testable import DualityReference
 
 @Suite struct ErrorBoundTests {
-    /// The largest error / bound over the numbers of a result; infinity for a NaN or an error where none is allowed.
+    /// The largest error / bound over the numbers of a result; infinity for a NaN or an error where
+    /// none is allowed.
     static func worst(_ found: SSDOutputs<Double>, _ exact: SSDOutputs<Double>, _ bound: SSDErrorSizes) -> Double {
         max(
             worst(found.y.elements, exact.y.elements, bound.y.elements),
@@ -77,7 +78,8 @@ import Testing
         "float32,steps=bf16,form=quadratic", "float64,form=chunked:32,state=f32,out=f32",
     ]
 
-    /// Honest kernels of every arithmetic, on operands that are exact in bfloat16 and on such as are not.
+    /// Honest kernels of every arithmetic, on operands that are exact in bfloat16 and on such as
+    /// are not.
     @Test(arguments: arithmetics) func theEmulationsAreInside(text: String) throws {
         for seed in UInt64(1000)..<1060 {
             let example = try ErrorBoundCase(seed: seed, format: seed % 2 == 0 ? .bf16 : .f32, widest: 16)

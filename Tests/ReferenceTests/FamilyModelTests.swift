@@ -1,5 +1,5 @@
-//  Layers that no official output pins down, held against their equations: B'MOJO-F with each mixer, sliding windows at their borders,
-//  head expansion; and models of every kind in pieces.
+//  Layers that no official output pins down, held against their equations: B'MOJO-F with each
+//  mixer, sliding windows at their borders, head expansion; and models of every kind in pieces.
 
 import DualityCore
 import Foundation
@@ -129,7 +129,8 @@ private let tokens = (0..<29).map { ($0 * 7 + $0 / 3) % 40 }
         }
     }
 
-    /// One layer evaluated from its definition: all scores, one exponential each, no cache and no shared code beyond the projections.
+    /// One layer evaluated from its definition: all scores, one exponential each, no cache and no
+    /// shared code beyond the projections.
     @Test func fadingAttentionIsItsDefinition() throws {
         for (mixer, tied) in [(LayerKind.mamba2, true), (.gatedDeltaNet, false), (.gatedKalmaNet, true)] {
             let configuration = configuration([.bmojo], window: 4, mixer: mixer, tied: tied)

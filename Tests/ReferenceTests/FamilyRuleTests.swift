@@ -1,4 +1,5 @@
-//  The two recurrences with a matrix-valued state: hand-computed examples, forms against each other, the solver against its bound.
+//  The two recurrences with a matrix-valued state: hand-computed examples, forms against each
+//  other, the solver against its bound.
 
 import DualityCore
 import TestSupport
@@ -52,7 +53,8 @@ private func random(_ shape: [Int], _ source: inout RandomSource, _ map: (Double
             weight: Tensor([1, 2]), groupSize: 2, epsilon: 1e-5, normBeforeGate: true)
         let y = norm(
             try Tensor(shape: [1, 2], elements: [1, -2]), gate: try Tensor(shape: [1, 2], elements: [0.5, 1]))
-        // The mixers' own output, with projections that are the identity and a gate that is (0.5, 1).
+        // The mixers' own output, with projections that are the identity and a gate that is (0.5,
+        // 1).
         let identity = try Linear<Double>(weight: Tensor(shape: [2, 2], elements: [1, 0, 0, 1]))
         let output = GatedHeadOutput(
             gate: identity, norm: RMSNorm(weight: Tensor([1, 2]), epsilon: 1e-5), projection: identity)

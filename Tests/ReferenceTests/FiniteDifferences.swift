@@ -2,8 +2,9 @@
 //
 //      d(h) = (f(h) - f(-h)) / 2h = f'(0) + c2 h² + c4 h⁴ + …
 //
-//  Halving h four times and combining the answers (Richardson; Ridders, "Accurate computation of F'(x) and F'(x) F''(x)",
-//  1982) leaves an error of order h¹⁰ at steps so large that rounding hardly enters: about 1e-13 in float64.
+//  Halving h four times and combining the answers (Richardson; Ridders, "Accurate computation of
+//  F'(x) and F'(x) F''(x)", 1982) leaves an error of order h¹⁰ at steps so large that rounding
+//  hardly enters: about 1e-13 in float64.
 
 import DualityCore
 import TestSupport
@@ -12,7 +13,8 @@ import TestSupport
 ///
 /// - Parameters:
 ///   - step: the largest h; f is smooth within it.
-///   - difference: f(h) - f(-h). Taken as one, so that what h does not touch can cancel before it is summed.
+///   - difference: f(h) - f(-h). Taken as one, so that what h does not touch can cancel before it
+///     is summed.
 func derivative(step: Double, of difference: (Double) throws -> Double) rethrows -> Double {
     let levels = 5
     var column: [Double] = []
@@ -30,8 +32,8 @@ func derivative(step: Double, of difference: (Double) throws -> Double) rethrows
 
 /// The gradient of a loss with respect to each element of `tensor`, by differences.
 ///
-/// - Parameter outputs: everything that the loss looks at, as a function of the tensor; the loss is its inner product
-///   with `upstream`.
+/// - Parameter outputs: everything that the loss looks at, as a function of the tensor; the loss is
+///   its inner product with `upstream`.
 func differences(
     of tensor: Tensor<Double>, step: Double, upstream: [Double], outputs: (Tensor<Double>) throws -> [Double]
 ) rethrows -> [Double] {

@@ -4,7 +4,8 @@ import Testing
 
 @testable import DualityReference
 
-/// ∂x, ∂B and ∂C of right backward passes are inside their bound and a few of their sigmas, those of wrong ones are not.
+/// ∂x, ∂B and ∂C of right backward passes are inside their bound and a few of their sigmas, those
+/// of wrong ones are not.
 @Suite struct GradientErrorTests {
     /// A generated call and an upstream gradient exact in float32.
     static func example(_ seed: UInt64) throws -> (example: ErrorBoundCase, upstream: SSDUpstream<Double>) {

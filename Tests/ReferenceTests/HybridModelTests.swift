@@ -1,4 +1,5 @@
-//  Whole models against the official implementation (Tests/Fixtures/models) and against their own invariants.
+//  Whole models against the official implementation (Tests/Fixtures/models) and against their own
+//  invariants.
 
 import DualityCore
 import Foundation
@@ -44,9 +45,10 @@ private struct Case {
 
     /// The same for a tensor of a float32 cache after `tokens` tokens.
     ///
-    /// The log decay is a sum over the tokens, of dt that leave the same projection as the convolution's inputs: its distance is theirs
-    /// divided by √T, and nearer only by luck. In `m2_rope` the official run was that lucky (3.7e-8 where 2.0e-7 is expected), which
-    /// another order of summation is not.
+    /// The log decay is a sum over the tokens, of dt that leave the same projection as the
+    /// convolution's inputs: its distance is theirs divided by √T, and nearer only by luck. In
+    /// `m2_rope` the official run was that lucky (3.7e-8 where 2.0e-7 is expected), which another
+    /// order of summation is not.
     func cacheLimit(_ figure: String, tokens: Int) throws -> Double {
         let limit = try floatLimit(figure)
         guard figure.hasSuffix("log_aprods") else { return limit }
@@ -83,7 +85,8 @@ private final class Recorder<Scalar: RealNumber> {
         #expect(error < limit, "logits: relative L2 error \(error), limit \(limit)")
         guard fixture.hasDetails else { return }
         try compareHidden(recorder.tensors, fixture) { try fixture.doubleLimit($0) }
-        // The stored prefill caches come from the official float32 run: ours is off by as much as that is.
+        // The stored prefill caches come from the official float32 run: ours is off by as much as
+        // that is.
         try compare(cache, fixture, "cache") { try fixture.floatLimit($0) / 2 }
     }
 
@@ -97,7 +100,8 @@ private final class Recorder<Scalar: RealNumber> {
         let limit = try fixture.floatLimit("logits")
         #expect(error < limit, "logits: relative L2 error \(error), limit \(limit)")
         guard fixture.hasDetails else { return }
-        // The official run's distance after the last norm is not stored; that of the logits, one product later, is.
+        // The official run's distance after the last norm is not stored; that of the logits, one
+        // product later, is.
         try compareHidden(recorder.tensors, fixture) {
             try fixture.floatLimit($0 == "hidden.final_norm" ? "logits" : $0)
         }

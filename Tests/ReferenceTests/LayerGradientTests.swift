@@ -87,7 +87,8 @@ struct TensorSourceOfNoise {
         }
     }
 
-    /// With the activation, and with a loss that also looks at the window handed on; sequences shorter than it, too.
+    /// With the activation, and with a loss that also looks at the window handed on; sequences
+    /// shorter than it, too.
     @Test(arguments: [1, 2, 3, 7], [1, 4]) func convolution(length: Int, width: Int) throws {
         var noise = TensorSourceOfNoise(random: RandomSource(seed: 5))
         let (weight, bias) = (noise.normal([3, width]), noise.normal([3]))

@@ -16,7 +16,8 @@ struct Fixture {
 
     func double(_ name: String) throws -> Tensor<Double> { try file.tensor(name) }
 
-    /// Checks that `got` is the stored float64 answer: to 1e-11 where it is stored as F64, to 3e-7 where it was rounded to float32.
+    /// Checks that `got` is the stored float64 answer: to 1e-11 where it is stored as F64, to 3e-7
+    /// where it was rounded to float32.
     func expect(
         _ got: Tensor<Double>, is name: String, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
@@ -114,7 +115,8 @@ extension Tensor where Element == Double {
             headDim: headDim, parameters: RopeParameters(theta: 5e6), maxPositions: 1 << 20)
         let positions = try fixture.file.integers("position_ids").elements
         try expectRotation(fixture, rope, positions, suffix: "official") { error, name in
-            // The official powers were taken on a GPU; an ulp there moves an angle of 131071 by 8e-3.
+            // The official powers were taken on a GPU; an ulp there moves an angle of 131071 by
+            // 8e-3.
             #expect(error < 3e-4, "\(name): relative L2 error \(error)")
         }
     }
@@ -181,7 +183,8 @@ extension Tensor where Element == Double {
         try fixture.expect(Tensor(steps), is: "steps.out_f64")
     }
 
-    /// A prefill, then the next tokens one at a time, then everything at once, for every form of SSD.
+    /// A prefill, then the next tokens one at a time, then everything at once, for every form of
+    /// SSD.
     @Test(
         arguments: [
             "mamba2_default", "mamba2_no_qk_norm", "mamba2_prefill1", "mamba2_rope_batch2", "mamba2_short_prefill2",
@@ -246,7 +249,8 @@ func officialWindows(_ state: Tensor<Double>) -> [Double] {
 }
 
 extension HybridConfiguration {
-    /// A configuration of one layer, for testing the layer; sizes that the layer takes from its weights are nominal.
+    /// A configuration of one layer, for testing the layer; sizes that the layer takes from its
+    /// weights are nominal.
     static func ofOneLayer(_ kind: LayerKind, headDim: Int) -> HybridConfiguration {
         HybridConfiguration(
             vocabularySize: 1, hiddenSize: headDim, intermediateSize: headDim, layers: [kind], headCount: 1,

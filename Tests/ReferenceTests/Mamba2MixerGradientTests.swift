@@ -132,7 +132,8 @@ struct MixerOptions: Sendable, CustomTestStringConvertible {
         try expect(gradients.outputProjectionBias, \.outputBias, "out_proj.bias")
     }
 
-    /// Truncated nowhere: with the cache's gradient handed back, segments give the gradient of the whole sequence.
+    /// Truncated nowhere: with the cache's gradient handed back, segments give the gradient of the
+    /// whole sequence.
     @Test(arguments: 0...5) func theGradientsOfTwoSegmentsAreThoseOfTheWhole(cut: Int) throws {
         let options = MixerOptions(rotates: true, bias: true)
         let parameters = MixerParameters(options: options)

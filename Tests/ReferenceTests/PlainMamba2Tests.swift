@@ -1,4 +1,5 @@
-//  Plain Mamba-2 language models against transformers, and the two spellings of their checkpoints against each other.
+//  Plain Mamba-2 language models against transformers, and the two spellings of their checkpoints
+//  against each other.
 
 import DualityCore
 import TestSupport
@@ -23,7 +24,8 @@ import Testing
             let scan = try #require(layer.scan)
             let state: Tensor<Double> = try expected.tensor("layers.\(i).ssm_state")
             #expect(relativeL2(scan.state.elements, state.elements) < 2e-6, "state of layer \(i)")
-            // Theirs are the last four inputs, channel by channel; ours the last three, token by token.
+            // Theirs are the last four inputs, channel by channel; ours the last three, token by
+            // token.
             let window: Tensor<Double> = try expected.tensor("layers.\(i).conv_state")
             let channels = scan.window.shape[1]
             let columns = (0..<3).flatMap { t in (0..<channels).map { window.elements[$0 * 4 + t + 1] } }

@@ -1,4 +1,5 @@
-//  Stretched rotary embeddings against the official ones (float32, Tests/Fixtures/rope/scaling.json), through config.json's keys.
+//  Stretched rotary embeddings against the official ones (float32,
+//  Tests/Fixtures/rope/scaling.json), through config.json's keys.
 
 import DualityCore
 import TestSupport

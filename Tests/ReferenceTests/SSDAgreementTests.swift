@@ -24,7 +24,8 @@ import Testing
                 #expect(row.y.error == whole.y.error && row.finalState.error == whole.finalState.error)
                 guard let sigma = row.overSigma, let largest = whole.overSigma else { continue }
                 #expect(sigma.head == (turn + i % SSDAgreement.forms.count) % inputs.heads)
-                // The head that is the worst of all is the worst in its own turn, by the same ratio.
+                // The head that is the worst of all is the worst in its own turn, by the same
+                // ratio.
                 #expect(sigma.head == largest.head ? sigma.error == largest.error : sigma.error <= largest.error)
             }
         }

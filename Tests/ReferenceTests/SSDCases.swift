@@ -1,4 +1,5 @@
-//  What the operator's tests are run on: the conformance cases, generated operands, and the definition written out.
+//  What the operator's tests are run on: the conformance cases, generated operands, and the
+//  definition written out.
 
 import DualityCore
 import TestSupport
@@ -57,7 +58,8 @@ struct SSDCase: Sendable, CustomTestStringConvertible {
     }
 }
 
-/// A seeded call of the operator with everything in it: groups, gate, skip, bias and an initial state.
+/// A seeded call of the operator with everything in it: groups, gate, skip, bias and an initial
+/// state.
 struct SSDShape: Sendable, CustomTestStringConvertible {
     var batch = 2
     var length = 37
@@ -126,8 +128,8 @@ extension Tensor {
     }
 }
 
-/// The definition, written out without regard to cost: every term of y by itself, decays as products of their logarithms'
-/// own sums. Shares no code with the forms.
+/// The definition, written out without regard to cost: every term of y by itself, decays as
+/// products of their logarithms' own sums. Shares no code with the forms.
 func definition(_ inputs: SSDInputs<Double>) -> (y: [Double], state: [Double]) {
     let (batch, length, heads) = (inputs.batch, inputs.length, inputs.heads)
     let (headDim, stateDim) = (inputs.headDim, inputs.stateDim)

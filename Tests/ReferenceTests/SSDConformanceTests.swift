@@ -17,7 +17,8 @@ import Testing
         #expect(SSDCase.steps.count >= 5)
     }
 
-    /// bfloat16 operands are widened exactly, and then the answers in float64 are ours to reach too.
+    /// bfloat16 operands are widened exactly, and then the answers in float64 are ours to reach
+    /// too.
     @Test(arguments: SSDCase.scans, forms)
     func float64FindsTheAnswers(of example: SSDCase, form: SSDForm) throws {
         let file = try example.file()
@@ -29,8 +30,9 @@ import Testing
         #expect(state < 1e-11, "final state of \(example.name), \(form): \(state)")
     }
 
-    /// The official float32 kernels are within 1.0e-6 in their worst case, the chunked form as well; token by token the
-    /// slowest heads, which average over all of the sequence, come to 1.2e-6.
+    /// The official float32 kernels are within 1.0e-6 in their worst case, the chunked form as
+    /// well; token by token the slowest heads, which average over all of the sequence, come to
+    /// 1.2e-6.
     @Test(arguments: SSDCase.scans, forms)
     func float32IsAsNearAsTheOfficialKernels(to example: SSDCase, form: SSDForm) throws {
         let file = try example.file()
@@ -71,8 +73,9 @@ import Testing
         #expect(stateError < 1e-11, "state of \(example.name), \(form): \(stateError)")
     }
 
-    /// One decay a head is what makes a state space model dual to attention; the step of Mamba-1, with a decay for each
-    /// channel and state dimension, is another operator and is turned away by name.
+    /// One decay a head is what makes a state space model dual to attention; the step of Mamba-1,
+    /// with a decay for each channel and state dimension, is another operator and is turned away by
+    /// name.
     @Test func aDecayPerChannelIsTurnedAway() throws {
         let example = try #require(SSDCase.steps.first { !$0.isTied })
         let file = try example.file()

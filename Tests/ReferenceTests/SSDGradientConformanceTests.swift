@@ -22,7 +22,8 @@ extension SSDCase {
     }
 }
 
-/// Agreement with the gradients of float64 automatic differentiation, which are stored rounded to float32.
+/// Agreement with the gradients of float64 automatic differentiation, which are stored rounded to
+/// float32.
 @Suite struct SSDGradientConformanceTests {
     @Test(arguments: SSDCase.scans, SSDConformanceTests.forms)
     func float64FindsTheGradients(of example: SSDCase, form: SSDForm) throws {
@@ -32,8 +33,9 @@ extension SSDCase {
         for (name, error) in errors { #expect(error < 3e-7, "grad_\(name) of \(example.name), \(form): \(error)") }
     }
 
-    /// The official float32 kernels are within 3.8e-6, but for one ∂A at 3.4e-5. Ours come to 1e-6 element by element; the
-    /// gradients of A, D and the bias are sums over all tokens, which cancel as they please.
+    /// The official float32 kernels are within 3.8e-6, but for one ∂A at 3.4e-5. Ours come to 1e-6
+    /// element by element; the gradients of A, D and the bias are sums over all tokens, which
+    /// cancel as they please.
     @Test(arguments: SSDCase.scans, SSDConformanceTests.forms)
     func float32IsAsNearAsTheOfficialKernels(to example: SSDCase, form: SSDForm) throws {
         let gradients = try form.gradients(of: example.inputs(as: Float.self), upstream: example.upstream())

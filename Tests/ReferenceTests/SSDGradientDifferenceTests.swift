@@ -4,7 +4,8 @@ import Testing
 
 @testable import DualityReference
 
-/// A small seeded call of the operator with any of its options, away from the kinks of the step, and a loss on it.
+/// A small seeded call of the operator with any of its options, away from the kinks of the step,
+/// and a loss on it.
 struct SSDGradientCase: Sendable, CustomTestStringConvertible {
     let seed: UInt64
     let inputs: SSDInputs<Double>
@@ -78,7 +79,8 @@ extension SSDGradientCase {
         let weights =
             (upstream.y?.elements ?? []) + (upstream.finalState?.elements ?? [])
             + (upstream.sequenceStates?.elements ?? [])
-        // Rounding of the outputs hides a gradient that is next to nothing: all of it decayed, or all of it cancelled.
+        // Rounding of the outputs hides a gradient that is next to nothing: all of it decayed, or
+        // all of it cancelled.
         let floor = 1e-5 * norm(weights)
         func outputs(_ inputs: SSDInputs<Double>) throws -> [Double] {
             let outputs = try SSDForm.recurrent.evaluate(inputs)
@@ -97,7 +99,8 @@ extension SSDGradientCase {
         }
         let rate = inputs.a.elements.map(\.magnitude).max() ?? 0
         let steps = 0.04 / (1 + rate)
-        // The outputs are linear in the initial state, so any step is exact; a large one is seen through a strong decay.
+        // The outputs are linear in the initial state, so any step is exact; a large one is seen
+        // through a strong decay.
         return try [
             ("x", distance(gradients.x, inputs.x, step: 0.5) { try inputs.replacing(x: $0) }),
             ("dt", distance(gradients.dt, inputs.dt, step: steps) { try inputs.replacing(dt: $0) }),
@@ -143,7 +146,8 @@ private func difference(_ a: [Double], _ b: [Double]) -> Double {
         }
     }
 
-    /// What the comparison above is worth: the usual mistakes of a backward pass are far outside it.
+    /// What the comparison above is worth: the usual mistakes of a backward pass are far outside
+    /// it.
     @Test(arguments: SSDGradientFault.allCases) func aFaultIsFarFromTheDifferences(fault: SSDGradientFault) throws {
         var worst = 0.0
         for seed in 0..<100 {

@@ -22,8 +22,8 @@ enum SSDGradientFault: CaseIterable {
     case forgetsThatTheGateComesLast
 }
 
-/// Backpropagation through the recurrence in its plainest words, all states kept, with one thing wrong.
-/// Shares no code with the forms.
+/// Backpropagation through the recurrence in its plainest words, all states kept, with one thing
+/// wrong. Shares no code with the forms.
 func plainGradients(
     of inputs: SSDInputs<Double>, upstream: SSDUpstream<Double>, fault: SSDGradientFault
 ) throws -> SSDGradients<Double> {

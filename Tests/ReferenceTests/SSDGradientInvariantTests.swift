@@ -66,7 +66,8 @@ import Testing
         }
     }
 
-    /// y_t depends on no later token, so what is asked of it moves none; and not even a NaN there reaches back into it.
+    /// y_t depends on no later token, so what is asked of it moves none; and not even a NaN there
+    /// reaches back into it.
     @Test(arguments: forms) func aTokenIsMovedByNothingBeforeIt(form: SSDForm) throws {
         let inputs = try SSDShape().inputs()
         let (cut, length) = (20, inputs.length)
@@ -120,7 +121,8 @@ import Testing
         }
     }
 
-    /// Wherever the cut lies in a chunk, at either end of the row, and with an empty sequence between.
+    /// Wherever the cut lies in a chunk, at either end of the row, and with an empty sequence
+    /// between.
     @Test(arguments: forms) func thePackedGradientsAreThoseOfTheSequencesApart(form: SSDForm) throws {
         let whole = try SSDShape(batch: 1, length: 20).inputs()
         let states = try #require(SSDShape(batch: 3, seed: 5).inputs().initialState)
@@ -156,7 +158,8 @@ import Testing
         }
     }
 
-    /// A sequence that starts from nothing has a gradient of its own start only where every sequence was given one.
+    /// A sequence that starts from nothing has a gradient of its own start only where every
+    /// sequence was given one.
     @Test func theGradientOfTheInitialStatesHasTheirShape() throws {
         let inputs = try SSDShape(batch: 2, length: 9).inputs()
         let ids = try Tensor(shape: [2, 9], elements: [0, 0, 0, 1, 1, 1, 1, 1, 4] + [7, 7, 7, 7, 7, 8, 8, 8, 8])
@@ -190,7 +193,8 @@ import Testing
         #expect(shared.dt == apart.dt)
     }
 
-    /// At the threshold and at the limits the slope is a convention: that of the official backward pass and of autograd.
+    /// At the threshold and at the limits the slope is a convention: that of the official backward
+    /// pass and of autograd.
     @Test func theSlopeOfTheStepAtItsKinksIsTheOfficialOne() throws {
         func slope(_ u: Double, softplus: Bool = true, limit: ClosedRange<Double> = 0...(.infinity)) throws -> Double {
             let one = Tensor(repeating: 1.0, shape: [1, 1, 1, 1])

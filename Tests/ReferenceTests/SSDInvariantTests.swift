@@ -192,8 +192,8 @@ import Testing
         #expect(try form.evaluate(permuted).y == expected)
     }
 
-    /// With x the identity, y is the matrix of the operator; every 2 x 2 minor below the diagonal of the 1-semiseparable
-    /// matrix vanishes.
+    /// With x the identity, y is the matrix of the operator; every 2 x 2 minor below the diagonal
+    /// of the 1-semiseparable matrix vanishes.
     @Test(arguments: forms) func theMaskIsSemiseparableOfOrderOne(form: SSDForm) throws {
         let length = 12
         let shape = SSDShape(
@@ -228,7 +228,8 @@ import Testing
         }
     }
 
-    /// Segment sums: the error in float32 does not grow with the chunk, as it does with differences of running sums.
+    /// Segment sums: the error in float32 does not grow with the chunk, as it does with differences
+    /// of running sums.
     @Test func theErrorInFloat32DoesNotDependOnTheChunkSize() throws {
         let shape = SSDShape(
             batch: 1, length: 1024, heads: 4, xHeads: 4, bHeads: 1, cHeads: 1, headDim: 8, stateDim: 32, decay: 3)

@@ -4,7 +4,8 @@ import Testing
 
 @testable import DualityReference
 
-/// The faults that implementations of the operator have had: each must lie far outside every tolerance of these tests.
+/// The faults that implementations of the operator have had: each must lie far outside every
+/// tolerance of these tests.
 enum SSDFault: CaseIterable {
     case none
     case readsBeforeTheUpdate

@@ -1,4 +1,5 @@
-//  Models that exist nowhere: every tensor of a configuration's contract, filled with seeded random numbers.
+//  Models that exist nowhere: every tensor of a configuration's contract, filled with seeded random
+//  numbers.
 
 import DualityCore
 
@@ -9,8 +10,9 @@ public struct RandomCheckpoint: TensorSource {
     private var infos: [String: TensorInfo] = [:]
     private var values: [String: [Float]] = [:]
 
-    /// Matrices have entries of standard deviation 1.2 / sqrt(columns), so that activations keep their size; everything else
-    /// is what trained models have: norms near 1, A_log near 0, small biases.
+    /// Matrices have entries of standard deviation 1.2 / sqrt(columns), so that activations keep
+    /// their size; everything else is what trained models have: norms near 1, A_log near 0, small
+    /// biases.
     public init(_ configuration: HybridConfiguration, seed: UInt64 = 1) throws {
         let source = RandomSource(seed: seed)
         for requirement in try WeightContract(configuration).requirements {

@@ -43,7 +43,8 @@ import Testing
 
     @Test func everyKindOfBrokenFileIsNamedAndTheRestJudged() throws {
         let suite = try prepare()
-        // Cut off, of wrong shape, of wrong type, full of NaN, with a misnamed tensor, misnamed itself, absent.
+        // Cut off, of wrong shape, of wrong type, full of NaN, with a misnamed tensor, misnamed
+        // itself, absent.
         let data = try Data(contentsOf: directory.appendingPathComponent("results/length-1.safetensors"))
         try data.prefix(data.count - 9).write(to: directory.appendingPathComponent("results/length-1.safetensors"))
         var table = TensorTable(place: "t")

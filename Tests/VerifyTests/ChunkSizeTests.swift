@@ -6,9 +6,11 @@ import Testing
 
 @testable import DualityVerify
 
-/// Chunks of 16 to 1024 tokens differ little in the error they make in Float, whatever the operands.
+/// Chunks of 16 to 1024 tokens differ little in the error they make in Float, whatever the
+/// operands.
 ///
-/// A few generated cases; as many as DUALITY_CHUNK_CASES says where that is set. docs/numerics.md has the distribution over 150.
+/// A few generated cases; as many as DUALITY_CHUNK_CASES says where that is set. docs/numerics.md
+/// has the distribution over 150.
 @Suite struct ChunkSizeTests {
     static let sizes = [16, 64, 256, 1024]
 

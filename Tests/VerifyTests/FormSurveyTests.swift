@@ -55,7 +55,8 @@ import Testing
     }
 }
 
-/// The forms in double-double: the same source with 32 digits, against which Double has nothing but its own roundings to show.
+/// The forms in double-double: the same source with 32 digits, against which Double has nothing but
+/// its own roundings to show.
 @Suite struct DoubleCertificationTests {
     @Test func doubleErrsByItsOwnRoundingsAlone() throws {
         var worst = 0.0
@@ -76,7 +77,8 @@ import Testing
                     #expect(
                         difference <= 1e-27 * magnitudes.y.elements[i] + 1e-280, "\(form): \(difference) on \(item)")
                 }
-                // And Double is from them what one rounding bound allows; `errorBound` adds that of the oracle.
+                // And Double is from them what one rounding bound allows; `errorBound` adds that of
+                // the oracle.
                 let double = try form.evaluate(narrow)
                 let bound = try KernelArithmetic(.f64, form: form).errorBound(for: narrow)
                 for (found, exact, bound) in [

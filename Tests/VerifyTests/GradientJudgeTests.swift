@@ -38,7 +38,8 @@ import Testing
         }
     }
 
-    /// λ_t as the sum over the rest of the sequence of g·y - x̄·∂x̄, in float32: right, and no better than the sums it is taken of.
+    /// λ_t as the sum over the rest of the sequence of g·y - x̄·∂x̄, in float32: right, and no
+    /// better than the sums it is taken of.
     @Test func differencesOfSumsPassUnlessTheKernelSaysItHasNone() throws {
         let item = try #require(VectorSuite.gradients.first { $0.name == "grad-fast" })
         let judge = try GradientJudge(item.call, inputs: item.tensors(in: .f32), precision: .inferred)

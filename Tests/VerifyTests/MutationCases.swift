@@ -3,7 +3,8 @@ import DualityReference
 
 @testable import DualityVerify
 
-/// The operands that faults are planted on: in kind those of the standard suite, in shape and numbers others.
+/// The operands that faults are planted on: in kind those of the standard suite, in shape and
+/// numbers others.
 enum MutationCases {
     struct Case: Sendable {
         let call: CallDescription

@@ -6,7 +6,8 @@ import Testing
 
 @testable import DualityVerify
 
-/// Every fault of the zoo, planted in a kernel that shares no code with the diagnosis, must be rejected and named.
+/// Every fault of the zoo, planted in a kernel that shares no code with the diagnosis, must be
+/// rejected and named.
 @Suite struct MutationTests {
     /// What came of one fault on one case.
     struct Outcome {
@@ -32,7 +33,8 @@ import Testing
                 // Only faults that are about something in this case.
                 guard call.bent(by: fault, variant: 0) != nil else { return false }
                 if fault == .longCumulativeSums && call.length < 200 { return false }
-                // What such a kernel does where a sequence begins inside a chunk depends on how it resets.
+                // What such a kernel does where a sequence begins inside a chunk depends on how it
+                // resets.
                 if call.ids != nil && [.chunkStateStale, .lastChunkDropped].contains(fault) { return false }
                 // Ids that never return are told apart by equality well enough.
                 return fault != .resetByID || item.call.name.contains("returning")
@@ -72,7 +74,8 @@ import Testing
         let faults = ScanFault.allCases.filter { isBFloat16 ? Self.areWrongInBFloat16($0) : true }
         let cases = try MutationCases.small(isBFloat16 ? .bf16 : .f32)
         let outcomes = try Self.outcomes(faults, isBFloat16: isBFloat16, on: cases)
-        // A fault that moves the kernel by more than what no right kernel does cannot hide behind rounding.
+        // A fault that moves the kernel by more than what no right kernel does cannot hide behind
+        // rounding.
         let visible = outcomes.filter { $0.effect > Limits.certainSigma }
         let missed = visible.filter { $0.verdict == .pass }
         #expect(missed.isEmpty, "passed: \(missed.map { "\($0.fault.rawValue) on \($0.name), \($0.effect) sigma" })")
@@ -88,7 +91,8 @@ import Testing
         )
     }
 
-    /// The whole standard suite, case by case and fault by fault, as a table; `DUALITY_MUTATIONS=1`, an hour of one core.
+    /// The whole standard suite, case by case and fault by fault, as a table;
+    /// `DUALITY_MUTATIONS=1`, an hour of one core.
     @Test(.enabled(if: ProcessInfo.processInfo.environment["DUALITY_MUTATIONS"] != nil), arguments: [false, true])
     func standardSuite(isBFloat16: Bool) throws {
         let faults = ScanFault.allCases.filter { isBFloat16 ? Self.areWrongInBFloat16($0) : true }
@@ -120,7 +124,8 @@ import Testing
         #expect(Double(named) >= 0.95 * Double(rejected))
     }
 
-    /// What a kernel of a bfloat16 model does anyway is no fault of it; and A is exact in bfloat16 there.
+    /// What a kernel of a bfloat16 model does anyway is no fault of it; and A is exact in bfloat16
+    /// there.
     private static func areWrongInBFloat16(_ fault: ScanFault) -> Bool {
         ![
             .productsTF32, .productsBFloat16, .operandsBFloat16, .outputBFloat16, .chunkStatesBFloat16,

@@ -6,7 +6,8 @@ import Testing
 
 @testable import DualityVerify
 
-/// What the official kernels made of the conformance cases passes with the preset that describes them.
+/// What the official kernels made of the conformance cases passes with the preset that describes
+/// them.
 @Suite struct OfficialOutputTests {
     /// A verdict with its figures, for a failing test to print.
     private func describe(_ item: CaseReport) -> String {
@@ -24,7 +25,8 @@ import Testing
         let precision = try precision.map { try DeclaredPrecision(parsing: $0) } ?? .inferred
         let item = try Verifier(precision: precision, diagnoses: false).verify(dump).cases[0]
         #expect(item.verdict == .pass && !item.outputs.isEmpty, "\(describe(item))")
-        // The floor is the error of the right answer in the output's format; a bfloat16 y of a float32 state is near it.
+        // The floor is the error of the right answer in the output's format; a bfloat16 y of a
+        // float32 state is near it.
         for output in item.outputs where output.dtype == "BF16" {
             #expect(output.errorOverFloor ?? 0 < 2.5, "\(describe(item))")
         }

@@ -3,8 +3,9 @@ import DualityReference
 
 @testable import DualityVerify
 
-/// A chunked kernel in float32, or with the roundings of a bfloat16 model, with one thing wrong. Written out token by token
-/// from the equations, it shares nothing with the faulty scans that the diagnosis runs.
+/// A chunked kernel in float32, or with the roundings of a bfloat16 model, with one thing wrong.
+/// Written out token by token from the equations, it shares nothing with the faulty scans that the
+/// diagnosis runs.
 struct PlantedKernel {
     /// nil for a right kernel.
     let fault: ScanFault?
@@ -137,7 +138,8 @@ struct PlantedKernel {
             has(.stateBFloat16) ? bf16(value) : has(.stateFloat16) ? half(value) : value
         }
         func xbar(_ s: Int) -> Float { has(.dtNotInX) ? 1 : has(.dtTwiceInX) ? steps[s] * steps[s] : steps[s] }
-        /// The state after token `last`, of a chunk that begins at `first` and is entered with `entering`.
+        /// The state after token `last`, of a chunk that begins at `first` and is entered with
+        /// `entering`.
         func state(_ first: Int, _ last: Int, _ entering: [Float]) -> [Float] {
             let start = begin(last)
             let from = max(first, start)

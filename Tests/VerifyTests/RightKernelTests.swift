@@ -74,7 +74,8 @@ import Testing
             words: "\(kernel) on \(item): \((lines + report.problems).joined(separator: "; "))")
     }
 
-    /// A tree multiplies decays before they meet the state; here their product is subnormal and the state 1e15.
+    /// A tree multiplies decays before they meet the state; here their product is subnormal and the
+    /// state 1e15.
     @Test func decaysMayUnderflowBeforeTheyMeetTheState() throws {
         let item = try #require(
             SSDCase(

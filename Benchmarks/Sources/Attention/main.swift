@@ -1,11 +1,13 @@
-//  Attention against the limits of the machine: tokens of a prompt by the multipliers, one decoded token by the memory.
+//  Attention against the limits of the machine: tokens of a prompt by the multipliers, one decoded
+//  token by the memory.
 //
 //      swift run -c release --package-path Benchmarks attention [--threads 2] [--heads 32] [--kv-heads 8] [--dim 128]
 //
-//  Operations of T tokens behind S others: 4 D for each query head and pair of token and key that the causal mask lets through
-//  (two products), the softmax not counted. Bytes of one token: the keys and values of the S + 1 tokens in its cache, scales
-//  included. Caches of many layers rotate, so that they come from memory as they do in a model. Heads are split over threads,
-//  which is how the engine splits them.
+//  Operations of T tokens behind S others: 4 D for each query head and pair of token and key that
+//  the causal mask lets through (two products), the softmax not counted. Bytes of one token: the
+//  keys and values of the S + 1 tokens in its cache, scales included. Caches of many layers rotate,
+//  so that they come from memory as they do in a model. Heads are split over threads, which is how
+//  the engine splits them.
 
 import DualityKernels
 import Foundation

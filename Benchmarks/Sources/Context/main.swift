@@ -2,9 +2,11 @@
 //
 //      swift run -c release --package-path Benchmarks context MODEL [--lengths 0,16384,65536] [--tokens 16] [--threads 2] [--kv bf16|f32|int8]
 //
-//  MODEL is a packed model. One sequence is read on and on; at every length its logits are computed (first token), and that many tokens are decoded on a copy of
-//  the cache. A model with few layers (duality synthesize --layers) shows in minutes what the whole takes: time goes with the layers.
-//  Tab-separated: length, seconds to the first token, median milliseconds of a decoded token, bytes of the cache.
+//  MODEL is a packed model. One sequence is read on and on; at every length its logits are computed
+//  (first token), and that many tokens are decoded on a copy of the cache. A model with few layers
+//  (duality synthesize --layers) shows in minutes what the whole takes: time goes with the layers.
+//  Tab-separated: length, seconds to the first token, median milliseconds of a decoded token, bytes
+//  of the cache.
 
 import DualityCore
 import DualityQuant

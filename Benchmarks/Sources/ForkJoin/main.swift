@@ -2,10 +2,11 @@
 //
 //      swift run -c release --package-path Benchmarks forkjoin [--threads 2]
 //
-//  An empty job with a part for every thread, timed from the call to its return: again at once, as between the products of a layer (workers still
-//  spin); after a pause of 20 microseconds in which the caller works alone; and after 2 milliseconds (workers sleep and are woken, and the
-//  caller may have done their parts before they come). "All take part" is of jobs whose parts wait until all have begun, so
-//  that no thread can do another's.
+//  An empty job with a part for every thread, timed from the call to its return: again at once, as
+//  between the products of a layer (workers still spin); after a pause of 20 microseconds in which
+//  the caller works alone; and after 2 milliseconds (workers sleep and are woken, and the caller
+//  may have done their parts before they come). "All take part" is of jobs whose parts wait until
+//  all have begun, so that no thread can do another's.
 
 import DualityQuant
 import Foundation

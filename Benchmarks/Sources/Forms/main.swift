@@ -1,12 +1,14 @@
-//  What each form of SSD costs in the reference, by length: seconds for one head of P = N = 128, and for a layer.
+//  What each form of SSD costs in the reference, by length: seconds for one head of P = N = 128,
+//  and for a layer.
 //
 //      swift run -c release --package-path Benchmarks forms [--layer | --bounds] > forms.tsv
 //
-//  Tab-separated: length, then float64 seconds for the recurrent, chunked (Q = 64, 256), quadratic and associative form (a balanced tree of
-//  16 tokens a leaf), and for the convolution form, term by term, on operands that do not change with time. `--layer` measures one layer
-//  of the 8B shape instead (L = 2048, H = 32, x and B with 8 heads), and `--bounds` four heads of that layer with the float32 bound and
-//  sigma of three forms. Every number is the best of the repeats, forms in alternation;
-//  before a time is printed the forms are checked against each other.
+//  Tab-separated: length, then float64 seconds for the recurrent, chunked (Q = 64, 256), quadratic
+//  and associative form (a balanced tree of 16 tokens a leaf), and for the convolution form, term
+//  by term, on operands that do not change with time. `--layer` measures one layer of the 8B shape
+//  instead (L = 2048, H = 32, x and B with 8 heads), and `--bounds` four heads of that layer with
+//  the float32 bound and sigma of three forms. Every number is the best of the repeats, forms in
+//  alternation; before a time is printed the forms are checked against each other.
 
 import DualityCore
 import DualityReference

@@ -1,14 +1,18 @@
-//  Decoding over a long generation: what a token costs by its position, and whether the reads of attention explain it.
+//  Decoding over a long generation: what a token costs by its position, and whether the reads of
+//  attention explain it.
 //
 //      swift run -c release --package-path Benchmarks generation MODEL [--tokens 4096] [--threads 2] [--kv bf16|f32|int8] > generation.tsv
 //
-//  MODEL is a packed model (duality quantize, duality synthesize). A token at position n reads the weights, and of every attention layer
-//  the keys and values of n tokens; nothing else of what it does depends on n. So
+//  MODEL is a packed model (duality quantize, duality synthesize). A token at position n reads the
+//  weights, and of every attention layer the keys and values of n tokens; nothing else of what it
+//  does depends on n. So
 //
 //      seconds(n) = a + b n,      bytes of a token's keys and values / b = the rate at which they are read
 //
-//  fitted by least squares over the rows. Rows: position, median milliseconds of the tokens there, tokens a second, GB of keys and values read, GB/s of
-//  what came on top of the first row. Behind the fit, a new sequence shows that the first row is still reached. Tab-separated; comments begin with #.
+//  fitted by least squares over the rows. Rows: position, median milliseconds of the tokens there,
+//  tokens a second, GB of keys and values read, GB/s of what came on top of the first row. Behind
+//  the fit, a new sequence shows that the first row is still reached. Tab-separated; comments begin
+//  with #.
 
 import DualityCore
 import DualityQuant

@@ -2,9 +2,10 @@
 //
 //      swift run -c release --package-path Benchmarks kernels [--threads 2] [--group 0|32|64|128]
 //
-//  A row is the median of repeats, and between rows the limits are taken again. Time is the processor time of the busiest
-//  thread, so that what else runs on the machine does not count; weights rotate through more memory than L2 holds, so that
-//  they come from where a large model's come.
+//  A row is the median of repeats, and between rows the limits are taken again. Time is the
+//  processor time of the busiest thread, so that what else runs on the machine does not count;
+//  weights rotate through more memory than L2 holds, so that they come from where a large model's
+//  come.
 
 import DualityKernels
 import Foundation
@@ -57,8 +58,9 @@ func int8Product(_ m: Int64, _ k: Int64, _ tokens: Int64, repeats: Int) -> (seco
     return (seconds, Double(weightBytes + 4 * scaleCount))
 }
 
-/// Seconds of one product of bfloat16 in twelve bits, activations already packed. Units rotate through the pool, whose bits are as good as any;
-/// one weight in 14,000 is an exception, as in normal weights.
+/// Seconds of one product of bfloat16 in twelve bits, activations already packed. Units rotate
+/// through the pool, whose bits are as good as any; one weight in 14,000 is an exception, as in
+/// normal weights.
 func compactProduct(
     _ m: Int64, _ k: Int64, _ tokens: Int64, _ path: dk_bf16_path, repeats: Int
 ) -> (seconds: Double, bytes: Double) {
@@ -94,7 +96,8 @@ func compactProduct(
 
 let (scanHeads, scanDim) = (Int64(32), Int64(128))
 
-/// Seconds of a scan from an empty state over `length` tokens, one a repetition; x and B have `shared` heads.
+/// Seconds of a scan from an empty state over `length` tokens, one a repetition; x and B have
+/// `shared` heads.
 func scan(_ length: Int64, shared: Int64, repeats: Int, clock: Clock) -> [Double] {
     let (heads, dim, chunk) = (scanHeads, scanDim, Int64(DK_SSD_CHUNK))
     let shape = dk_ssd_shape(
@@ -106,7 +109,8 @@ func scan(_ length: Int64, shared: Int64, repeats: Int, clock: Clock) -> [Double
     let (rates, skip, bias) = (
         memory(Int(heads), of: Float.self), memory(Int(heads), of: Float.self), memory(Int(heads), of: Float.self)
     )
-    // Steps near 0.05, as trained models have them. Steps near 1 decay so fast that products become subnormal, which this processor does slowly.
+    // Steps near 0.05, as trained models have them. Steps near 1 decay so fast that products become
+    // subnormal, which this processor does slowly.
     for h in 0..<Int(heads) { (rates[h], skip[h], bias[h]) = (-Float(h % 16 + 1), 1, -3) }
     func operand(_ count: Int64) -> UnsafeMutablePointer<Float> {
         let values = memory(Int(count), of: Float.self)

@@ -1,6 +1,7 @@
 //  What the measurements of kernels share: memory, time, and the limits of the machine.
 //
-//  Time is the processor time of the busiest thread where nothing else is said, so that what else runs on the machine does not count.
+//  Time is the processor time of the busiest thread where nothing else is said, so that what else
+//  runs on the machine does not count.
 
 import DualityKernels
 import Foundation
@@ -100,11 +101,13 @@ public struct Machine {
     public let threads: Int
     /// A workspace for each thread.
     public let workspaces: [UnsafeMutablePointer<UInt8>]
-    /// 768 MiB of pairs of bfloat16 near 1 and of either sign: normal numbers in every format, and more than any cache holds.
+    /// 768 MiB of pairs of bfloat16 near 1 and of either sign: normal numbers in every format, and
+    /// more than any cache holds.
     public let pool: UnsafeMutablePointer<UInt8>
     public let poolBytes = 768 << 20
 
-    /// The kernels of this machine, or of DUALITY_ISA; ends the program with 2 when there are none of that name.
+    /// The kernels of this machine, or of DUALITY_ISA; ends the program with 2 when there are none
+    /// of that name.
     public init(threads: Int) {
         var message = [CChar](repeating: 0, count: 256)
         guard let table = dk_active(&message, Int64(message.count)) else {
@@ -127,7 +130,8 @@ public struct Machine {
         count * Int64(thread) / Int64(threads)..<count * Int64(thread + 1) / Int64(threads)
     }
 
-    /// The seconds of the slowest thread in each of `repeats` repetitions, after one that is not counted.
+    /// The seconds of the slowest thread in each of `repeats` repetitions, after one that is not
+    /// counted.
     public func times(
         repeats: Int, clock: Clock, _ body: @escaping (_ repetition: Int, _ thread: Int) -> Void
     ) -> [Double] {

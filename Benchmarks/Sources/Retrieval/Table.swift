@@ -4,10 +4,12 @@
 //
 //      ( p + z²/2n ± z sqrt( p (1 - p)/n + z²/4n² ) ) / ( 1 + z²/n ),      p = k/n
 //
-//  Unlike p ± z sqrt(p (1 - p)/n) it is not empty when all are found or none. Ways of reading are compared on the same prompts: what one finds
-//  and another does not says more than two intervals that overlap.
+//  Unlike p ± z sqrt(p (1 - p)/n) it is not empty when all are found or none. Ways of reading are
+//  compared on the same prompts: what one finds and another does not says more than two intervals
+//  that overlap.
 //
-//  Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+//  Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22
+//  (1927).
 
 import Foundation
 
@@ -40,8 +42,8 @@ struct Table {
         }
     }
 
-    /// A row a way of reading: found at every length, of all, Wilson's 95 % interval in per cent, and against reading in one piece the
-    /// prompts lost and gained.
+    /// A row a way of reading: found at every length, of all, Wilson's 95 % interval in per cent,
+    /// and against reading in one piece the prompts lost and gained.
     var markdown: String {
         let lengths = Set(lines.map(\.length)).sorted()
         let plain = Dictionary(

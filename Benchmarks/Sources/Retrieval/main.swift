@@ -1,14 +1,18 @@
-//  Needles in composed contexts: how many of the numbers in data/retrieval.jsonl a model finds when its context was read in chunks.
+//  Needles in composed contexts: how many of the numbers in data/retrieval.jsonl a model finds when
+//  its context was read in chunks.
 //
 //      swift run -c release retrieval MODEL [--buckets 512,1024,2048,4096] [--chunks 2,4] [--skip 0] [--limit 48] > retrieval.tsv
 //      swift run -c release retrieval --table retrieval.tsv
 //
-//  Every prompt is a text, a line feed and a question; the text is the context, the question (with the line feed) is read after it. The first
-//  token of the text is the prefix of every chunk, and positions are independent. Found when greedy decoding gives the whole number.
+//  Every prompt is a text, a line feed and a question; the text is the context, the question (with
+//  the line feed) is read after it. The first token of the text is the prefix of every chunk, and
+//  positions are independent. Found when greedy decoding gives the whole number.
 //
-//  A line a prompt and way of reading, as soon as it is known: prompt, length, needles, chunks, type, found (1 or 0). The second command
-//  counts such lines (Table.swift). The rows of a context are read once for all types that want them, by the fast engine in float32; the
-//  pure-Swift reference composes them and reads the question, in float32 too. Nothing is begun before the two agree.
+//  A line a prompt and way of reading, as soon as it is known: prompt, length, needles, chunks,
+//  type, found (1 or 0). The second command counts such lines (Table.swift). The rows of a context
+//  are read once for all types that want them, by the fast engine in float32; the pure-Swift
+//  reference composes them and reads the question, in float32 too. Nothing is begun before the two
+//  agree.
 
 import DualityCore
 import DualityInference

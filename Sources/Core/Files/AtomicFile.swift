@@ -1,5 +1,6 @@
-//  Whole files or none: what is written goes to a temporary file beside the destination, which takes its name only when
-//  everything is on the disk. A reader, or a run that is interrupted, sees the old file or the new one.
+//  Whole files or none: what is written goes to a temporary file beside the destination, which
+//  takes its name only when everything is on the disk. A reader, or a run that is interrupted, sees
+//  the old file or the new one.
 
 import Foundation
 
@@ -40,7 +41,8 @@ public struct FileSink {
 ///
 /// Follows a symbolic link; refuses to replace what is not a regular file.
 ///
-/// - Throws: `InputError` when the file cannot be written, and what `body` throws; the destination is then untouched.
+/// - Throws: `InputError` when the file cannot be written, and what `body` throws; the destination
+///   is then untouched.
 public func writeAtomically(to path: String, _ body: (FileSink) throws -> Void) throws {
     var destination = path
     var status = stat()

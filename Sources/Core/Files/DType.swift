@@ -2,7 +2,8 @@
 //
 //  Source: huggingface/safetensors, safetensors/src/tensor.rs (Dtype).
 
-/// A number format of a stored tensor. The cases are in the format's own order: writers sort by it, widest first.
+/// A number format of a stored tensor. The cases are in the format's own order: writers sort by it,
+/// widest first.
 public enum DType: String, Sendable, CaseIterable, Codable {
     case bool = "BOOL"
     /// Two values a byte: 1 sign, 2 exponent and 1 mantissa bit.
@@ -52,7 +53,8 @@ public enum DType: String, Sendable, CaseIterable, Codable {
         }
     }
 
-    /// The bytes that `count` elements take; nil when they do not fill whole bytes or the number does not fit an `Int`.
+    /// The bytes that `count` elements take; nil when they do not fill whole bytes or the number
+    /// does not fit an `Int`.
     public func byteCount(of count: Int) -> Int? {
         let (total, overflow) = count.multipliedReportingOverflow(by: bits)
         return overflow || total % 8 != 0 ? nil : total / 8

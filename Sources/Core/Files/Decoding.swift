@@ -1,11 +1,12 @@
 //  Stored bytes to numbers, in bulk.
 //
-//  Every format is little-endian and may start at any address: a header of odd length shifts all tensors, so all loads are
-//  unaligned ones (which cost the same on the processors of interest). The 8-bit formats go through a table of 256 values.
+//  Every format is little-endian and may start at any address: a header of odd length shifts all
+//  tensors, so all loads are unaligned ones (which cost the same on the processors of interest).
+//  The 8-bit formats go through a table of 256 values.
 
 extension DType {
-    /// Whether an element is one real number in whole bytes, which `decodeReals` understands. The sub-byte formats are not:
-    /// the file format does not say in what order they are packed.
+    /// Whether an element is one real number in whole bytes, which `decodeReals` understands. The
+    /// sub-byte formats are not: the file format does not say in what order they are packed.
     public var isReal: Bool {
         switch self {
         case .f4, .f6e2m3, .f6e3m2, .c64: false
@@ -94,8 +95,8 @@ func decodeIntegers(_ bytes: UnsafeRawBufferPointer, of dtype: DType, place: Str
 extension DType {
     /// The value of one byte in an 8-bit floating-point format.
     ///
-    /// Source: OCP 8-bit Floating Point Specification 1.0; OCP Microscaling Formats 1.0 (E8M0); the FNUZ variants after
-    /// Noune et al., arXiv 2206.02915.
+    /// Source: OCP 8-bit Floating Point Specification 1.0; OCP Microscaling Formats 1.0 (E8M0); the
+    /// FNUZ variants after Noune et al., arXiv 2206.02915.
     func value(ofByte byte: UInt8) -> Float {
         switch self {
         case .f8e5m2:  // IEEE 754 in small: the upper half of a half
@@ -117,7 +118,8 @@ extension DType {
         let one = 1 << mantissaBits
         let mantissa = Int(byte) & (one - 1)
         let exponent = Int(byte & 0x7f) >> mantissaBits
-        // value = 2^(e - bias) (1 + m / 2^bits), and without the 1 in the lowest binade, the subnormals
+        // value = 2^(e - bias) (1 + m / 2^bits), and without the 1 in the lowest binade, the
+        // subnormals
         let significand = Float(exponent == 0 ? mantissa : one + mantissa)
         let scale = Float(sign: .plus, exponent: max(exponent, 1) - bias - mantissaBits, significand: 1)
         return (byte & 0x80 == 0 ? 1 : -1) * significand * scale

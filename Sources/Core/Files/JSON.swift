@@ -1,14 +1,18 @@
-//  A JSON value that loses nothing: numbers keep their digits, objects keep their order, names are compared byte by byte.
+//  A JSON value that loses nothing: numbers keep their digits, objects keep their order, names are
+//  compared byte by byte.
 //
-//  Why not Foundation's: its errors give no usable position, it goes through Double for large integers, and it accepts a
-//  key that is written twice. Names matter most here: Swift strings that are canonically equivalent compare equal, and
-//  a vocabulary may hold both spellings of one character.
+//  Why not Foundation's: its errors give no usable position, it goes through Double for large
+//  integers, and it accepts a key that is written twice. Names matter most here: Swift strings that
+//  are canonically equivalent compare equal, and a vocabulary may hold both spellings of one
+//  character.
 
-/// A JSON value. Two values are equal when they are written with the same digits, characters and order.
+/// A JSON value. Two values are equal when they are written with the same digits, characters and
+/// order.
 public enum JSON: Sendable, Equatable {
     case null
     case bool(Bool)
-    /// The number as written: `1e-06`, `151645`. Also `NaN`, `Infinity` and `-Infinity`, which Python writes.
+    /// The number as written: `1e-06`, `151645`. Also `NaN`, `Infinity` and `-Infinity`, which
+    /// Python writes.
     case number(String)
     case string(String)
     case array([JSON])
@@ -26,7 +30,8 @@ public enum JSON: Sendable, Equatable {
         public var names: [String] { members.map(\.name) }
         public var count: Int { members.count }
 
-        /// The value of a name; assigning replaces it in place or appends it, assigning nil is not a removal.
+        /// The value of a name; assigning replaces it in place or appends it, assigning nil is not
+        /// a removal.
         public subscript(name: String) -> JSON? {
             get { position(of: name).map { members[$0].value } }
             set {
@@ -74,7 +79,8 @@ extension JSON.Object: ExpressibleByDictionaryLiteral {
     }
 }
 
-/// A string that is equal to another when their UTF-8 is, unlike `String`, which compares canonical forms.
+/// A string that is equal to another when their UTF-8 is, unlike `String`, which compares canonical
+/// forms.
 public struct ExactString: Hashable, Sendable {
     public let string: String
 
@@ -129,8 +135,8 @@ extension JSON {
         return Int(literal) ?? Double(literal).flatMap { $0.magnitude < 0x1p53 ? Int(exactly: $0) : nil }
     }
 
-    /// The number rounded to float64; also the object `{"__float__": "Infinity"}` that newer checkpoints write for a value
-    /// JSON has no spelling for.
+    /// The number rounded to float64; also the object `{"__float__": "Infinity"}` that newer
+    /// checkpoints write for a value JSON has no spelling for.
     public var double: Double? {
         switch self {
         case .number(let literal):

@@ -1,4 +1,5 @@
-//  Reading a JSON object field by field, so that a mistake is reported with the path of the key: `config.json: a.b[2]`.
+//  Reading a JSON object field by field, so that a mistake is reported with the path of the key:
+//  `config.json: a.b[2]`.
 //
 //  An absent field and a null one are the same thing: both give nil.
 

@@ -1,8 +1,8 @@
 //  RFC 8259, with the position of a mistake as line and column.
 //
-//  Strict, but for the three number words that Python's json module writes and reads by default (NaN, Infinity, -Infinity):
-//  older checkpoints carry them. A name that occurs twice in one object is a mistake: which one counts differs from reader
-//  to reader.
+//  Strict, but for the three number words that Python's json module writes and reads by default
+//  (NaN, Infinity, -Infinity): older checkpoints carry them. A name that occurs twice in one object
+//  is a mistake: which one counts differs from reader to reader.
 
 extension JSON {
     /// Parses a whole JSON text.
@@ -217,7 +217,8 @@ struct JSONParser {
         position += 1
     }
 
-    /// Reads `u` and four hexadecimal digits, or a surrogate pair of two such escapes, with the first `u` at `position`.
+    /// Reads `u` and four hexadecimal digits, or a surrogate pair of two such escapes, with the
+    /// first `u` at `position`.
     private mutating func unicodeEscape() throws(InputError) -> Character {
         let start = position - 1
         var code = try hexadecimal()

@@ -1,9 +1,11 @@
-//  JSON text from a value: compact for files, indented for people. Members keep their order; what need not be escaped is not.
+//  JSON text from a value: compact for files, indented for people. Members keep their order; what
+//  need not be escaped is not.
 
 extension JSON {
     /// The value as JSON text.
     ///
-    /// - Parameter indented: two spaces a level and a line a member; short arrays of plain values stay on one line.
+    /// - Parameter indented: two spaces a level and a line a member; short arrays of plain values
+    ///   stay on one line.
     public func serialized(indented: Bool = false) -> String {
         var text = ""
         write(to: &text, indent: indented ? 0 : nil)
@@ -60,7 +62,8 @@ extension JSON {
         text += brackets.1
     }
 
-    /// Appends a string in quotes: `"`, `\` and control characters escaped, everything else as it is.
+    /// Appends a string in quotes: `"`, `\` and control characters escaped, everything else as it
+    /// is.
     public static func writeQuoted(_ value: String, to text: inout String) {
         text += "\""
         for scalar in value.unicodeScalars {

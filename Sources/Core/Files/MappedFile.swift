@@ -4,14 +4,16 @@ import Foundation
 
 /// The bytes of a regular file, mapped read-only for as long as this object lives.
 ///
-/// The file must not be shortened meanwhile: the operating system ends a process that touches a page that is gone.
+/// The file must not be shortened meanwhile: the operating system ends a process that touches a
+/// page that is gone.
 public final class MappedFile: Sendable {
     public let path: String
     public let count: Int
     /// Start of the mapping; nil for an empty file, which cannot be mapped.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer?
 
-    /// - Throws: `InputError`: `.missingFile`, or `.inaccessibleFile` for a directory, a device or a refusal.
+    /// - Throws: `InputError`: `.missingFile`, or `.inaccessibleFile` for a directory, a device or
+    ///   a refusal.
     public init(path: String) throws(InputError) {
         // Not to wait for the writer of a pipe, which is refused below.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)

@@ -1,7 +1,8 @@
 //  "Is it …?": the existing name that a wrong one most likely meant, by edit distance.
 
-/// The name of `candidates` with the fewest insertions, deletions, substitutions and swaps of neighbours from `name`; nil
-/// when none is near enough to be a typo of it (more than a quarter of its length apart).
+/// The name of `candidates` with the fewest insertions, deletions, substitutions and swaps of
+/// neighbours from `name`; nil when none is near enough to be a typo of it (more than a quarter of
+/// its length apart).
 ///
 /// - Complexity: O(total length of the candidates of similar length, times that of `name`).
 func nearestName(to name: String, in candidates: some Sequence<String>) -> String? {
@@ -18,7 +19,8 @@ func nearestName(to name: String, in candidates: some Sequence<String>) -> Strin
     return best
 }
 
-/// Optimal string alignment distance: Levenshtein's, with a swap of two neighbours counted as one edit.
+/// Optimal string alignment distance: Levenshtein's, with a swap of two neighbours counted as one
+/// edit.
 func editDistance(_ a: [UInt8], _ b: [UInt8]) -> Int {
     var beforeLast = [Int](repeating: 0, count: b.count + 1)
     var last = Array(0...b.count)

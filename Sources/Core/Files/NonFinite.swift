@@ -41,7 +41,8 @@ private func firstSaturated<Bits: FixedWidthInteger & UnsignedInteger>(
     let size = MemoryLayout<Bits>.size
     let count = bytes.count / size
     guard let base = bytes.baseAddress else { return nil }
-    /// Whether any of the numbers is saturated: without a branch in the loop, so that it runs as vector code.
+    /// Whether any of the numbers is saturated: without a branch in the loop, so that it runs as
+    /// vector code.
     func anySaturated(_ range: Range<Int>) -> Bool {
         var found: Bits = 0
         for i in range {

@@ -18,8 +18,8 @@ public final class NumPyFile: Sendable {
 
     /// Opens a file and checks its structure. The elements are not read.
     ///
-    /// - Throws: `InputError`: `.missingFile`, `.inaccessibleFile`, `.truncated`, `.malformed`, `.shape`, and `.unsupported` for
-    ///   arrays of other things than real numbers.
+    /// - Throws: `InputError`: `.missingFile`, `.inaccessibleFile`, `.truncated`, `.malformed`,
+    ///   `.shape`, and `.unsupported` for arrays of other things than real numbers.
     public init(path: String) throws(InputError) {
         let file = try MappedFile(path: path)
         let result = file.withBytes { bytes in
@@ -44,7 +44,8 @@ public final class NumPyFile: Sendable {
 
     /// The array as integers, in row-major order; truth values are 0 and 1.
     ///
-    /// - Throws: `InputError`: `.dtype` when it does not hold integers, `.value` for one that `Int` cannot hold.
+    /// - Throws: `InputError`: `.dtype` when it does not hold integers, `.value` for one that `Int`
+    ///   cannot hold.
     public func integers() throws -> Tensor<Int> {
         guard dtype.isInteger else {
             throw InputError(.dtype, in: path, expected: "integers", found: dtype.rawValue)
@@ -91,7 +92,8 @@ public final class NumPyFile: Sendable {
 
     /// Writes an array, atomically: float32 for `Float`, float64 for any other format.
     ///
-    /// - Throws: `InputError` when the file cannot be written; an old one of that name is then untouched.
+    /// - Throws: `InputError` when the file cannot be written; an old one of that name is then
+    ///   untouched.
     public static func write<Scalar: RealNumber>(_ tensor: Tensor<Scalar>, to path: String) throws {
         if let tensor = tensor as? Tensor<Float> {
             try write(tensor, descr: "<f4", to: path)

@@ -101,7 +101,8 @@ struct NumPyHeader: Sendable {
         isBigEndian = order == ">"
     }
 
-    /// A header of version 1.0 for a row-major array, padded as NumPy does it so that the elements are aligned to 64 bytes.
+    /// A header of version 1.0 for a row-major array, padded as NumPy does it so that the elements
+    /// are aligned to 64 bytes.
     static func encoded(descr: String, shape: [Int]) -> [UInt8] {
         let lengths = shape.count == 1 ? "\(shape[0])," : shape.map(String.init).joined(separator: ", ")
         let text = "{'descr': '\(descr)', 'fortran_order': False, 'shape': (\(lengths)), }"

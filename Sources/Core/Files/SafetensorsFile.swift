@@ -4,8 +4,8 @@
 //      n bytes        JSON: {"__metadata__": {string: string}, NAME: {"dtype": …, "shape": […], "data_offsets": [begin, end]}, …}
 //      the rest       the tensors' elements, row-major and little-endian; offsets count from here
 //
-//  The tensors must fill the rest exactly, without gaps or overlaps. Everything is checked before anything is used.
-//  Source: huggingface/safetensors, README.md, "Format".
+//  The tensors must fill the rest exactly, without gaps or overlaps. Everything is checked before
+//  anything is used. Source: huggingface/safetensors, README.md, "Format".
 
 /// A memory-mapped safetensors file.
 public final class SafetensorsFile: TensorSource {
@@ -19,8 +19,8 @@ public final class SafetensorsFile: TensorSource {
 
     /// Opens a file and checks its whole structure. The elements are not read.
     ///
-    /// - Throws: `InputError`, with the tensor it is about: `.missingFile`, `.inaccessibleFile`, `.truncated`, `.json`, `.malformed`,
-    ///   `.dtype`, `.shape`.
+    /// - Throws: `InputError`, with the tensor it is about: `.missingFile`, `.inaccessibleFile`,
+    ///   `.truncated`, `.json`, `.malformed`, `.dtype`, `.shape`.
     public init(path: String) throws(InputError) {
         let file = try MappedFile(path: path)
         var header = SafetensorsHeader(place: path)
@@ -160,7 +160,8 @@ struct SafetensorsHeader {
         return naturals
     }
 
-    /// Sorts the tensors by their bytes and checks that they follow one another from the start of the data to its end.
+    /// Sorts the tensors by their bytes and checks that they follow one another from the start of
+    /// the data to its end.
     private mutating func checkLayout(dataStart: Int, fileEnd: Int) throws(InputError) {
         let order = tensors.enumerated().sorted {
             let (a, b) = ($0.element.byteRange, $1.element.byteRange)

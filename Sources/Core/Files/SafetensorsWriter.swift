@@ -1,8 +1,9 @@
-//  Writes safetensors files: tensors are collected by reference and streamed to the disk one after another, so that writing
-//  takes no second copy of them in memory.
+//  Writes safetensors files: tensors are collected by reference and streamed to the disk one after
+//  another, so that writing takes no second copy of them in memory.
 //
-//  The layout is the official writer's: widest number format first, then by name; the header padded with spaces to a
-//  multiple of 8 bytes, so that every tensor is aligned to its format. The same contents always give the same bytes.
+//  The layout is the official writer's: widest number format first, then by name; the header padded
+//  with spaces to a multiple of 8 bytes, so that every tensor is aligned to its format. The same
+//  contents always give the same bytes.
 
 /// A set of named tensors on its way into a file.
 public struct SafetensorsWriter {
@@ -56,10 +57,13 @@ public struct SafetensorsWriter {
         }
     }
 
-    /// Adds a tensor whose bytes are produced while the file is written, such as one that is converted on the way.
+    /// Adds a tensor whose bytes are produced while the file is written, such as one that is
+    /// converted on the way.
     ///
-    /// - Parameter produce: writes exactly `byteCount` bytes to the sink; may be called once for each `write`.
-    /// - Throws: `InputError`: `.shape` when `byteCount` is not that of `dtype` and `shape`, `.value` for a name that is taken.
+    /// - Parameter produce: writes exactly `byteCount` bytes to the sink; may be called once for
+    ///   each `write`.
+    /// - Throws: `InputError`: `.shape` when `byteCount` is not that of `dtype` and `shape`,
+    ///   `.value` for a name that is taken.
     public mutating func add(
         _ name: String, dtype: DType, shape: [Int], byteCount: Int, produce: @escaping (FileSink) throws -> Void
     ) throws {
@@ -94,7 +98,8 @@ public struct SafetensorsWriter {
 
     /// Writes the file, atomically.
     ///
-    /// - Throws: `InputError` when it cannot be written; an old file of that name is then untouched.
+    /// - Throws: `InputError` when it cannot be written; an old file of that name is then
+    ///   untouched.
     /// - Complexity: O(bytes) time; no memory beyond the header.
     public func write(to path: String) throws {
         let rank = Dictionary(uniqueKeysWithValues: DType.allCases.enumerated().map { ($1, $0) })

@@ -1,4 +1,5 @@
-//  A model's tensors into one safetensors file, or several with an index when they are too many for one.
+//  A model's tensors into one safetensors file, or several with an index when they are too many for
+//  one.
 //
 //      model.safetensors                                            or
 //      model-00001-of-00004.safetensors …, model.safetensors.index.json
@@ -60,8 +61,8 @@ struct ShardedWriter {
 /// Creates the directory at `path` with what `body` puts into it, all at once.
 ///
 /// - Parameter body: is given the path of a temporary directory beside it.
-/// - Throws: `InputError` when something is there already or the directory cannot be made, and what `body` throws; nothing is left
-///   behind then.
+/// - Throws: `InputError` when something is there already or the directory cannot be made, and what
+///   `body` throws; nothing is left behind then.
 func createDirectoryAtomically(at path: String, _ body: (String) throws -> Void) throws {
     let files = FileManager.default
     guard !files.fileExists(atPath: path) else {

@@ -20,8 +20,8 @@ public struct TensorInfo: Sendable, Equatable {
     }
 }
 
-/// The number of elements of a shape that came from outside; nil when a length is negative or the product overflows, also
-/// where a later length is 0.
+/// The number of elements of a shape that came from outside; nil when a length is negative or the
+/// product overflows, also where a later length is 0.
 func checkedCount(of shape: [Int]) -> Int? {
     var count = 1
     for length in shape {
@@ -66,9 +66,11 @@ extension TensorSource {
             remedy: nearestName(to: name, in: names).map { "Is it \($0)?" } ?? "")
     }
 
-    /// The tensor in the format `Scalar`: exact where that is wider than the stored one, else rounded to nearest once.
+    /// The tensor in the format `Scalar`: exact where that is wider than the stored one, else
+    /// rounded to nearest once.
     ///
-    /// - Throws: `InputError`: `.missing`, or `.unsupported` for a format that holds no real numbers of whole bytes.
+    /// - Throws: `InputError`: `.missing`, or `.unsupported` for a format that holds no real
+    ///   numbers of whole bytes.
     /// - Complexity: one pass over the bytes, at about the speed of memory.
     public func tensor<Scalar: RealNumber>(_ name: String, as type: Scalar.Type = Scalar.self) throws -> Tensor<Scalar>
     {
@@ -84,7 +86,8 @@ extension TensorSource {
 
     /// The tensor as integers; truth values are 0 and 1.
     ///
-    /// - Throws: `InputError`: `.missing`, `.dtype` when the tensor does not hold integers, `.value` for one that `Int` cannot hold.
+    /// - Throws: `InputError`: `.missing`, `.dtype` when the tensor does not hold integers,
+    ///   `.value` for one that `Int` cannot hold.
     public func integers(_ name: String) throws -> Tensor<Int> {
         let info = try info(name)
         guard info.dtype.isInteger else {

@@ -22,10 +22,11 @@ public final class Checkpoint: TensorSource {
     /// Peculiarities of the weight files worth telling a person, a sentence each.
     public var warnings: [String] { weights.warnings }
 
-    /// Opens the configuration and the weight files. No tensor is read; whether they are the ones that the configuration requires is
-    /// `WeightContract`'s question.
+    /// Opens the configuration and the weight files. No tensor is read; whether they are the ones
+    /// that the configuration requires is `WeightContract`'s question.
     ///
-    /// - Throws: `InputError`: what is wrong with the directory, the configuration, the index or a file.
+    /// - Throws: `InputError`: what is wrong with the directory, the configuration, the index or a
+    ///   file.
     public init(directory: String) throws(InputError) {
         configuration = try HybridConfiguration(directory: directory)
         weights = try WeightFiles(directory: directory)

@@ -4,9 +4,10 @@
 //      a kind    attention stays where the configuration has it (every other layer, from the first, where it has nothing else), the
 //                other layers become that kind
 //
-//  Published ratios: awslabs/hybrid-model-factory, docs/Inference.md at commit 04b6242: 8B models with half of their layers replaced, vLLM on
-//  8 H200, tensor parallel; decoding with the cache memory full (tokens a second against Qwen3-8B), and the mean time to the first token at
-//  the batch that fills Qwen3-8B's cache (against its; below 1 is faster).
+//  Published ratios: awslabs/hybrid-model-factory, docs/Inference.md at commit 04b6242: 8B models
+//  with half of their layers replaced, vLLM on 8 H200, tensor parallel; decoding with the cache
+//  memory full (tokens a second against Qwen3-8B), and the mean time to the first token at the
+//  batch that fills Qwen3-8B's cache (against its; below 1 is faster).
 
 /// One member of the family.
 public struct FamilyMember: Sendable {
@@ -20,7 +21,8 @@ public struct FamilyMember: Sendable {
     /// - Parameters:
     ///   - base: sizes, and where attention stays.
     ///   - window: of SWA and B'MOJO-F layers where the base has none.
-    /// - Throws: `InputError` (`.unsupported`) for a plain Mamba-2 model, which has no attention to replace.
+    /// - Throws: `InputError` (`.unsupported`) for a plain Mamba-2 model, which has no attention to
+    ///   replace.
     public static func all(of base: HybridConfiguration, window: Int = 2048) throws(InputError) -> [FamilyMember] {
         guard base.plainMamba2 == nil else {
             throw InputError(

@@ -1,9 +1,11 @@
-//  Options of the layers beside attention and Mamba-2, as their `*_config` objects in config.json give them.
+//  Options of the layers beside attention and Mamba-2, as their `*_config` objects in config.json
+//  give them.
 //
-//  Head counts and widths are not among them: as in the official code, every mixer has those of the model's attention.
+//  Head counts and widths are not among them: as in the official code, every mixer has those of the
+//  model's attention.
 //
-//  Source: awslabs/hybrid-model-factory, layers/gated_deltanet/gdn_config.py, layers/gated_kalmanet/gka_config.py,
-//  layers/bmojo_f/bmojo_config.py.
+//  Source: awslabs/hybrid-model-factory, layers/gated_deltanet/gdn_config.py,
+//  layers/gated_kalmanet/gka_config.py, layers/bmojo_f/bmojo_config.py.
 
 /// Options of the Gated DeltaNet layers (`gdn_config`).
 public struct GatedDeltaNetParameters: Sendable, Equatable {
@@ -25,7 +27,8 @@ public struct GatedDeltaNetParameters: Sendable, Equatable {
 
 /// Options of the Gated KalmaNet layers (`gka_config`, with `gka_overrides` over it).
 public struct GatedKalmaNetParameters: Sendable, Equatable {
-    /// Mixes the solution with the plain query by a learned gate; without it the solution alone is used.
+    /// Mixes the solution with the plain query by a learned gate; without it the solution alone is
+    /// used.
     public var usesAlpha = true
     /// A short convolution and its activation on v (q and k always have theirs).
     public var convolvesValues = true
@@ -56,7 +59,8 @@ public struct GatedKalmaNetParameters: Sendable, Equatable {
 public struct HeadExpansionParameters: Sendable, Equatable {
     /// Rank of the correction that is added to the repeated heads (`kv_proj_rank`); nil for none.
     public var rank: Int?
-    /// Whether the repetition is a learned mixture (`kv_learnable_residual`; means nothing without a rank).
+    /// Whether the repetition is a learned mixture (`kv_learnable_residual`; means nothing without
+    /// a rank).
     public var learnsResidual = false
 
     public init() {}
@@ -80,7 +84,8 @@ public struct PlainMamba2Parameters: Sendable, Equatable {
     public var stateDim: Int
     /// G, heads of B and C.
     public var groups: Int
-    /// Channels that the gated norm normalises together: the whole width in transformers, a group's share in mamba_ssm.
+    /// Channels that the gated norm normalises together: the whole width in transformers, a group's
+    /// share in mamba_ssm.
     public var gatedNormGroup: Int
     /// What the step is clamped to.
     public var stepLimit: ClosedRange<Double>

@@ -9,7 +9,8 @@ extension HybridConfiguration {
     mutating func readFamily(_ fields: JSONFields, warnings: inout [String]) throws(InputError) {
         if let stored = try fields.fields("gdn_config") { try readGatedDeltaNet(stored, &warnings) }
         if let stored = try fields.fields("gka_config") { try readGatedKalmaNet(stored, &warnings) }
-        // A server may override single keys (num_iter above all) without touching what the checkpoint says.
+        // A server may override single keys (num_iter above all) without touching what the
+        // checkpoint says.
         if let overrides = try fields.fields("gka_overrides") { try readGatedKalmaNet(overrides, &warnings) }
         if let stored = try fields.fields("bmojo_config") { try readBMojo(stored) }
         try readWindow(fields)
@@ -70,7 +71,8 @@ extension HybridConfiguration {
         let stored = try fields.fields("swa_config")
         slidingWindow = try stored?.int("window_size", in: 1...(1 << 30))
         guard layers.contains(.slidingWindowAttention), slidingWindow == nil else { return }
-        // Dense models name their window at the top; it counts only where they say that they use it.
+        // Dense models name their window at the top; it counts only where they say that they use
+        // it.
         if try fields.bool("use_sliding_window") == true || fields["layer_types"] != nil {
             slidingWindow = try fields.int("sliding_window", in: 1...(1 << 30))
         }
@@ -91,7 +93,8 @@ extension HybridConfiguration {
         expansion.learnsResidual = try stored.bool("kv_learnable_residual") ?? expansion.learnsResidual
     }
 
-    /// Stored head counts mean nothing to the official code, which takes the model's; a difference is told.
+    /// Stored head counts mean nothing to the official code, which takes the model's; a difference
+    /// is told.
     private func compareHeads(_ stored: JSONFields, _ warnings: inout [String]) throws(InputError) {
         let derived = [
             ("hidden_size", hiddenSize), ("head_dim", headDim), ("num_q_heads", headCount),

@@ -1,11 +1,14 @@
-//  config.json to a checked configuration: keys, defaults and precedence of the official configuration class.
+//  config.json to a checked configuration: keys, defaults and precedence of the official
+//  configuration class.
 //
-//  Three families are read: "hybrid_qwen3"; dense "qwen3", which is a hybrid of `*` layers alone; and plain Mamba-2 models, in
-//  HybridConfiguration+PlainMamba2.swift. What the official code
-//  derives from the heads (every width of the Mamba-2 layers) is derived here too; numbers stored beside them are compared and
-//  a difference is told as a warning, because some servers read those instead.
+//  Three families are read: "hybrid_qwen3"; dense "qwen3", which is a hybrid of `*` layers alone;
+//  and plain Mamba-2 models, in HybridConfiguration+PlainMamba2.swift. What the official code
+//  derives from the heads (every width of the Mamba-2 layers) is derived here too; numbers stored
+//  beside them are compared and a difference is told as a warning, because some servers read those
+//  instead.
 //
-//  Source: awslabs/hybrid-model-factory, configuration_hybrid_qwen3.py (class HybridQwen3Config), mamba2_config.py.
+//  Source: awslabs/hybrid-model-factory, configuration_hybrid_qwen3.py (class HybridQwen3Config),
+//  mamba2_config.py.
 
 extension HybridConfiguration {
     /// Reads `config.json` in a model's directory.
@@ -20,8 +23,9 @@ extension HybridConfiguration {
     /// Reads the contents of a `config.json`.
     ///
     /// - Parameter place: what to call the file in messages.
-    /// - Throws: `InputError`: `.json` for a field of another type, `.value` for a number that cannot be, `.missing` for one that is
-    ///   needed, `.unknown` for a word that means nothing, `.unsupported` for one that means something this package does not do.
+    /// - Throws: `InputError`: `.json` for a field of another type, `.value` for a number that
+    ///   cannot be, `.missing` for one that is needed, `.unknown` for a word that means nothing,
+    ///   `.unsupported` for one that means something this package does not do.
     public init(json: JSON, place: String = "config.json") throws(InputError) {
         let fields = try JSONFields(json, place: place)
         if try Self.isPlainMamba2(fields) {
@@ -167,8 +171,8 @@ extension HybridConfiguration {
         }
     }
 
-    /// Keys that change nothing here are still checked for their type, and near misses of a key are told: a misspelled key
-    /// is otherwise a silent default.
+    /// Keys that change nothing here are still checked for their type, and near misses of a key are
+    /// told: a misspelled key is otherwise a silent default.
     private static func checkUnused(_ fields: JSONFields, warnings: inout [String]) throws(InputError) {
         _ = try fields.double("attention_dropout")
         _ = try fields.double("initializer_range")

@@ -11,7 +11,8 @@
 //
 //  Absent keys have the defaults of the classes that read them.
 //
-//  Source: transformers, configuration_mamba2.py; state-spaces/mamba, models/config_mamba.py, modules/mamba2.py.
+//  Source: transformers, configuration_mamba2.py; state-spaces/mamba, models/config_mamba.py,
+//  modules/mamba2.py.
 
 extension HybridConfiguration {
     /// Whether a config.json is that of a plain Mamba-2 model.

@@ -1,4 +1,5 @@
-//  What a hybrid Attention + Mamba-2 model is made of: the checked contents of a checkpoint's config.json.
+//  What a hybrid Attention + Mamba-2 model is made of: the checked contents of a checkpoint's
+//  config.json.
 //
 //  Source: awslabs/hybrid-model-factory, configuration_hybrid_qwen3.py (model_type "hybrid_qwen3").
 
@@ -51,9 +52,11 @@ public struct HybridConfiguration: Sendable, Equatable {
     public var gatedDeltaNet = GatedDeltaNetParameters()
     public var gatedKalmaNet = GatedKalmaNetParameters()
     public var bmojo = BMojoParameters()
-    /// W of sliding-window attention: a token sees itself and the W - 1 tokens before it. Nil in models without such layers.
+    /// W of sliding-window attention: a token sees itself and the W - 1 tokens before it. Nil in
+    /// models without such layers.
     public var slidingWindow: Int?
-    /// Set in plain Mamba-2 language models, whose layers are a mixer behind one norm and nothing else.
+    /// Set in plain Mamba-2 language models, whose layers are a mixer behind one norm and nothing
+    /// else.
     public var plainMamba2: PlainMamba2Parameters?
     /// `dtype` of the checkpoint as written in config.json ("bfloat16").
     public var dtype: String?
@@ -90,7 +93,8 @@ public struct HybridConfiguration: Sendable, Equatable {
         self.padToken = padToken
     }
 
-    /// The most tokens a sequence may have: `maxPositions`, stretched where RoPE grows with the sequence (`dynamic`).
+    /// The most tokens a sequence may have: `maxPositions`, stretched where RoPE grows with the
+    /// sequence (`dynamic`).
     public var contextLength: Int {
         guard case .dynamic(let factor) = rope.scaling, factor > 1 else { return maxPositions }
         return Int(min(Double(maxPositions) * factor, 1e9))
@@ -124,7 +128,8 @@ public struct Mamba2Parameters: Sendable, Equatable {
     public init() {}
 }
 
-/// Rotary position embedding: the base and, for stretched contexts, how its frequencies are changed.
+/// Rotary position embedding: the base and, for stretched contexts, how its frequencies are
+/// changed.
 public struct RopeParameters: Sendable, Equatable {
     public enum Scaling: Sendable, Equatable {
         case none

@@ -2,10 +2,11 @@
 //
 //      pattern := symbol ("-" symbol)*         one symbol a layer: * | M2 | GDN | GKA | BMF | SWA
 //
-//  `hybrid_override_pattern` decides; without it, `layer_types`; without that, a dense model is attention throughout (with
-//  a sliding window from `max_window_layers` on, if it has one).
+//  `hybrid_override_pattern` decides; without it, `layer_types`; without that, a dense model is
+//  attention throughout (with a sliding window from `max_window_layers` on, if it has one).
 //
-//  Source: awslabs/hybrid-model-factory, models/utils.py (LAYER_TYPE_PATTERNS, parse_override_pattern).
+//  Source: awslabs/hybrid-model-factory, models/utils.py (LAYER_TYPE_PATTERNS,
+//  parse_override_pattern).
 
 enum LayerPattern {
     /// Symbols of the two-stream models that distillation trains; they are not inference models.
@@ -14,8 +15,9 @@ enum LayerPattern {
 
     /// The mixers of the layers a config.json asks for.
     ///
-    /// - Throws: `InputError`: `.unknown` for a symbol that means nothing, `.unsupported` for a fused one, `.value` for a wrong count of
-    ///   them, `.missing` when nothing says what the layers are.
+    /// - Throws: `InputError`: `.unknown` for a symbol that means nothing, `.unsupported` for a
+    ///   fused one, `.value` for a wrong count of them, `.missing` when nothing says what the
+    ///   layers are.
     static func read(_ fields: JSONFields, warnings: inout [String]) throws(InputError) -> [LayerKind] {
         let declared = try fields.int("num_hidden_layers", in: 1...layerLimit)
         let types = try fields.strings("layer_types")

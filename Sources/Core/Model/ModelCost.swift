@@ -1,6 +1,7 @@
 //  Operations and bytes of a model, counted from its configuration.
 //
-//  A multiplication and an addition are two operations. For one token that sees n tokens (itself among them), in every layer of a kind:
+//  A multiplication and an addition are two operations. For one token that sees n tokens (itself
+//  among them), in every layer of a kind:
 //
 //  | layer | beside 2 operations a weight of its matrices                             |
 //  |-------|---------------------------------------------------------------------------|
@@ -11,8 +12,9 @@
 //  | GKA   | (10 + 2 K) H D²             two decays and outer products, |G|, K products with G, Mᵀq |
 //  | BMF   | 4 H D (min(n, W) + min(max(n - W, 0), W)) and its mixer's                 |
 //
-//  and 2 (W - 1) operations a channel of every convolution. A B'MOJO-F layer with tied projections uses its k and v matrices twice. Norms, gates
-//  and the softmax are not counted, and neither is the embedding's row.
+//  and 2 (W - 1) operations a channel of every convolution. A B'MOJO-F layer with tied projections
+//  uses its k and v matrices twice. Norms, gates and the softmax are not counted, and neither is
+//  the embedding's row.
 //
 //  Source: the 8B numbers of the released model follow from it, docs/layers.md.
 
@@ -21,7 +23,8 @@ public struct ModelCost: Sendable {
     public let configuration: HybridConfiguration
     /// All weights.
     public let parameters: Int
-    /// Weights that one decoded token reads: all but the input embedding, which is read too where it is also the head.
+    /// Weights that one decoded token reads: all but the input embedding, which is read too where
+    /// it is also the head.
     public let decodedParameters: Int
     /// Operations of the matrices for one token, the head's apart.
     private let linearOperations: Int
@@ -52,7 +55,8 @@ public struct ModelCost: Sendable {
 
     /// Operations of reading `n` tokens and scoring the last.
     public func operationsOfPrompt(_ n: Int) -> Double {
-        // Every count above is constant, linear or capped in n; their sums over 1 … n are exact in closed form.
+        // Every count above is constant, linear or capped in n; their sums over 1 … n are exact in
+        // closed form.
         Double(n * linearOperations + headOperations)
             + mixing { perToken in
                 // Linear between the multiples of a window, so each stretch sums as a trapezoid.
@@ -121,7 +125,8 @@ public struct Machine: Sendable, Equatable {
 }
 
 extension ModelCost {
-    /// Bytes that one decoded token of one sequence moves: the weights, its keys and values read once, its states read and written.
+    /// Bytes that one decoded token of one sequence moves: the weights, its keys and values read
+    /// once, its states read and written.
     public func decodedBytes(context n: Int, bytesPerWeight: Double, keyValueBits: Int) -> (
         weights: Double, cache: Double
     ) {
@@ -155,7 +160,8 @@ extension ModelCost {
         return sequences / seconds
     }
 
-    /// Seconds to read a prompt of `n` tokens, at the slower of one pass over the weights and the arithmetic.
+    /// Seconds to read a prompt of `n` tokens, at the slower of one pass over the weights and the
+    /// arithmetic.
     public func promptSeconds(_ n: Int, on machine: Machine, bytesPerWeight: Double = 2) -> Double {
         max(
             Double(decodedParameters) * bytesPerWeight / machine.bandwidth,

@@ -27,15 +27,16 @@ public struct ModelInventory: Sendable, Equatable {
     public var parameters: Int { parts.reduce(0) { $0 + $1.parameters } }
     public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
 
-    /// Counts what the contract requires: bytes as `source` stores a tensor, and where there is none, in the configuration's
-    /// number format (bfloat16 if it names none).
+    /// Counts what the contract requires: bytes as `source` stores a tensor, and where there is
+    /// none, in the configuration's number format (bfloat16 if it names none).
     public init(_ contract: WeightContract, source: (any TensorSource)? = nil) {
         self.init(contract) { source?.find($0.name)?.byteCount }
     }
 
     /// Counts what the contract requires.
     ///
-    /// - Parameter byteCount: the bytes of a tensor where it is stored; nil where it is not, for those of the configuration's number format.
+    /// - Parameter byteCount: the bytes of a tensor where it is stored; nil where it is not, for
+    ///   those of the configuration's number format.
     public init(_ contract: WeightContract, byteCount: (WeightContract.Requirement) -> Int?) {
         let nominalBits = contract.configuration.nominalDType.bits
         parts = WeightContract.Component.allCases.map { component in

@@ -1,11 +1,13 @@
 //  Where the base and the scaling of the rotary embedding come from, in this order:
 //
-//  1. `rope_parameters` {rope_type, rope_theta, …}; a top-level rope_theta beside it counts only when it has none;
+//  1. `rope_parameters` {rope_type, rope_theta, …}; a top-level rope_theta beside it counts only
+//     when it has none;
 //  2. the older `rope_theta` and `rope_scaling` {rope_type or type, …};
 //  3. theta 10000 without scaling.
 //
-//  The official code overlooks the old spelling "type" and then runs without any scaling. It is honoured here, with a warning.
-//  Source: transformers, modeling_rope_utils.py; measured with the official configuration class.
+//  The official code overlooks the old spelling "type" and then runs without any scaling. It is
+//  honoured here, with a warning. Source: transformers, modeling_rope_utils.py; measured with the
+//  official configuration class.
 
 extension RopeParameters {
     init(_ fields: JSONFields, maxPositions: Int, warnings: inout [String]) throws(InputError) {

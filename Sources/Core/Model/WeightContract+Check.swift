@@ -39,9 +39,10 @@ extension WeightContract {
 
     /// All violations, in the order of the model; extra tensors last.
     ///
-    /// A tied model may carry `lm_head.weight` all the same (several published Qwen3 checkpoints do) as long as its bytes are those
-    /// of the embedding. When they differ, versions of the official loader disagree on which one counts, so that is a violation.
-    /// Stored rotary tables (`rotary_emb.inv_freq`) are ignored, as by the official loader.
+    /// A tied model may carry `lm_head.weight` all the same (several published Qwen3 checkpoints
+    /// do) as long as its bytes are those of the embedding. When they differ, versions of the
+    /// official loader disagree on which one counts, so that is a violation. Stored rotary tables
+    /// (`rotary_emb.inv_freq`) are ignored, as by the official loader.
     ///
     /// - Complexity: O(tensors), plus a comparison of the two matrices in the tied case.
     public func violations(of source: some TensorSource) throws -> [Violation] {
@@ -119,7 +120,8 @@ extension WeightContract {
     }
 
     private func similarName(to name: String, in unused: [String]) -> String? {
-        // A layer's tensor is never a typo of another layer's: only one spelling of the number is considered.
+        // A layer's tensor is never a typo of another layer's: only one spelling of the number is
+        // considered.
         let layer = name.split(separator: ".").first { $0.allSatisfy(\.isNumber) }
         return nearestName(
             to: name, in: unused.filter { $0.split(separator: ".").first { $0.allSatisfy(\.isNumber) } == layer })

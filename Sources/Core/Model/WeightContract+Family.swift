@@ -28,7 +28,8 @@
 //  | backbone.norm_f.weight                             | [Dm]                                    |
 //  | lm_head.weight, unless tied                        | [V, Dm]                                 |
 //
-//  Source: awslabs/hybrid-model-factory, layers/*; transformers, modeling_mamba2.py; state-spaces/mamba, mixer_seq_simple.py.
+//  Source: awslabs/hybrid-model-factory, layers/*; transformers, modeling_mamba2.py;
+//  state-spaces/mamba, mixer_seq_simple.py.
 
 import Foundation
 
@@ -135,8 +136,9 @@ extension WeightContract {
 // MARK: - Other names
 
 extension WeightContract {
-    /// The same tensors under the names of the contract, where a checkpoint uses another of the names in use: `self_attn` in an SWA layer,
-    /// and `backbone.embedding` in a plain Mamba-2 model of the original library.
+    /// The same tensors under the names of the contract, where a checkpoint uses another of the
+    /// names in use: `self_attn` in an SWA layer, and `backbone.embedding` in a plain Mamba-2 model
+    /// of the original library.
     public func adapted(_ source: any TensorSource) -> any TensorSource {
         var originals: [String: String] = [:]
         for requirement in requirements where !source.contains(requirement.name) {

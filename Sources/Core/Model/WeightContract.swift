@@ -1,6 +1,7 @@
 //  Every tensor that a configuration requires, by name, shape and number format.
 //
-//  With Dm the hidden size, H heads and Hkv key/value heads of dimension P, F the MLP width, V the vocabulary, W taps:
+//  With Dm the hidden size, H heads and Hkv key/value heads of dimension P, F the MLP width, V the
+//  vocabulary, W taps:
 //
 //  | tensor                                             | shape                                   |
 //  |----------------------------------------------------|-----------------------------------------|
@@ -18,8 +19,8 @@
 //  | model.norm.weight                                  | [Dm]                                    |
 //  | lm_head.weight, unless tied                        | [V, Dm]                                 |
 //
-//  SWA layers have the tensors of attention under `.swa`; those of the other kinds are in WeightContract+Family.swift,
-//  with those of plain Mamba-2 models.
+//  SWA layers have the tensors of attention under `.swa`; those of the other kinds are in
+//  WeightContract+Family.swift, with those of plain Mamba-2 models.
 //
 //  Source: awslabs/hybrid-model-factory, modeling_hybrid_qwen3.py, layers/mamba/mamba2.py.
 
@@ -50,7 +51,8 @@ public struct WeightContract: Sendable {
         public var count: Int { shape.reduce(1, *) }
     }
 
-    /// The number formats a weight may have. The 8-bit formats are not among them: they mean nothing without their scales.
+    /// The number formats a weight may have. The 8-bit formats are not among them: they mean
+    /// nothing without their scales.
     public static let dtypes: [DType] = [.bf16, .f16, .f32, .f64]
 
     /// What the embedding is called.

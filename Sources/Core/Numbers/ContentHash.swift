@@ -1,7 +1,9 @@
-//  A fast 128-bit hash of bytes, to tell contents apart; not against somebody who wants two to be the same.
+//  A fast 128-bit hash of bytes, to tell contents apart; not against somebody who wants two to be
+//  the same.
 //
-//  Four 64-bit lanes take 8 bytes each in turn, lane = rotate(lane xor word) * odd constant, and are mixed at the end; about as fast as
-//  memory is read. The length is part of the hash, and so is the division into pieces.
+//  Four 64-bit lanes take 8 bytes each in turn, lane = rotate(lane xor word) * odd constant, and
+//  are mixed at the end; about as fast as memory is read. The length is part of the hash, and so is
+//  the division into pieces.
 
 /// A hash of a sequence of pieces.
 public struct ContentHash: Sendable {
@@ -66,7 +68,8 @@ public struct ContentHash: Sendable {
 }
 
 extension Checkpoint {
-    /// A hash of the configuration and of every tensor: its name, its format, its shape and its bytes.
+    /// A hash of the configuration and of every tensor: its name, its format, its shape and its
+    /// bytes.
     ///
     /// - Complexity: reads all weights once.
     public func contentHash() throws -> String {

@@ -1,7 +1,8 @@
-//  IEEE 754 half precision as bits: 1 sign bit, 5 exponent bits, 10 stored significand bits; unit roundoff 2^-11, largest 65504, smallest
-//  2^-24.
+//  IEEE 754 half precision as bits: 1 sign bit, 5 exponent bits, 10 stored significand bits; unit
+//  roundoff 2^-11, largest 65504, smallest 2^-24.
 //
-//  A storage format, as bfloat16 is. (`Float16` does not exist on every platform this package supports.)
+//  A storage format, as bfloat16 is. (`Float16` does not exist on every platform this package
+//  supports.)
 
 extension Float {
     /// The value of an IEEE 754 half, exactly.
@@ -18,8 +19,8 @@ extension Float {
         }
     }
 
-    /// The nearest IEEE 754 half, ties to even. From 65520 on that is infinity; a NaN stays a quiet NaN with its sign and the upper bits of its
-    /// payload.
+    /// The nearest IEEE 754 half, ties to even. From 65520 on that is infinity; a NaN stays a quiet
+    /// NaN with its sign and the upper bits of its payload.
     public var halfBitPattern: UInt16 {
         let sign = UInt16(bitPattern >> 16) & 0x8000
         let magnitude = bitPattern & 0x7fff_ffff
@@ -29,7 +30,8 @@ extension Float {
             // Subnormal halves are the multiples of 2^-24.
             return sign | UInt16((self.magnitude * 0x1p24).rounded(.toNearestOrEven))
         }
-        // Adding half a unit less one, and one more when the kept part is odd, carries into it exactly when rounding up is right.
+        // Adding half a unit less one, and one more when the kept part is odd, carries into it
+        // exactly when rounding up is right.
         let odd = (magnitude >> 13) & 1
         return sign | UInt16((magnitude + 0x0fff + odd) >> 13 - (112 << 10))
     }

@@ -1,9 +1,10 @@
 //  A seeded, splittable source of random numbers with the same stream on every platform.
 //
-//  SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): a counter that grows by
-//  an odd constant and a mixing function. A split takes a new seed from the parent, so that a tree of
-//  generators is fixed by the first seed alone. Every derived draw uses only operations that IEEE 754 defines exactly (no
-//  libm), so that a stream of normal numbers is also the same, bit for bit, everywhere.
+//  SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014):
+//  a counter that grows by an odd constant and a mixing function. A split takes a new seed from the
+//  parent, so that a tree of generators is fixed by the first seed alone. Every derived draw uses
+//  only operations that IEEE 754 defines exactly (no libm), so that a stream of normal numbers is
+//  also the same, bit for bit, everywhere.
 
 /// A deterministic random number generator. A value: copying it copies the stream.
 public struct RandomSource: RandomNumberGenerator, Sendable, Hashable {
@@ -24,8 +25,8 @@ public struct RandomSource: RandomNumberGenerator, Sendable, Hashable {
         RandomSource(seed: Self.mix(next() ^ 0x6a09_e667_f3bc_c909))
     }
 
-    /// A generator for one named part of an experiment: the same name always gives the same stream, and drawing from it
-    /// leaves this one untouched.
+    /// A generator for one named part of an experiment: the same name always gives the same stream,
+    /// and drawing from it leaves this one untouched.
     public func stream(_ name: String) -> RandomSource {
         // FNV-1a of the name, mixed into the seed: stable across runs, unlike `Hasher`.
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
@@ -54,7 +55,8 @@ public struct RandomSource: RandomNumberGenerator, Sendable, Hashable {
     public mutating func integer(in range: ClosedRange<Int>) -> Int {
         let width = UInt64(bitPattern: Int64(range.upperBound &- range.lowerBound)) &+ 1
         if width == 0 { return Int(truncatingIfNeeded: next()) }
-        // Lemire's method: the high half of a product, rejecting the few low halves that would bias it.
+        // Lemire's method: the high half of a product, rejecting the few low halves that would bias
+        // it.
         var product = next().multipliedFullWidth(by: width)
         if product.low < width {
             let threshold = (0 &- width) % width
@@ -75,8 +77,9 @@ public struct RandomSource: RandomNumberGenerator, Sendable, Hashable {
         }
     }
 
-    /// ln(x) for normal x > 0 from exactly rounded operations only: x = m 2^e with m in [sqrt(1/2), sqrt(2)), and
-    /// ln m = 2 artanh((m - 1) / (m + 1)) by its series; error below 1e-15 relative to max(1, |e|).
+    /// ln(x) for normal x > 0 from exactly rounded operations only: x = m 2^e with m in [sqrt(1/2),
+    /// sqrt(2)), and ln m = 2 artanh((m - 1) / (m + 1)) by its series; error below 1e-15 relative
+    /// to max(1, |e|).
     static func logarithm(_ x: Double) -> Double {
         var m = x.significand
         var e = Double(x.exponent)

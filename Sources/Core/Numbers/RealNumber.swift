@@ -1,13 +1,15 @@
 //  What the reference asks of a number.
 //
-//  The layers and the operator are written once, generic over this protocol, and run in Float and in Double. It is kept
-//  small on purpose: a wider format (a pair of Doubles, say) can certify Double by conforming to a page of requirements.
+//  The layers and the operator are written once, generic over this protocol, and run in Float and
+//  in Double. It is kept small on purpose: a wider format (a pair of Doubles, say) can certify
+//  Double by conforming to a page of requirements.
 
 import RealModule
 
 /// A real number format that the reference can compute in.
 ///
-/// `Float` and `Double` conform. The elementary functions are those of swift-numerics, that is, of the platform's libm.
+/// `Float` and `Double` conform. The elementary functions are those of swift-numerics, that is, of
+/// the platform's libm.
 public protocol RealNumber: SignedNumeric, Comparable, Sendable, ExpressibleByFloatLiteral where Magnitude == Self {
     /// The value rounded to this format.
     init(_ value: Double)

@@ -8,10 +8,12 @@
 //  | s      | X.weight_scale_inv, in any real format                | [ceil(out/b₀), ceil(in/b₁)], or one number without b     |
 //  | b      | config.json: quantization_config.weight_block_size    | two numbers                                              |
 //
-//  Despite its name s multiplies: it is the inverse of what the weights were multiplied by to become q. The product is formed in float32. q has
-//  four significant bits, so with scales in bfloat16 it is exact, and rounding it to the new model's format is the only rounding.
+//  Despite its name s multiplies: it is the inverse of what the weights were multiplied by to
+//  become q. The product is formed in float32. q has four significant bits, so with scales in
+//  bfloat16 it is exact, and rounding it to the new model's format is the only rounding.
 //
-//  Source: awslabs/hybrid-model-factory, priming/utils.py; DeepSeek-V3 (arXiv 2412.19437), section 3.3.
+//  Source: awslabs/hybrid-model-factory, priming/utils.py; DeepSeek-V3 (arXiv 2412.19437), section
+//  3.3.
 
 import Foundation
 
@@ -31,8 +33,8 @@ struct BlockScaledWeights: TensorSource {
     static func scaleName(of name: String) -> String { "\(name)_scale_inv" }
 
     /// - Parameter quantization: `quantization_config` of the checkpoint.
-    /// - Throws: `InputError`: `.shape` for scales that do not fit their matrix, `.dtype` for scales that are no numbers, `.json` for block
-    ///   sizes that are none.
+    /// - Throws: `InputError`: `.shape` for scales that do not fit their matrix, `.dtype` for
+    ///   scales that are no numbers, `.json` for block sizes that are none.
     init(_ source: any TensorSource, quantization: JSONFields?) throws(InputError) {
         self.source = source
         block = try Self.block(quantization)
@@ -94,7 +96,8 @@ struct BlockScaledWeights: TensorSource {
         return TensorInfo(name: name, dtype: .f32, shape: info.shape, byteRange: 0..<4 * info.count)
     }
 
-    /// - Complexity: O(elements) time and memory for a scaled matrix, which is made anew at every call.
+    /// - Complexity: O(elements) time and memory for a scaled matrix, which is made anew at every
+    ///   call.
     func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         guard scaled.contains(name) else { return try source.withBytes(of: name, body) }
         var weight: Tensor<Float> = try source.tensor(name)

@@ -3,7 +3,8 @@
 //      base's members, less model_type's value, quantization_config and the layer keys
 //      + model_type, architectures, hybrid_override_pattern, layer_types, and one *_config a kind of layer
 //
-//  Source: awslabs/hybrid-model-factory, priming/utils.py (setup_layer_config), layers/*/…_config.py.
+//  Source: awslabs/hybrid-model-factory, priming/utils.py (setup_layer_config),
+//  layers/*/…_config.py.
 
 struct PrimedConfiguration {
     private(set) var object = JSON.Object()
@@ -79,7 +80,8 @@ struct PrimedConfiguration {
 }
 
 extension LayerPattern {
-    /// The symbols of the inference model that a model in distillation becomes; nil for a model that is none.
+    /// The symbols of the inference model that a model in distillation becomes; nil for a model
+    /// that is none.
     ///
     /// - Throws: `InputError` (`.json`) for a pattern that is not text.
     static func standard(_ fields: JSONFields) throws(InputError) -> [String]? {

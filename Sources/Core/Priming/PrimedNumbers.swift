@@ -63,8 +63,8 @@ struct PrimedNumbers: Sendable {
         }
     }
 
-    /// Row i is ½ (column i of W_O + a row of W_V). The sum is rounded to the format of the weights, as the official code's is; halving
-    /// is then exact (but for the smallest halves).
+    /// Row i is ½ (column i of W_O + a row of W_V). The sum is rounded to the format of the
+    /// weights, as the official code's is; halving is then exact (but for the smallest halves).
     private func writeGate(
         _ output: String, _ value: String, _ requirement: WeightContract.Requirement, _ sink: FileSink
     ) throws {

@@ -1,6 +1,8 @@
-//  Where every tensor of a primed model comes from: the attention of the same layer, or a distribution.
+//  Where every tensor of a primed model comes from: the attention of the same layer, or a
+//  distribution.
 //
-//  With W_Q, W_K, W_V, W_O of the base attention, r = H / Hkv, and Rep_r repeating every single row r times:
+//  With W_Q, W_K, W_V, W_O of the base attention, r = H / Hkv, and Rep_r repeating every single row
+//  r times:
 //
 //  | layer | tensor                                | from                                                          |
 //  |-------|---------------------------------------|---------------------------------------------------------------|
@@ -16,10 +18,11 @@
 //  | all   | k_rep, v_rep                          | the repetition                                                |
 //  | all   | other matrices, convolutions too      | N(0, σ²), σ the initializer_range, 0.02                       |
 //
-//  That Rep_r repeats rows and not heads is what the official code does, whatever its comment says; a repetition of whole heads, which is
-//  how attention reads them, is offered beside it.
+//  That Rep_r repeats rows and not heads is what the official code does, whatever its comment says;
+//  a repetition of whole heads, which is how attention reads them, is offered beside it.
 //
-//  Source: awslabs/hybrid-model-factory, priming/hybrid_layer_init.py; transformers, `_init_weights`.
+//  Source: awslabs/hybrid-model-factory, priming/hybrid_layer_init.py; transformers,
+//  `_init_weights`.
 
 /// The origin of one tensor.
 enum PrimedTensor: Equatable {
@@ -39,7 +42,8 @@ enum PrimedTensor: Equatable {
 }
 
 extension HybridConfiguration {
-    /// Where a required tensor comes from, in a model whose base has attention under `model.layers.i.self_attn`.
+    /// Where a required tensor comes from, in a model whose base has attention under
+    /// `model.layers.i.self_attn`.
     ///
     /// - Parameter base: whether the base model has a tensor of this name.
     func origin(of requirement: WeightContract.Requirement, base: (String) -> Bool) -> PrimedTensor {

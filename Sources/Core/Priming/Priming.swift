@@ -1,16 +1,20 @@
-//  A hybrid model from a dense one: its attention becomes the beginning of other layers, everything else stays. And the way back from
-//  a model in distillation, which carries both: the finished layers are kept, the teacher's attention goes.
+//  A hybrid model from a dense one: its attention becomes the beginning of other layers, everything
+//  else stays. And the way back from a model in distillation, which carries both: the finished
+//  layers are kept, the teacher's attention goes.
 //
 //      dense    config + pattern  ->  config of the hybrid     weights: by PrimedTensor
 //      fused    *DA -> *,  X* -> X,  A>B -> B                  weights: those the standard model has, by name
 //
-//  A freshly primed layer does not approximate the attention it came from (its convolutions begin near 0); it is where distillation
-//  starts. `*` and SWA layers are the exceptions: they are the attention. 8-bit bases are read with their block scales
-//  (BlockScaledWeights.swift) and everything is in the format of the new model before it is mapped.
+//  A freshly primed layer does not approximate the attention it came from (its convolutions begin
+//  near 0); it is where distillation starts. `*` and SWA layers are the exceptions: they are the
+//  attention. 8-bit bases are read with their block scales (BlockScaledWeights.swift) and
+//  everything is in the format of the new model before it is mapped.
 //
-//  Weights are streamed from the mapped base to the new files; the new directory appears under its name when all of it is on the disk.
+//  Weights are streamed from the mapped base to the new files; the new directory appears under its
+//  name when all of it is on the disk.
 //
-//  Source: awslabs/hybrid-model-factory, priming/hybridize_qwen.py, priming/utils.py, priming/fused_to_standard.py.
+//  Source: awslabs/hybrid-model-factory, priming/hybridize_qwen.py, priming/utils.py,
+//  priming/fused_to_standard.py.
 
 import Foundation
 
@@ -20,7 +24,8 @@ public struct Priming: Sendable {
     public struct Options: Sendable {
         /// Of everything that is drawn.
         public var seed: UInt64 = 0
-        /// Repeats whole heads of W_V in the gates, instead of single rows as the official code does.
+        /// Repeats whole heads of W_V in the gates, instead of single rows as the official code
+        /// does.
         public var alignsHeads = false
         /// W of SWA and B'MOJO-F layers, which has no default.
         public var window: Int?
@@ -28,7 +33,8 @@ public struct Priming: Sendable {
         public var bmojoMixer = "mamba2"
         /// Whether B'MOJO-F layers share their projections.
         public var tiesAttention = true
-        /// Members to put into the new config.json, such as `{"gka_config": {"num_iter": 20}}`; objects are merged.
+        /// Members to put into the new config.json, such as `{"gka_config": {"num_iter": 20}}`;
+        /// objects are merged.
         public var overrides = JSON.Object()
         /// `bfloat16`, `float16` or `float32`; nil for the base model's own.
         public var dtype: String?
@@ -164,13 +170,16 @@ public struct Priming: Sendable {
         return base.names.filter { !used.contains($0) }
     }
 
-    /// Writes the new model's directory: configuration, weights, and the base's tokenizer and other small files.
+    /// Writes the new model's directory: configuration, weights, and the base's tokenizer and other
+    /// small files.
     ///
     /// - Parameters:
     ///   - output: a path where nothing is yet.
     ///   - progress: is told the tensors written and their number.
-    /// - Throws: `InputError` when there is something already, or it cannot be written; nothing is left behind then.
-    /// - Complexity: reads and writes every weight once; the memory of the largest two matrices of a layer.
+    /// - Throws: `InputError` when there is something already, or it cannot be written; nothing is
+    ///   left behind then.
+    /// - Complexity: reads and writes every weight once; the memory of the largest two matrices of
+    ///   a layer.
     public func write(to output: String, progress: ((Int, Int) -> Void)? = nil) throws {
         let numbers = PrimedNumbers(
             base: base, configuration: configuration, dtype: dtype,
@@ -201,7 +210,8 @@ public struct Priming: Sendable {
         }
     }
 
-    /// Tokenizer, templates, licence and the like: everything that holds neither weights nor their description.
+    /// Tokenizer, templates, licence and the like: everything that holds neither weights nor their
+    /// description.
     private static func isAuxiliary(_ name: String) -> Bool {
         let weights = [".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".index.json"]
         return name != "config.json" && !name.hasPrefix(".") && !weights.contains { name.hasSuffix($0) }

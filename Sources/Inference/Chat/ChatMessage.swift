@@ -1,4 +1,5 @@
-//  The messages of a conversation, as the OpenAI chat interface and Hugging Face write them in JSON.
+//  The messages of a conversation, as the OpenAI chat interface and Hugging Face write them in
+//  JSON.
 
 import DualityCore
 
@@ -41,10 +42,12 @@ public struct ChatMessage: Sendable, Equatable {
 extension ChatMessage {
     /// Reads `{"role", "content", "reasoning_content", "tool_calls"}`; other members are ignored.
     ///
-    /// Content is a string, null, or a list of `{"type": "text", "text": …}` parts, which are joined by line feeds.
+    /// Content is a string, null, or a list of `{"type": "text", "text": …}` parts, which are
+    /// joined by line feeds.
     ///
     /// - Parameter place: what the message is called in complaints, such as `messages[0]`.
-    /// - Throws: `InputError` for an unknown role, content that is not text, or a tool call without name or arguments.
+    /// - Throws: `InputError` for an unknown role, content that is not text, or a tool call without
+    ///   name or arguments.
     public init(_ json: JSON, place: String) throws(InputError) {
         guard let object = json.object else {
             throw InputError(.json, in: place, expected: "an object with role and content", found: json.kindName)

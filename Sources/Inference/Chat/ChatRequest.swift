@@ -11,8 +11,8 @@ public struct ChatRequest: Sendable, Equatable {
     /// Members of the object that mean nothing here, for a warning.
     public var unknownNames: [String] = []
 
-    /// Reads `{"messages": […], "tools": […], "enable_thinking": …, "add_generation_prompt": …}`; all but the messages may
-    /// be absent or null.
+    /// Reads `{"messages": […], "tools": […], "enable_thinking": …, "add_generation_prompt": …}`;
+    /// all but the messages may be absent or null.
     ///
     /// - Throws: `InputError` that names the member.
     public init(_ json: JSON, place: String) throws(InputError) {

@@ -1,9 +1,10 @@
 //  A conversation as the text a model was trained on.
 //
-//  ChatML puts each message between `<|im_start|>role` and `<|im_end|>`. The Qwen3 family adds tools and thinking
-//  (Qwen3Prompt.swift). Checkpoints carry their template as a Jinja program; instead of running programs that come with a
-//  download, the ones whose output is known are recognised (TemplateRecognition.swift) and rendered here, and any other is
-//  refused with the way out.
+//  ChatML puts each message between `<|im_start|>role` and `<|im_end|>`. The Qwen3 family adds
+//  tools and thinking (Qwen3Prompt.swift). Checkpoints carry their template as a Jinja program;
+//  instead of running programs that come with a download, the ones whose output is known are
+//  recognised (TemplateRecognition.swift) and rendered here, and any other is refused with the way
+//  out.
 
 import DualityCore
 import Foundation
@@ -21,7 +22,8 @@ public struct ChatTemplate: Sendable, Equatable {
     }
 
     enum Style: Sendable, Equatable {
-        /// Each message as it is; `defaultSystem` goes first when the conversation does not begin with a system message.
+        /// Each message as it is; `defaultSystem` goes first when the conversation does not begin
+        /// with a system message.
         case chatML(defaultSystem: String?)
         case qwen3(Thinking)
     }
@@ -63,9 +65,10 @@ public struct ChatTemplate: Sendable, Equatable {
     /// - Parameters:
     ///   - tools: descriptions of the tools the model may call, an object each.
     ///   - addGenerationPrompt: ends the text with the beginning of the assistant's next message.
-    ///   - enableThinking: false keeps a model that can think from it; nil and true leave it free. Templates without
-    ///     thinking ignore it.
-    /// - Throws: `InputError` for no messages, or for tools when the template has no place for them.
+    ///   - enableThinking: false keeps a model that can think from it; nil and true leave it free.
+    ///     Templates without thinking ignore it.
+    /// - Throws: `InputError` for no messages, or for tools when the template has no place for
+    ///   them.
     public func render(
         _ messages: [ChatMessage], tools: [JSON] = [], addGenerationPrompt: Bool = false, enableThinking: Bool? = nil
     ) throws(InputError) -> String {
@@ -100,9 +103,11 @@ public struct ChatTemplate: Sendable, Equatable {
 extension ChatTemplate {
     private static let remedy = "Choose one with --template \(names.joined(separator: "|"))."
 
-    /// Recognises the template of a checkpoint: `chat_template.jinja`, or else `chat_template` in tokenizer_config.json.
+    /// Recognises the template of a checkpoint: `chat_template.jinja`, or else `chat_template` in
+    /// tokenizer_config.json.
     ///
-    /// - Throws: `InputError`: `.missing` when there is none, `.unsupported` when it is none of the known ones.
+    /// - Throws: `InputError`: `.missing` when there is none, `.unsupported` when it is none of the
+    ///   known ones.
     public init(directory: String) throws(InputError) {
         let file = "\(directory)/chat_template.jinja"
         if FileManager.default.fileExists(atPath: file) {
@@ -121,7 +126,8 @@ extension ChatTemplate {
         case .string(let source):
             try self.init(jinja: source, place: place)
         case .array(let templates):
-            // A list of {"name", "template"}: "tool_use" is for conversations with tools, "default" for the others.
+            // A list of {"name", "template"}: "tool_use" is for conversations with tools, "default"
+            // for the others.
             func source(_ name: String) -> String? {
                 templates.first { $0["name"]?.string == name }?["template"]?.string
             }

@@ -1,8 +1,10 @@
 //  The tokens of a Jinja template.
 //
-//  Source: Jinja 3.1, template designer documentation; white space as Hugging Face sets it (trim_blocks, lstrip_blocks).
+//  Source: Jinja 3.1, template designer documentation; white space as Hugging Face sets it
+//  (trim_blocks, lstrip_blocks).
 
-/// A token of a template, in a spelling of its own: quotes, escapes and white space are gone, `a['b']` is `a.b`.
+/// A token of a template, in a spelling of its own: quotes, escapes and white space are gone,
+/// `a['b']` is `a.b`.
 enum JinjaToken: Hashable {
     /// Text outside of tags, which is written as it is.
     case text(String)
@@ -19,7 +21,8 @@ enum JinjaToken: Hashable {
         return scanner.scan() ? scanner.tokens : nil
     }
 
-    /// A number that two templates share when they have the same tokens: FNV-1a over their kinds and texts.
+    /// A number that two templates share when they have the same tokens: FNV-1a over their kinds
+    /// and texts.
     static func fingerprint(_ tokens: [JinjaToken]) -> UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         func add(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }

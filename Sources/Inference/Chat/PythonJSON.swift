@@ -1,7 +1,9 @@
-//  JSON text as Python's json.dumps(value, ensure_ascii=False) writes it, which is what chat templates show a model.
+//  JSON text as Python's json.dumps(value, ensure_ascii=False) writes it, which is what chat
+//  templates show a model.
 //
-//  A space after each comma and colon, non-ASCII characters as they are, integers digit for digit, and numbers with a point
-//  or an exponent as Python prints the float64 they stand for: 1e5 becomes 100000.0.
+//  A space after each comma and colon, non-ASCII characters as they are, integers digit for digit,
+//  and numbers with a point or an exponent as Python prints the float64 they stand for: 1e5 becomes
+//  100000.0.
 
 import DualityCore
 
@@ -49,7 +51,8 @@ extension JSON {
         return pythonFloat(value)
     }
 
-    /// The shortest digits that read back as `value`, with an exponent from 1e16 and below 1e-4, as `repr` has it.
+    /// The shortest digits that read back as `value`, with an exponent from 1e16 and below 1e-4, as
+    /// `repr` has it.
     private static func pythonFloat(_ value: Double) -> String {
         // Swift finds the same shortest digits and places the point differently.
         var digits = ""

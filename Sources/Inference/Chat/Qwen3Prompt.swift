@@ -1,15 +1,18 @@
 //  The prompt format of the Qwen3 family: ChatML with tools, tool results and thinking.
 //
 //  What is particular about it:
-//  - Tools are listed, one line of JSON each, in the system message, which is made up when the conversation has none.
+//  - Tools are listed, one line of JSON each, in the system message, which is made up when the
+//    conversation has none.
 //  - A tool's result is a user's turn; results that follow each other share one.
-//  - Thinking belongs to the answer in progress. The last query is the last user message that is not a tool result; what
-//    the assistant thought before it is left out, and what it thought after it is written in front of the answer. The very
-//    last message gets an empty thought when it has none.
+//  - Thinking belongs to the answer in progress. The last query is the last user message that is
+//    not a tool result; what the assistant thought before it is left out, and what it thought after
+//    it is written in front of the answer. The very last message gets an empty thought when it has
+//    none.
 //  - `enableThinking: false` gives the model that empty thought in advance.
 //
-//  Source: the template of Qwen3 as revised in 2025 (content may be null), with the variants of Qwen3-Instruct-2507, which
-//  knows no thinking, and Qwen3-Thinking-2507, which begins every answer with it.
+//  Source: the template of Qwen3 as revised in 2025 (content may be null), with the variants of
+//  Qwen3-Instruct-2507, which knows no thinking, and Qwen3-Thinking-2507, which begins every answer
+//  with it.
 
 import DualityCore
 
@@ -71,7 +74,8 @@ struct Qwen3Prompt {
         return "<|im_start|>system\n" + (system.map { $0 + "\n\n" } ?? "") + Self.toolsHead + list + Self.toolsTail
     }
 
-    /// The last user message that is a query and not the result of a tool; the last message when there is none.
+    /// The last user message that is a query and not the result of a tool; the last message when
+    /// there is none.
     private var lastQueryIndex: Int {
         messages.lastIndex { message in
             guard message.role == .user, let content = message.content else { return false }
@@ -110,7 +114,8 @@ struct Qwen3Prompt {
     }
 }
 
-// Byte by byte throughout: `Character` would glue a tag to a combining mark behind it, and CR to LF.
+// Byte by byte throughout: `Character` would glue a tag to a combining mark behind it, and CR to
+// LF.
 extension String {
     fileprivate enum Ends {
         case leading, trailing, both
@@ -127,7 +132,8 @@ extension String {
         return String(Substring(rest))
     }
 
-    /// What stands between `<think>` and the first `</think>`, and what stands behind the last; nil without `</think>`.
+    /// What stands between `<think>` and the first `</think>`, and what stands behind the last; nil
+    /// without `</think>`.
     fileprivate var splitThinking: (thought: String, rest: String)? {
         let ends = utf8.ranges(of: "</think>".utf8)
         guard let first = ends.first, let last = ends.last else { return nil }

@@ -1,11 +1,12 @@
 //  Which template a Jinja program is.
 //
-//  A chat template is a short program. The versions of the Qwen3 template that were compared with the renderer here are
-//  known by a fingerprint of their tokens, which survives another indentation, quoting or spelling (`message.role`,
-//  `message['role']`) and nothing else. Other programs are judged by their words, the string literals and the names they
-//  are made of: nothing may be there that the family does not use, nothing essential may be missing. The words do not tell
-//  in which order things are done, so a member of the Qwen3 family that is known by them alone comes with a warning.
-//  Plain ChatML is too short to say anything else with its words.
+//  A chat template is a short program. The versions of the Qwen3 template that were compared with
+//  the renderer here are known by a fingerprint of their tokens, which survives another
+//  indentation, quoting or spelling (`message.role`, `message['role']`) and nothing else. Other
+//  programs are judged by their words, the string literals and the names they are made of: nothing
+//  may be there that the family does not use, nothing essential may be missing. The words do not
+//  tell in which order things are done, so a member of the Qwen3 family that is known by them alone
+//  comes with a warning. Plain ChatML is too short to say anything else with its words.
 
 import DualityCore
 
@@ -42,7 +43,8 @@ struct TemplateRecognition {
         }
     }
 
-    /// Fingerprints of published templates that render as this module does, wherever they render at all.
+    /// Fingerprints of published templates that render as this module does, wherever they render at
+    /// all.
     private static let known: [UInt64: ChatTemplate.Thinking] = [
         0x9443_d940_b5ed_9cd5: .switchable,  // Qwen3, April 2025
         0x4ab8_54b5_6af0_aa61: .switchable,  // Qwen3, revised: content may be null

@@ -12,10 +12,11 @@
 //      7. min-p        p(t) >= min_p max p
 //      8. draw         from softmax of what is left, by inversion of the cumulative distribution
 //
-//  Steps 2, 4 to 8 are those of Hugging Face (generation/logits_process.py; penalties act before temperature, and top-p
-//  on what top-k has left and renormalised), step 3 and its place after 2 are vLLM's (v1/sample/ops/penalties.py) and
-//  OpenAI's. llama.cpp agrees but for the temperature, which it applies last. Where these keep all tokens as likely as
-//  the k-th, exactly k are kept here, as llama.cpp does, so that top-k 1 is greedy.
+//  Steps 2, 4 to 8 are those of Hugging Face (generation/logits_process.py; penalties act before
+//  temperature, and top-p on what top-k has left and renormalised), step 3 and its place after 2
+//  are vLLM's (v1/sample/ops/penalties.py) and OpenAI's. llama.cpp agrees but for the temperature,
+//  which it applies last. Where these keep all tokens as likely as the k-th, exactly k are kept
+//  here, as llama.cpp does, so that top-k 1 is greedy.
 
 import DualityCore
 import Foundation
@@ -41,7 +42,8 @@ public struct Sampler: Sendable {
     /// - Parameters:
     ///   - logits: one for each token, `[V]`. Minus infinity stands for a token that cannot come.
     ///   - history: prompt and answer so far. From call to call it only grows.
-    /// - Throws: `InputError`: `.notFinite` when a logit is NaN or infinite, `.value` when no token is possible.
+    /// - Throws: `InputError`: `.notFinite` when a logit is NaN or infinite, `.value` when no token
+    ///   is possible.
     /// - Complexity: O(V + c log V) where c tokens are candidates after top-k, top-p or min-p.
     public mutating func next(logits: [Float], history: [Int]) throws(InputError) -> Int {
         let result = logits.withUnsafeBufferPointer { buffer in
@@ -150,7 +152,8 @@ public struct Sampler: Sendable {
 
     private static func token(_ key: UInt64) -> Int { Int(key & 0xffff_ffff) }
 
-    /// The `count` tokens of the largest scores, in falling order. O(V + h log count), h being how often a token enters.
+    /// The `count` tokens of the largest scores, in falling order. O(V + h log count), h being how
+    /// often a token enters.
     private func largest(_ count: Int, of scores: [Float]) -> [Int] {
         // The complement of a key, so that the first of the heap is the worst of the best so far.
         var heap = MinimumHeap()
@@ -168,8 +171,8 @@ public struct Sampler: Sendable {
         return heap.keys.map { ~$0 }.sorted().map { Self.token($0) }
     }
 
-    /// The tokens that can be among those that reach top-p, in falling order: all those less likely than (1 - p) / V
-    /// together do not make up the 1 - p that may be left out.
+    /// The tokens that can be among those that reach top-p, in falling order: all those less likely
+    /// than (1 - p) / V together do not make up the 1 - p that may be left out.
     private func plausible(_ scores: [Float], _ best: Float, total: Double) -> [Int] {
         let smallest = (1 - parameters.topP) * total / Double(scores.count)
         // weight(score) >= smallest, without an exponential; a hair below lets a few more in.
@@ -179,7 +182,8 @@ public struct Sampler: Sendable {
         return keys.sorted().map { Self.token($0) }
     }
 
-    /// Leaves the fewest of the candidates, which are in falling order, that make up top-p of `total`; at least one.
+    /// Leaves the fewest of the candidates, which are in falling order, that make up top-p of
+    /// `total`; at least one.
     private func keepNucleus(_ candidates: inout [Int], _ scores: [Float], _ best: Float, total: Double) {
         var reached = 0.0
         var count = 0

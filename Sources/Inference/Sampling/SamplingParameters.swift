@@ -12,7 +12,8 @@ public struct SamplingParameters: Sendable, Equatable {
     public var topP: Double = 1
     /// Only tokens at least this fraction as likely as the most likely one; 0 for all.
     public var minP: Double = 0
-    /// Divides positive and multiplies negative logits of tokens that occur in the prompt or the answer; 1 for none.
+    /// Divides positive and multiplies negative logits of tokens that occur in the prompt or the
+    /// answer; 1 for none.
     public var repetitionPenalty: Double = 1
     /// Subtracted from the logits of tokens that occur in the answer.
     public var presencePenalty: Double = 0
@@ -32,7 +33,8 @@ public struct SamplingParameters: Sendable, Equatable {
         return parameters
     }
 
-    /// - Parameter vocabularySize: how many logits there will be, for checking the tokens of `logitBias`.
+    /// - Parameter vocabularySize: how many logits there will be, for checking the tokens of
+    ///   `logitBias`.
     /// - Throws: `InputError` (`.value`) that names the first parameter out of its range.
     public func validate(vocabularySize: Int? = nil) throws(InputError) {
         try Self.check("temperature", temperature, "at least 0") { $0 >= 0 && $0.isFinite }

@@ -1,15 +1,18 @@
-//  Ends a stream of text in front of the first of several strings, wherever the pieces of the stream are cut.
+//  Ends a stream of text in front of the first of several strings, wherever the pieces of the
+//  stream are cut.
 //
-//  Text that may be the beginning of a stop string is held back until it is certain that it is not one. The string that is
-//  complete first ends the stream; of two that are complete with the same byte, the one that began first. Each string is
-//  followed with the failure function of Knuth, Morris and Pratt, on bytes: two spellings of one character are different.
+//  Text that may be the beginning of a stop string is held back until it is certain that it is not
+//  one. The string that is complete first ends the stream; of two that are complete with the same
+//  byte, the one that began first. Each string is followed with the failure function of Knuth,
+//  Morris and Pratt, on bytes: two spellings of one character are different.
 
 /// A filter for streamed text.
 public struct StopStrings: Sendable {
     private struct Pattern: Sendable {
         let text: String
         let bytes: [UInt8]
-        /// failures[n]: the length of the longest proper beginning of the first n bytes that also ends them.
+        /// failures[n]: the length of the longest proper beginning of the first n bytes that also
+        /// ends them.
         let failures: [Int]
         /// How many bytes of the string the stream ends with.
         var matched = 0
@@ -42,12 +45,14 @@ public struct StopStrings: Sendable {
     /// The stop string that ended the stream.
     public private(set) var matched: String?
 
-    /// - Parameter strings: empty ones are left out, for they would end every text before it begins.
+    /// - Parameter strings: empty ones are left out, for they would end every text before it
+    ///   begins.
     public init(_ strings: [String]) {
         patterns = strings.filter { !$0.isEmpty }.map(Pattern.init)
     }
 
-    /// Takes the next piece of the stream and returns the text that is certain not to belong to a stop string.
+    /// Takes the next piece of the stream and returns the text that is certain not to belong to a
+    /// stop string.
     ///
     /// Once `matched` is set the stream is over and nothing more is returned.
     public mutating func push(_ text: String) -> String {
@@ -73,7 +78,8 @@ public struct StopStrings: Sendable {
         release(keeping: 0)
     }
 
-    /// Gives out all held text but the last `count` bytes, which begin a character because a stop string does.
+    /// Gives out all held text but the last `count` bytes, which begin a character because a stop
+    /// string does.
     private mutating func release(keeping count: Int) -> String {
         let text = String(decoding: held.dropLast(count), as: UTF8.self)
         held.removeFirst(held.count - count)

@@ -1,9 +1,10 @@
-//  Tokens that are cut out of the text before anything else looks at it: `<|im_end|>`, `<think>`, ...
+//  Tokens that are cut out of the text before anything else looks at it: `<|im_end|>`, `<think>`,
+//  ...
 //
-//  Of the tokens that match at the earliest place the longest is taken, and the search goes on behind it. Options of a
-//  token: it may swallow the white space before it (lstrip) and behind it (rstrip), and it may refuse to be part of a word
-//  (single_word), in which case the search goes on behind the refused match. Source: Hugging Face tokenizers 0.23,
-//  added_vocabulary.rs.
+//  Of the tokens that match at the earliest place the longest is taken, and the search goes on
+//  behind it. Options of a token: it may swallow the white space before it (lstrip) and behind it
+//  (rstrip), and it may refuse to be part of a word (single_word), in which case the search goes on
+//  behind the refused match. Source: Hugging Face tokenizers 0.23, added_vocabulary.rs.
 
 /// A token of the `added_tokens` list of tokenizer.json.
 struct AddedToken: Equatable {
@@ -34,7 +35,8 @@ struct AddedTokenMatcher {
     private var starts = [Bool](repeating: false, count: 256)
     private var tokens: [AddedToken] = []
 
-    /// Adds a token that is written `form` in the text it is looked for in; of two with one form the first is found.
+    /// Adds a token that is written `form` in the text it is looked for in; of two with one form
+    /// the first is found.
     mutating func insert(_ token: AddedToken, form: some Collection<UInt8>) {
         guard let first = form.first else { return }
         starts[Int(first)] = true
@@ -77,7 +79,8 @@ struct AddedTokenMatcher {
             var end = match.upperBound
             if found.stripsLeft { start = startOfSpace(input, before: start, notBefore: done) }
             if found.stripsRight { end = endOfSpace(input, from: end) }
-            // A token that begins with white space can begin inside what the one before it swallowed.
+            // A token that begins with white space can begin inside what the one before it
+            // swallowed.
             if done < start { segments.append(.text(done..<start)) }
             segments.append(.token(found.id))
             done = max(done, end)

@@ -1,7 +1,7 @@
 //  The alphabet in which byte-level tokenizers write bytes as printable characters.
 //
-//  Printable Latin-1 stands for itself, the other 68 bytes are U+0100, U+0101, ... in their order, so that a space is
-//  "Ġ" and a line feed "Ċ". Source: GPT-2, encoder.py, `bytes_to_unicode`.
+//  Printable Latin-1 stands for itself, the other 68 bytes are U+0100, U+0101, ... in their order,
+//  so that a space is "Ġ" and a line feed "Ċ". Source: GPT-2, encoder.py, `bytes_to_unicode`.
 
 enum ByteAlphabet {
     /// The scalar that stands for each byte.
@@ -15,7 +15,8 @@ enum ByteAlphabet {
         }
     }()
 
-    /// The byte a scalar value stands for, or -1; values from the end of the table on stand for none.
+    /// The byte a scalar value stands for, or -1; values from the end of the table on stand for
+    /// none.
     static let bytes: [Int16] = {
         var bytes = [Int16](repeating: -1, count: 0x144)
         for (byte, scalar) in scalars.enumerated() { bytes[Int(scalar.value)] = Int16(byte) }
@@ -25,7 +26,8 @@ enum ByteAlphabet {
     /// Appends the bytes that `text` stands for to `output`.
     ///
     /// - Parameter text: valid UTF-8.
-    /// - Returns: whether every character belongs to the alphabet; if not, `output` holds the text as it is.
+    /// - Returns: whether every character belongs to the alphabet; if not, `output` holds the text
+    ///   as it is.
     static func decode(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) -> Bool {
         let start = output.count
         var position = 0

@@ -1,12 +1,12 @@
 //  Byte pair encoding of one piece of text.
 //
-//  A piece starts as its bytes, each a token. Of all adjacent pairs that have a rule, the one of the lowest rank merges,
-//  the leftmost of them first, until none has one. Source: Sennrich, Haddow, Birch (arXiv 1508.07909), section 3.2, on
-//  bytes as in GPT-2.
+//  A piece starts as its bytes, each a token. Of all adjacent pairs that have a rule, the one of
+//  the lowest rank merges, the leftmost of them first, until none has one. Source: Sennrich,
+//  Haddow, Birch (arXiv 1508.07909), section 3.2, on bytes as in GPT-2.
 //
-//  A short piece looks for the lowest rank by going through all pairs: O(n^2), and the fastest there is for a word. A long
-//  one keeps the pairs in a heap, and a linked list of tokens: O(n log n), so that 100 KB of letters without a space take
-//  milliseconds and not minutes.
+//  A short piece looks for the lowest rank by going through all pairs: O(n^2), and the fastest
+//  there is for a word. A long one keeps the pairs in a heap, and a linked list of tokens: O(n log
+//  n), so that 100 KB of letters without a space take milliseconds and not minutes.
 
 /// Merges the tokens of one piece after the other; the arrays are kept from piece to piece.
 struct BytePairEncoding {
@@ -24,7 +24,8 @@ struct BytePairEncoding {
     /// Appends the tokens of `piece` to `output`.
     ///
     /// - Parameters:
-    ///   - byteTokens: the token of each byte, `Vocabulary.none` for a byte that has none and is left out.
+    ///   - byteTokens: the token of each byte, `Vocabulary.none` for a byte that has none and is
+    ///     left out.
     ///   - merges: the rules.
     mutating func encode(
         _ piece: UnsafeBufferPointer<UInt8>, byteTokens: [UInt32], merges: borrowing MergeTable,

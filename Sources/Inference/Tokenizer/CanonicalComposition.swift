@@ -1,12 +1,14 @@
 //  Normalisation form C of UTF-8 text, as the reference tokenizer does it (Unicode 9.0).
 //
-//  Nearly all text is in the form already. A quick check (UAX #15, section 9) finds the scalars that may break it, and
-//  only the segment around such a scalar, from the last scalar that nothing can join or pass to the next one, is taken
-//  apart, ordered and composed. A long text therefore costs one look at each scalar.
+//  Nearly all text is in the form already. A quick check (UAX #15, section 9) finds the scalars
+//  that may break it, and only the segment around such a scalar, from the last scalar that nothing
+//  can join or pass to the next one, is taken apart, ordered and composed. A long text therefore
+//  costs one look at each scalar.
 //
-//  Foundation is asked how one scalar decomposes and whether two compose, no more: its normalisation of whole strings
-//  (swift-corelibs-foundation 6.3) misses some orders and Hangul syllables, takes quadratic time for long runs of marks,
-//  and knows compositions younger than the reference.
+//  Foundation is asked how one scalar decomposes and whether two compose, no more: its
+//  normalisation of whole strings (swift-corelibs-foundation 6.3) misses some orders and Hangul
+//  syllables, takes quadratic time for long runs of marks, and knows compositions younger than the
+//  reference.
 
 import Foundation
 
@@ -52,7 +54,8 @@ struct CanonicalComposition {
                     continue
                 }
             }
-            // The form may be broken here: normalise from the boundary to the next scalar that starts afresh.
+            // The form may be broken here: normalise from the boundary to the next scalar that
+            // starts afresh.
             var end = position + length
             while end < text.count {
                 let (length, value) = text.scalar(at: end)
@@ -122,7 +125,8 @@ struct CanonicalComposition {
     /// The scalar that is canonically equivalent to these two, if there is one to compose them to.
     private func composition(_ first: Unicode.Scalar, _ second: Unicode.Scalar) -> Unicode.Scalar? {
         guard kind(Int(second.value)).contains(.composes) else { return nil }
-        // A Hangul syllable without a final consonant takes one: The Unicode Standard, section 3.12.
+        // A Hangul syllable without a final consonant takes one: The Unicode Standard, section
+        // 3.12.
         let syllable = Int(first.value) - 0xac00
         let final = Int(second.value) - 0x11a7
         if 0..<11172 ~= syllable, syllable % 28 == 0, 1..<28 ~= final {

@@ -1,14 +1,16 @@
 //  Decompresses gzip (RFC 1952) and the deflate format inside it (RFC 1951).
 //
-//  For one purpose, Qwen's compressed rank file of 1 MB: written out, it needs neither a system library nor another
-//  program. Huffman codes are decoded bit by bit in canonical order, which is enough: 2 MB take some 50 ms.
+//  For one purpose, Qwen's compressed rank file of 1 MB: written out, it needs neither a system
+//  library nor another program. Huffman codes are decoded bit by bit in canonical order, which is
+//  enough: 2 MB take some 50 ms.
 
 import DualityCore
 
 enum Gzip {
     /// The contents of a gzip file, of all its members.
     ///
-    /// - Throws: `InputError`: `.truncated` when the file ends early, `.malformed` when it breaks the format or its checksum.
+    /// - Throws: `InputError`: `.truncated` when the file ends early, `.malformed` when it breaks
+    ///   the format or its checksum.
     static func decompress(_ bytes: [UInt8], place: String) throws(InputError) -> [UInt8] {
         var inflater = Inflater(bytes: bytes, place: place)
         repeat { try inflater.member() } while !inflater.isAtEnd

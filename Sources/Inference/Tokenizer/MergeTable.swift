@@ -1,11 +1,13 @@
-//  Which two adjacent tokens merge, into which token, and how early: the rules of byte pair encoding.
+//  Which two adjacent tokens merge, into which token, and how early: the rules of byte pair
+//  encoding.
 
 /// A map from a pair of tokens to the rank of their merge and the token it makes.
 struct MergeTable {
     /// The value of a pair that does not merge; larger than every other.
     static let none = UInt64.max
 
-    /// Open addressing with linear probing: pairs (left << 32 | right) and values (rank << 32 | token) side by side.
+    /// Open addressing with linear probing: pairs (left << 32 | right) and values (rank << 32 |
+    /// token) side by side.
     private var slots: [(pair: UInt64, value: UInt64)]
     private(set) var count = 0
 

@@ -8,11 +8,13 @@
 //      |\s+(?!\S)                            white space but for the one before a word
 //      |\s+
 //
-//  A scanner by hand instead of a regular expression: the first alternative that matches at a place wins, each is greedy,
-//  and only the three places where the expression backtracks need a thought (they are marked). Every scalar is a letter,
-//  a number, a space or a sign, so that the pieces cover the text.
+//  A scanner by hand instead of a regular expression: the first alternative that matches at a place
+//  wins, each is greedy, and only the three places where the expression backtracks need a thought
+//  (they are marked). Every scalar is a letter, a number, a space or a sign, so that the pieces
+//  cover the text.
 //
-//  Source: Qwen2 tokenizer.json. Ignoring case, `s` is also U+017F (long s); no other scalar folds to these letters.
+//  Source: Qwen2 tokenizer.json. Ignoring case, `s` is also U+017F (long s); no other scalar folds
+//  to these letters.
 
 /// The pieces of a text, in order, as ranges of its UTF-8 bytes.
 struct QwenPretokenizer: IteratorProtocol, Sequence {
@@ -98,7 +100,8 @@ struct QwenPretokenizer: IteratorProtocol, Sequence {
         return end
     }
 
-    /// The last three alternatives, which all look at the whole run of white space and differ in how much they give back.
+    /// The last three alternatives, which all look at the whole run of white space and differ in
+    /// how much they give back.
     private func end(ofSpaceAt start: Int) -> Int {
         var end = start
         var last = start

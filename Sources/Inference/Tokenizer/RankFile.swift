@@ -1,9 +1,10 @@
 //  Reads Qwen's own vocabulary, `qwen.tiktoken`: a line `base64-bytes rank` for each token.
 //
-//  A token's rank is its identifier, and two adjacent tokens merge when their bytes together are a token; the lowest rank
-//  goes first. Written as rules for pairs, a token has one for each way to cut it into two tokens. The file says nothing of
-//  the pattern, the normaliser and the added tokens: those of the Qwen3 family are taken, whose identifiers follow the
-//  ranks. Rank files of other families are known by their size and refused.
+//  A token's rank is its identifier, and two adjacent tokens merge when their bytes together are a
+//  token; the lowest rank goes first. Written as rules for pairs, a token has one for each way to
+//  cut it into two tokens. The file says nothing of the pattern, the normaliser and the added
+//  tokens: those of the Qwen3 family are taken, whose identifiers follow the ranks. Rank files of
+//  other families are known by their size and refused.
 //
 //  Source: Qwen tokenization_note.md; the added tokens are those of Qwen3's tokenizer.json.
 
@@ -39,7 +40,8 @@ struct RankFile {
         self.bytes = bytes
     }
 
-    /// - Throws: `InputError` for a line that is no rank, ranks that are not 0, 1, 2, ..., or a file of another family.
+    /// - Throws: `InputError` for a line that is no rank, ranks that are not 0, 1, 2, ..., or a
+    ///   file of another family.
     func definition() throws(InputError) -> TokenizerDefinition {
         var vocabulary = Vocabulary(expectedCount: Self.qwenCount)
         var line = 0

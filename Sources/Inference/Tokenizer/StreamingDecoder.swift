@@ -1,6 +1,7 @@
 //  Tokens to text while they arrive, never half a character.
 
-/// Decodes a growing sequence of tokens: the texts it returns, one after the other, are the text of the whole sequence.
+/// Decodes a growing sequence of tokens: the texts it returns, one after the other, are the text of
+/// the whole sequence.
 public struct StreamingDecoder: Sendable {
     private let tokenizer: Tokenizer
     private let skipSpecial: Bool
@@ -14,7 +15,8 @@ public struct StreamingDecoder: Sendable {
 
     /// The text that becomes certain with this token: empty while a character is incomplete.
     ///
-    /// An identifier without a token has no text: the output layer of a model may be wider than its vocabulary.
+    /// An identifier without a token has no text: the output layer of a model may be wider than its
+    /// vocabulary.
     public mutating func push(_ id: Int) -> String {
         guard tokenizer.contains(id), !(skipSpecial && tokenizer.isSpecial(id)) else { return "" }
         var output: [UInt8] = []
@@ -22,7 +24,8 @@ public struct StreamingDecoder: Sendable {
         return String(decoding: output, as: UTF8.self)
     }
 
-    /// The text that is left when no token follows: U+FFFD for a character that remained incomplete, else nothing.
+    /// The text that is left when no token follows: U+FFFD for a character that remained
+    /// incomplete, else nothing.
     public mutating func finish() -> String {
         var output: [UInt8] = []
         stream.finish(into: &output)

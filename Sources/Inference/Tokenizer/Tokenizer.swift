@@ -4,14 +4,15 @@
 //           -> pieces (QwenPretokenizer) -> bytes -> merges (BytePairEncoding) -> ids
 //      ids  -> bytes -> text, with U+FFFD for what is not UTF-8
 //
-//  Source: Hugging Face tokenizers 0.23, compared with it on the conformance cases and on random text from every block of
-//  Unicode.
+//  Source: Hugging Face tokenizers 0.23, compared with it on the conformance cases and on random
+//  text from every block of Unicode.
 
 import DualityCore
 import Foundation
 import Synchronization
 
-/// A byte-level BPE tokenizer of the Qwen2 and Qwen3 families. Safe to use from several threads at once.
+/// A byte-level BPE tokenizer of the Qwen2 and Qwen3 families. Safe to use from several threads at
+/// once.
 public final class Tokenizer: Sendable {
     /// Peculiarities of the file worth telling a person, a sentence each.
     public let warnings: [String]
@@ -30,7 +31,8 @@ public final class Tokenizer: Sendable {
     /// Scratch memory not in use at the moment; each call of `encode` takes one and gives it back.
     private let workspaces = Mutex<[Workspace]>([])
 
-    /// Reads the tokenizer of a checkpoint: `tokenizer.json`, or else the first `*.tiktoken` file in its directory.
+    /// Reads the tokenizer of a checkpoint: `tokenizer.json`, or else the first `*.tiktoken` file
+    /// in its directory.
     ///
     /// - Throws: `InputError` when there is none, or it is of a kind this class does not do.
     public convenience init(directory: String) throws {
@@ -49,9 +51,11 @@ public final class Tokenizer: Sendable {
         try self.init(file: "\(directory)/\(name)")
     }
 
-    /// Reads a `tokenizer.json` or one of Qwen's rank files, either of them plain or gzip-compressed.
+    /// Reads a `tokenizer.json` or one of Qwen's rank files, either of them plain or
+    /// gzip-compressed.
     ///
-    /// - Throws: `InputError`: `.missingFile`, `.json`, `.malformed`, and `.unsupported` for a tokenizer of another kind.
+    /// - Throws: `InputError`: `.missingFile`, `.json`, `.malformed`, and `.unsupported` for a
+    ///   tokenizer of another kind.
     public convenience init(file path: String) throws {
         var bytes = try MappedFile(path: path).withBytes { Array($0) }
         if bytes.starts(with: [0x1f, 0x8b]) { bytes = try Gzip.decompress(bytes, place: path) }
@@ -132,8 +136,8 @@ public final class Tokenizer: Sendable {
     /// Whether a token has this identifier; a vocabulary may have gaps.
     public func contains(_ id: Int) -> Bool { vocabulary.contains(id) }
 
-    /// The identifier of the token that stands for exactly this text: an added token such as `<|im_end|>`, or else one of
-    /// the vocabulary such as ` the`.
+    /// The identifier of the token that stands for exactly this text: an added token such as
+    /// `<|im_end|>`, or else one of the vocabulary such as ` the`.
     public func id(of text: String) -> Int? {
         if let id = addedIDs[ExactString(text)] { return id }
         let id = withUTF8(text) { vocabulary.id(of: $0) }
@@ -173,8 +177,9 @@ public final class Tokenizer: Sendable {
 
     /// The tokens of a text. Nothing is added in front or behind.
     ///
-    /// - Parameter allowSpecial: whether special tokens written in the text, such as `<|im_end|>`, become those tokens; if
-    ///   not, they are text like any other. Added tokens that are not special, such as `<think>`, are found either way.
+    /// - Parameter allowSpecial: whether special tokens written in the text, such as `<|im_end|>`,
+    ///   become those tokens; if not, they are text like any other. Added tokens that are not
+    ///   special, such as `<think>`, are found either way.
     /// - Complexity: O(n), and O(m log m) for a piece of m bytes without a place to cut.
     public func encode(_ text: String, allowSpecial: Bool = true) -> [Int] {
         var workspace = workspaces.withLock { $0.popLast() } ?? Workspace()

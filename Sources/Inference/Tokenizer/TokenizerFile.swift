@@ -1,8 +1,10 @@
-//  Reads a tokenizer.json: which kind of tokenizer it describes, its vocabulary, merges and added tokens.
+//  Reads a tokenizer.json: which kind of tokenizer it describes, its vocabulary, merges and added
+//  tokens.
 //
-//  The file can describe many kinds. This reader knows one, the byte-level BPE of the Qwen2 and Qwen3 families, and makes
-//  sure of it: every option that would change a token is either understood or refused by name. What concerns padding,
-//  truncation and offsets does not change the tokens of a text and is left unread.
+//  The file can describe many kinds. This reader knows one, the byte-level BPE of the Qwen2 and
+//  Qwen3 families, and makes sure of it: every option that would change a token is either
+//  understood or refused by name. What concerns padding, truncation and offsets does not change the
+//  tokens of a text and is left unread.
 //
 //  Source of the format: Hugging Face tokenizers 0.23.
 
@@ -32,7 +34,8 @@ struct TokenizerFile {
         self.root = root
     }
 
-    /// - Throws: `InputError`: `.unsupported` for a tokenizer of another kind, `.json` and `.value` for a broken file.
+    /// - Throws: `InputError`: `.unsupported` for a tokenizer of another kind, `.json` and `.value`
+    ///   for a broken file.
     func definition() throws(InputError) -> TokenizerDefinition {
         guard case .object = root else { throw Self.wrongType("an object", root, at: "the file") }
         let model = root["model"] ?? .null
@@ -184,7 +187,8 @@ struct TokenizerFile {
         return table
     }
 
-    /// The two tokens of a merge; older files write them as one string with a space, which no token contains.
+    /// The two tokens of a merge; older files write them as one string with a space, which no token
+    /// contains.
     private static func parts(of merge: JSON) -> (left: String, right: String)? {
         switch merge {
         case .string(let text):

@@ -1,9 +1,9 @@
 //  Bytes that arrive in pieces, turned into text that never changes afterwards.
 //
-//  A token may end in the middle of a character. The bytes of a character are held back until it is complete; bytes that
-//  can no longer become one are replaced by U+FFFD, one for each maximal subpart of an ill-formed sequence (The Unicode
-//  Standard, section 3.9, table 3-8), as Python's errors="replace" and the WHATWG decoder do. Cutting the bytes differently
-//  gives the same text.
+//  A token may end in the middle of a character. The bytes of a character are held back until it is
+//  complete; bytes that can no longer become one are replaced by U+FFFD, one for each maximal
+//  subpart of an ill-formed sequence (The Unicode Standard, section 3.9, table 3-8), as Python's
+//  errors="replace" and the WHATWG decoder do. Cutting the bytes differently gives the same text.
 
 /// A UTF-8 decoder that can be fed piece by piece.
 struct UTF8Stream {
@@ -50,8 +50,8 @@ struct UTF8Stream {
         missing = count
     }
 
-    /// Whether `byte` can follow the pending ones: four leads narrow the byte behind them, so that no character has two
-    /// spellings, none is a surrogate and none is beyond U+10FFFF.
+    /// Whether `byte` can follow the pending ones: four leads narrow the byte behind them, so that
+    /// no character has two spellings, none is a surrogate and none is beyond U+10FFFF.
     private func isContinuation(_ byte: UInt8) -> Bool {
         guard pending.count == 1 else { return 0x80...0xbf ~= byte }
         switch pending[0] {

@@ -1,10 +1,13 @@
-//  What the pre-tokenizer and the normaliser need to know of a Unicode scalar, as one byte a scalar.
+//  What the pre-tokenizer and the normaliser need to know of a Unicode scalar, as one byte a
+//  scalar.
 //
-//  A token id may not depend on the toolchain that built the program, so the Unicode versions are pinned to those of the
-//  reference (Hugging Face tokenizers 0.23): letters, numbers and white space are those of Unicode 16.0 (Oniguruma
-//  6.9.10), normalisation is that of Unicode 9.0 (crate unicode-normalization-alignments). The standard library knows a
-//  later version and the age of every scalar, so that a scalar too young for a purpose is treated as unassigned. Both
-//  were compared with the reference on every scalar; the test `classesAreThoseOfOniguruma` holds the checksum.
+//  A token id may not depend on the toolchain that built the program, so the Unicode versions are
+//  pinned to those of the reference (Hugging Face tokenizers 0.23): letters, numbers and white
+//  space are those of Unicode 16.0 (Oniguruma 6.9.10), normalisation is that of Unicode 9.0 (crate
+//  unicode-normalization-alignments). The standard library knows a later version and the age of
+//  every scalar, so that a scalar too young for a purpose is treated as unassigned. Both were
+//  compared with the reference on every scalar; the test `classesAreThoseOfOniguruma` holds the
+//  checksum.
 
 /// The properties of a Unicode scalar that matter to tokenisation.
 struct ScalarClass: OptionSet {
@@ -16,7 +19,8 @@ struct ScalarClass: OptionSet {
     static let number = ScalarClass(rawValue: 2)
     /// `\s`: White_Space.
     static let space = ScalarClass(rawValue: 4)
-    /// Canonical combining class other than 0: the scalar may have to change places with its neighbours.
+    /// Canonical combining class other than 0: the scalar may have to change places with its
+    /// neighbours.
     static let reorders = ScalarClass(rawValue: 8)
     /// NFC_Quick_Check is No or Maybe: the scalar may change or may join the one before it.
     static let composes = ScalarClass(rawValue: 16)
@@ -26,7 +30,8 @@ struct ScalarClass: OptionSet {
 
 /// `ScalarClass` of every scalar.
 enum UnicodeClasses {
-    /// Scalars from here on are neither letter, number nor space in Unicode 16.0, and normalise to themselves.
+    /// Scalars from here on are neither letter, number nor space in Unicode 16.0, and normalise to
+    /// themselves.
     static let limit = 0x323b0
 
     /// One byte a scalar below `limit`. Made on first use, in about ten milliseconds.
@@ -87,7 +92,8 @@ enum UnicodeClasses {
 }
 
 extension UnsafeBufferPointer<UInt8> {
-    /// The length in bytes and the value of the scalar whose UTF-8 starts at `index`; the bytes must be valid UTF-8.
+    /// The length in bytes and the value of the scalar whose UTF-8 starts at `index`; the bytes
+    /// must be valid UTF-8.
     @inline(__always)
     func scalar(at index: Int) -> (length: Int, value: Int) {
         let lead = Int(self[index])

@@ -1,4 +1,5 @@
-//  The bytes every token stands for, one after the other in one array, and the way back from bytes to a token.
+//  The bytes every token stands for, one after the other in one array, and the way back from bytes
+//  to a token.
 
 import DualityCore
 
@@ -9,7 +10,8 @@ struct Vocabulary {
 
     /// The bytes of all tokens, in the order they were added.
     private var bytes: [UInt8] = []
-    /// Where a token's bytes lie, indexed by identifier; the length is -1 where there is no such token.
+    /// Where a token's bytes lie, indexed by identifier; the length is -1 where there is no such
+    /// token.
     private var places: [(start: UInt32, length: Int32)] = []
     /// Open addressing with linear probing over identifiers; a power of two, at most half full.
     private var slots: [UInt32]
@@ -34,7 +36,8 @@ struct Vocabulary {
         return bytes[Int(place.start)..<Int(place.start) + Int(place.length)]
     }
 
-    /// Adds a token. When two tokens stand for the same bytes, the first is the one that is found by them.
+    /// Adds a token. When two tokens stand for the same bytes, the first is the one that is found
+    /// by them.
     ///
     /// - Parameter isFound: whether the token can be found by its bytes.
     /// - Returns: false when the identifier is taken.

@@ -1,4 +1,5 @@
-//  The tokens of words seen before. Text repeats its words, and finding one is several times faster than merging it.
+//  The tokens of words seen before. Text repeats its words, and finding one is several times faster
+//  than merging it.
 
 /// A bounded map from the bytes of a short piece of text to its tokens.
 struct WordCache {

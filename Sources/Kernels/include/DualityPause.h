@@ -3,7 +3,8 @@
 #ifndef DUALITY_PAUSE_H
 #define DUALITY_PAUSE_H
 
-/// Tells the processor that this thread waits for another: it saves power and leaves the loop without a penalty.
+/// Tells the processor that this thread waits for another: it saves power and leaves the loop
+/// without a penalty.
 static inline void dk_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();

@@ -4,7 +4,8 @@
 //      starts         [panels + 1]      the first exception of each panel, and the end
 //      exceptions     [starts.last]     weights with another exponent: unit << 15 | column << 13 | row << 8 | exponent
 //
-//  The bits and the kernels are those of DualityKernels.h. In memory and in files the last two fill up lines of 64 bytes with zeros.
+//  The bits and the kernels are those of DualityKernels.h. In memory and in files the last two fill
+//  up lines of 64 bytes with zeros.
 
 import DualityCore
 import DualityKernels
@@ -86,7 +87,8 @@ struct CompactSurvey: Sendable {
     private let rows: Int
     private let columns: Int
 
-    /// - Parameter count: writes the alphabets, [panels, 16], and the numbers of exceptions, [panels].
+    /// - Parameter count: writes the alphabets, [panels, 16], and the numbers of exceptions,
+    ///   [panels].
     init(
         rows: Int, columns: Int,
         count: (UnsafeMutablePointer<UInt32>, UnsafeMutablePointer<UInt32>) throws -> Void
@@ -101,9 +103,10 @@ struct CompactSurvey: Sendable {
         exceptionCount = Int(numbers[PackedMatrix.panels(rows)])
     }
 
-    /// Whether the matrix gets smaller and faster. A unit of 128 weights that has an exception takes a slower way: with one weight in 1000
-    /// products of one token are 1.25 times as fast as in the plain form, with one in 500 1.2, with one in 200 no faster (measured with
-    /// AVX-512). And a row of a few columns is no longer than its panel's alphabet.
+    /// Whether the matrix gets smaller and faster. A unit of 128 weights that has an exception
+    /// takes a slower way: with one weight in 1000 products of one token are 1.25 times as fast as
+    /// in the plain form, with one in 500 1.2, with one in 200 no faster (measured with AVX-512).
+    /// And a row of a few columns is no longer than its panel's alphabet.
     var pays: Bool {
         exceptionCount <= rows * columns / 250 && columns >= 32 && columns <= Int(DK_COMPACT_COLUMNS)
     }

@@ -40,7 +40,8 @@ struct KernelTable: @unchecked Sendable {
     var name: String { String(cString: table.pointee.name) }
     var summary: String { String(cString: table.pointee.summary) }
 
-    /// How bfloat16 matrices are multiplied here: by the dot product where that has the higher rate, measured once.
+    /// How bfloat16 matrices are multiplied here: by the dot product where that has the higher
+    /// rate, measured once.
     static let bf16Path: dk_bf16_path = {
         guard let kernels = try? active(), kernels.bf16Dot else { return DK_BF16_FMA }
         /// Operations a second, the best of three.
@@ -53,7 +54,8 @@ struct KernelTable: @unchecked Sendable {
             }
             return best
         }
-        // The two rates differ by a factor of two one way or the other; in between, the more exact one.
+        // The two rates differ by a factor of two one way or the other; in between, the more exact
+        // one.
         return rate(kernels.probe_bf16) > 1.2 * rate(kernels.probe_f32) ? DK_BF16_DOT : DK_BF16_FMA
     }()
 }

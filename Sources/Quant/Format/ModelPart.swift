@@ -1,7 +1,7 @@
 //  The parts of a model that may each have a number format of their own.
 //
-//  in_proj is five parts side by side (z | x | B | C | dt): dt steers the decay of the state over hundreds of tokens and stays float32 where the
-//  rest is int8 or bfloat16.
+//  in_proj is five parts side by side (z | x | B | C | dt): dt steers the decay of the state over
+//  hundreds of tokens and stays float32 where the rest is int8 or bfloat16.
 
 import DualityCore
 
@@ -9,10 +9,12 @@ import DualityCore
 public enum WeightFormat: Sendable, Hashable {
     case float32
     case bfloat16
-    /// The same numbers in twelve bits each, without loss: an exponent is an index into the sixteen that its panel has most of, the few others
-    /// are listed. A matrix for which that does not pay is stored as `bfloat16`.
+    /// The same numbers in twelve bits each, without loss: an exponent is an index into the sixteen
+    /// that its panel has most of, the few others are listed. A matrix for which that does not pay
+    /// is stored as `bfloat16`.
     case compactBFloat16
-    /// Symmetric, -127 … 127, with a float32 scale for each output row and each group of `group` inputs; 0 is one scale a row.
+    /// Symmetric, -127 … 127, with a float32 scale for each output row and each group of `group`
+    /// inputs; 0 is one scale a row.
     case int8(group: Int)
 
     /// The name in files, tables and flags.
@@ -74,8 +76,9 @@ public struct PrecisionPlan: Sendable, Equatable {
         base = format
     }
 
-    /// Inputs that share a scale in int8 unless something else is asked for: 32 for models narrower than 1024, where a row is too
-    /// short to hide its outliers and speed is no matter; one scale a row for others. Measured: docs/performance.md, "Quality".
+    /// Inputs that share a scale in int8 unless something else is asked for: 32 for models narrower
+    /// than 1024, where a row is too short to hide its outliers and speed is no matter; one scale a
+    /// row for others. Measured: docs/performance.md, "Quality".
     public static func defaultGroup(_ configuration: HybridConfiguration) -> Int {
         configuration.hiddenSize < 1024 ? 32 : 0
     }

@@ -1,7 +1,9 @@
-//  A model that was quantized before: `model.packed.safetensors` beside the usual config.json and tokenizer.
+//  A model that was quantized before: `model.packed.safetensors` beside the usual config.json and
+//  tokenizer.
 //
-//  Its tensors lie in the file as the kernels read them, so that loading is mapping. The file says which layout it has; one of another layout is
-//  refused, since its bytes would be read as other weights.
+//  Its tensors lie in the file as the kernels read them, so that loading is mapping. The file says
+//  which layout it has; one of another layout is refused, since its bytes would be read as other
+//  weights.
 
 import DualityCore
 import DualityKernels
@@ -29,7 +31,8 @@ public struct PackedCheckpoint: Sendable {
 
     /// Opens a packed model. No weight is read.
     ///
-    /// - Throws: `InputError` for a file that is damaged, of another layout, or not that of the configuration.
+    /// - Throws: `InputError` for a file that is damaged, of another layout, or not that of the
+    ///   configuration.
     public init(directory: String) throws {
         self.directory = directory
         configuration = try HybridConfiguration(directory: directory)
@@ -124,7 +127,8 @@ extension QuantModel {
     /// - Parameters:
     ///   - options: the plan in it is ignored: the file decides.
     ///   - progress: is told the layers loaded so far and their number.
-    /// - Complexity: O(tensors); weights are read when they are first used, from the file or from the system's copy of it.
+    /// - Complexity: O(tensors); weights are read when they are first used, from the file or from
+    ///   the system's copy of it.
     public init(_ packed: PackedCheckpoint, options: QuantOptions, progress: ((Int, Int) -> Void)? = nil) throws {
         var options = options
         options.plan = packed.plan
@@ -134,7 +138,8 @@ extension QuantModel {
 }
 
 extension PrecisionPlan {
-    /// Formats as a file keeps them: `int8; dt f32`, first the base, then the parts that have their own.
+    /// Formats as a file keeps them: `int8; dt f32`, first the base, then the parts that have their
+    /// own.
     var text: String {
         let own = ModelPart.allCases.filter { self[$0] != base }.map { "\($0.rawValue) \(self[$0].name)" }
         return ([base.name] + own).joined(separator: "; ")

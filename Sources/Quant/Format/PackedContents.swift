@@ -4,9 +4,11 @@ import DualityCore
 import Foundation
 
 extension PackedCheckpoint {
-    /// Matrices of one part of the model in one format, or everything that is kept in float32 beside them.
+    /// Matrices of one part of the model in one format, or everything that is kept in float32
+    /// beside them.
     public struct Contents: Sendable, Equatable {
-        /// `q`, `gate`, `in_proj zxBC`, `in_proj dt`, …; `vectors` for norms, convolutions, decays and the like.
+        /// `q`, `gate`, `in_proj zxBC`, `in_proj dt`, …; `vectors` for norms, convolutions, decays
+        /// and the like.
         public let name: String
         /// `int8/32`, `bf16-12bit`, `bf16`, `f32`.
         public let format: String
@@ -61,11 +63,13 @@ extension PackedCheckpoint {
     public var formats: String { plan.text }
     /// The order of the numbers in the file.
     public var layout: String { Self.layout }
-    /// What it was made of, as the maker wrote it down: weight files with their bytes and dates, or the seed of random weights.
+    /// What it was made of, as the maker wrote it down: weight files with their bytes and dates, or
+    /// the seed of random weights.
     public var origin: String? { file.metadata["source"] }
 
-    /// The first NaN or infinity of every float32 tensor, scales among them. Packed int8 and bfloat16 numbers are not looked at: the
-    /// former cannot be one, and the latter were looked at when they were packed.
+    /// The first NaN or infinity of every float32 tensor, scales among them. Packed int8 and
+    /// bfloat16 numbers are not looked at: the former cannot be one, and the latter were looked at
+    /// when they were packed.
     ///
     /// - Complexity: reads the float32 tensors once.
     public func nonFinite() throws -> [(tensor: String, element: Int)] {

@@ -1,18 +1,21 @@
-//  Writes a large safetensors file tensor by tensor, so that an interrupted run can go on where it was.
+//  Writes a large safetensors file tensor by tensor, so that an interrupted run can go on where it
+//  was.
 //
 //      FILE.part      grows by one whole tensor after another        a run that finds it, with the same header, keeps its whole
 //                                                                    tensors and cuts off what follows
 //      FILE           takes its name when everything is on the disk
 //
-//  Unlike the general writer it keeps the order in which tensors were added and starts the data at a multiple of 64 bytes: with the large
-//  matrices first, whose sizes are multiples of 64, every one of them lies aligned in the mapped file.
+//  Unlike the general writer it keeps the order in which tensors were added and starts the data at
+//  a multiple of 64 bytes: with the large matrices first, whose sizes are multiples of 64, every
+//  one of them lies aligned in the mapped file.
 
 import DualityCore
 import Foundation
 
 /// A safetensors file in the making.
 struct PackedFileWriter {
-    /// The file's string table. It decides, with the tensors' names and shapes, whether an interrupted run is continued.
+    /// The file's string table. It decides, with the tensors' names and shapes, whether an
+    /// interrupted run is continued.
     var metadata: [String: String]
     private(set) var entries: [Entry] = []
 
@@ -44,9 +47,11 @@ struct PackedFileWriter {
 
     /// Writes the file.
     ///
-    /// - Parameter progress: is told the bytes written so far, the bytes in all, and the tensor that comes next (nil at the end).
+    /// - Parameter progress: is told the bytes written so far, the bytes in all, and the tensor
+    ///   that comes next (nil at the end).
     /// - Returns: how many tensors an earlier run had written already.
-    /// - Throws: `InputError` when the disk is full or gone. What was written stays for the next run, under the name `path.part`.
+    /// - Throws: `InputError` when the disk is full or gone. What was written stays for the next
+    ///   run, under the name `path.part`.
     @discardableResult
     func write(to path: String, progress: (Int, Int, String?) -> Void) throws -> Int {
         let header = header
@@ -73,7 +78,8 @@ struct PackedFileWriter {
             }
             written = file.count
             unsynced += entry.byteCount
-            // A tensor counts as written only if its bytes are on the disk before later ones lengthen the file.
+            // A tensor counts as written only if its bytes are on the disk before later ones
+            // lengthen the file.
             if unsynced > 1 << 30 {
                 try file.synchronize()
                 unsynced = 0

@@ -8,9 +8,11 @@
 //  | matrix, float32    | NAME: F32 [panels, K, 32]                                 | 4 M K                               |
 //  | anything else      | NAME: F32, its own shape                                  | 4 a number                          |
 //
-//  The last two tables are filled up to multiples of 16 numbers (CompactMatrix.swift). A matrix for which twelve bits do not pay is plain.
+//  The last two tables are filled up to multiples of 16 numbers (CompactMatrix.swift). A matrix for
+//  which twelve bits do not pay is plain.
 //
-//  in_proj is cut where its format changes, and the label of the parts is appended to the name: `….in_proj.weight.zxBC`, `….in_proj.weight.dt`.
+//  in_proj is cut where its format changes, and the label of the parts is appended to the name:
+//  `….in_proj.weight.zxBC`, `….in_proj.weight.dt`.
 
 import DualityCore
 
@@ -27,7 +29,8 @@ public struct PackedInventory: Sendable {
         /// The plan's, until it is known for which matrices a compact form pays.
         fileprivate(set) var format: WeightFormat
         let part: ModelPart
-        /// Weights that a compact matrix lists by themselves: what is expected of them, until they are counted.
+        /// Weights that a compact matrix lists by themselves: what is expected of them, until they
+        /// are counted.
         fileprivate(set) var exceptionCount = 0
 
         /// In the packed file.

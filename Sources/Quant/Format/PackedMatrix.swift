@@ -2,8 +2,8 @@
 //
 //      y[t, m] = sum over k of  w[m, k] x[t, k]                w [M, K], M in panels of 32 rows
 //
-//  The bytes are the process's own or lie in a mapped file; the layouts are those of DualityKernels.h and do not depend on the
-//  instruction set.
+//  The bytes are the process's own or lie in a mapped file; the layouts are those of
+//  DualityKernels.h and do not depend on the instruction set.
 
 import DualityCore
 import DualityKernels
@@ -89,8 +89,8 @@ struct PackedMatrix: Sendable {
     }
 }
 
-/// The addresses of a packed matrix, without a hold on its bytes: threads that each took a hold for every piece of a product would wait for each
-/// other's counting. Whoever uses it keeps the matrix.
+/// The addresses of a packed matrix, without a hold on its bytes: threads that each took a hold for
+/// every piece of a product would wait for each other's counting. Whoever uses it keeps the matrix.
 struct MatrixView: @unchecked Sendable {
     let rows: Int
     let columns: Int

@@ -1,4 +1,5 @@
-//  What storing a matrix in one of the engine's formats does to it: packed as for a model, and read back row by row.
+//  What storing a matrix in one of the engine's formats does to it: packed as for a model, and read
+//  back row by row.
 
 import DualityCore
 import DualityKernels
@@ -6,10 +7,12 @@ import DualityKernels
 extension Tensor<Float> {
     /// The matrix `[M, K]` as the fast engine's products see it when it is stored in `format`.
     ///
-    /// In int8, every row (or group of K inputs in a row) has the scale s = max |w| / 127, and w comes back as s round(w / s).
+    /// In int8, every row (or group of K inputs in a row) has the scale s = max |w| / 127, and w
+    /// comes back as s round(w / s).
     ///
-    /// - Throws: `InputError`: `.shape` unless this is a matrix with rows and columns, `.value` for a group that the kernels do not have,
-    ///   `.notFinite` for a weight that is no number. Twelve bits are given to every matrix here, whether it pays or not.
+    /// - Throws: `InputError`: `.shape` unless this is a matrix with rows and columns, `.value` for
+    ///   a group that the kernels do not have, `.notFinite` for a weight that is no number. Twelve
+    ///   bits are given to every matrix here, whether it pays or not.
     /// - Complexity: O(M K), and the memory of the packed matrix.
     public func stored(as format: WeightFormat) throws(InputError) -> Tensor<Float> {
         guard shape.count == 2, shape[0] > 0, shape[1] > 0 else {

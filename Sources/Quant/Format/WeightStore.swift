@@ -1,4 +1,5 @@
-//  Where a fast model gets its weights from: a checkpoint, packed on the way, or a file that holds them packed.
+//  Where a fast model gets its weights from: a checkpoint, packed on the way, or a file that holds
+//  them packed.
 
 import DualityCore
 import DualityKernels
@@ -81,7 +82,8 @@ struct MatrixPacker {
     var weightBytes: Int { PackedMatrix.weightBytes(format, rows: rows.count, columns: columns) }
     var scaleCount: Int { PackedMatrix.scaleCount(format, rows: rows.count, columns: columns) }
 
-    /// Counts what a compact form takes, in parallel. Nil if another format is wanted, or if it does not pay: `format` is plain then.
+    /// Counts what a compact form takes, in parallel. Nil if another format is wanted, or if it
+    /// does not pay: `format` is plain then.
     mutating func survey() throws -> CompactSurvey? {
         guard format == .compactBFloat16 else { return nil }
         let width = Int64(columns)
@@ -110,7 +112,8 @@ struct MatrixPacker {
     /// Calls `body` for blocks of rows, on all threads, with their bytes in the checkpoint.
     private func overBlocks(_ body: (Range<Int>, UnsafeRawBufferPointer) -> Void) throws {
         let panelRows = Int(DK_PANEL_ROWS)
-        // Blocks of about a megabyte of float32, so that what is decoded is still in the cache when it is packed.
+        // Blocks of about a megabyte of float32, so that what is decoded is still in the cache when
+        // it is packed.
         let block = max((1 << 18) / columns / panelRows, 1) * panelRows
         let rowBytes = columns * (info.dtype.bits / 8)
         let (first, count) = (rows.lowerBound, rows.count)

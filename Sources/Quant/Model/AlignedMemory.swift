@@ -1,11 +1,13 @@
-//  Memory for the numbers of a pass: aligned to cache lines, grown and never shrunk, not cleared between uses.
+//  Memory for the numbers of a pass: aligned to cache lines, grown and never shrunk, not cleared
+//  between uses.
 //
-//  Swift arrays would be zeroed at every pass and their pages faulted in anew; a prompt of 512 tokens at the 8B shape needs about 60 MB of
-//  them a layer.
+//  Swift arrays would be zeroed at every pass and their pages faulted in anew; a prompt of 512
+//  tokens at the 8B shape needs about 60 MB of them a layer.
 
 import Foundation
 
-/// A block of memory aligned to 64 bytes (blocks from 2 MiB on to 2 MiB, with huge pages where the system has them).
+/// A block of memory aligned to 64 bytes (blocks from 2 MiB on to 2 MiB, with huge pages where the
+/// system has them).
 final class AlignedMemory: @unchecked Sendable {
     private(set) var base: UnsafeMutableRawPointer
     private(set) var byteCount: Int
@@ -39,12 +41,13 @@ final class AlignedMemory: @unchecked Sendable {
         let hugePage = 2 << 20
         let isLarge = byteCount >= hugePage
         let alignment = isLarge ? hugePage : 64
-        // The end of a block is worth a huge page of its own only where that is little beside the whole.
+        // The end of a block is worth a huge page of its own only where that is little beside the
+        // whole.
         let unit = byteCount >= 2 * hugePage ? hugePage : 64
         let size = (byteCount + unit - 1) / unit * unit
         var address: UnsafeMutableRawPointer?
-        // The only documented failures are a bad alignment, which this is not, and no memory, on which Swift's own
-        // allocations end the process too.
+        // The only documented failures are a bad alignment, which this is not, and no memory, on
+        // which Swift's own allocations end the process too.
         guard posix_memalign(&address, alignment, size) == 0, let address else {
             preconditionFailure("no memory for \(size) bytes")
         }

@@ -2,9 +2,10 @@
 //
 //      page s / 128 holds token s          keys and values of all key/value heads, in the order the kernels read (DualityKernels.h)
 //
-//  Growing by a token touches the last page only, whatever the length. Copies of the cache share pages; a page that two copies
-//  share is copied before one of them writes to it. Pages come out of blocks of up to 2 MiB, which the system can hold as one huge page
-//  each: reading all pages for every token is what attention's time goes to, and small pages cost a tenth of it.
+//  Growing by a token touches the last page only, whatever the length. Copies of the cache share
+//  pages; a page that two copies share is copied before one of them writes to it. Pages come out of
+//  blocks of up to 2 MiB, which the system can hold as one huge page each: reading all pages for
+//  every token is what attention's time goes to, and small pages cost a tenth of it.
 
 import DualityCore
 import DualityKernels
@@ -33,7 +34,8 @@ struct KeyValuePages: @unchecked Sendable {
     private var pages: [Page] = []
     /// The addresses of `pages`, which kernels take as an array.
     private var addresses: [UnsafeMutableRawPointer] = []
-    /// Where the next pages come from; copies of the cache take from the same block, never the same page.
+    /// Where the next pages come from; copies of the cache take from the same block, never the same
+    /// page.
     private var block: PageBlock?
 
     static let pageTokens = Int(DK_KV_PAGE)

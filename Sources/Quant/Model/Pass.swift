@@ -1,10 +1,11 @@
-//  One pass of the model over R rows: what every layer of it needs to know, and the two steps that layers are made of.
+//  One pass of the model over R rows: what every layer of it needs to know, and the two steps that
+//  layers are made of.
 //
 //      prepare     makes R rows of activations and packs them in the forms that some matrices read       a job over rows
 //      multiply    the products of those matrices                                                        a job over panels
 //
-//  A row is a token of some sequence; the rows of a sequence lie together, in order. Everything but attention, convolution and scan treats rows alike,
-//  whosesoever they are.
+//  A row is a token of some sequence; the rows of a sequence lie together, in order. Everything but
+//  attention, convolution and scan treats rows alike, whosesoever they are.
 
 import DualityCore
 import DualityKernels
@@ -33,7 +34,8 @@ struct Pass {
     /// Below this many rows, work that is proportional to rows is not worth a fork.
     private static let rowsWorthAFork = 4
 
-    /// Runs `body` on ranges of rows that cover all: a tile of rows each, so that what is made in one step is read from the nearest cache in the next.
+    /// Runs `body` on ranges of rows that cover all: a tile of rows each, so that what is made in
+    /// one step is read from the nearest cache in the next.
     func overRows(_ body: (Range<Int>) -> Void) {
         guard rows >= Self.rowsWorthAFork else { return body(0..<rows) }
         let tiles = (rows + rowsOfOneTile - 1) / rowsOfOneTile
@@ -96,8 +98,9 @@ struct Pass {
         let stride: Int
     }
 
-    /// The panels of all products in pieces that shrink: each is half of what would be a thread's share of what is left. Few pieces are large
-    /// for the memory's sake, and the last ones small, so that threads that are not equally fast end together.
+    /// The panels of all products in pieces that shrink: each is half of what would be a thread's
+    /// share of what is left. Few pieces are large for the memory's sake, and the last ones small,
+    /// so that threads that are not equally fast end together.
     private func pieces(of products: [Product], _ activations: Activations) -> [Piece] {
         let smallest = rows > rowsOfOneTile ? Self.smallestPanels : 1
         var left = products.reduce(0) { $0 + $1.matrix.byteCount }
@@ -124,7 +127,8 @@ struct Pass {
         return pieces
     }
 
-    /// With more rows than a tile, products are bound by arithmetic, and a piece has some panels to share what is loaded.
+    /// With more rows than a tile, products are bound by arithmetic, and a piece has some panels to
+    /// share what is loaded.
     private static let smallestPanels = 2
     /// Bytes of weights that are worth a piece: a few microseconds of reading.
     private static let smallestPiece = 1 << 16

@@ -1,12 +1,15 @@
-//  Causal grouped-query attention over pages of keys and values: the twin of the reference's `Attention`.
+//  Causal grouped-query attention over pages of keys and values: the twin of the reference's
+//  `Attention`.
 //
 //      q = rope( rms(W_q u) )     k = rope( rms(W_k u) )     v = W_v u
 //      o_h[t] = sum over s <= t of  softmax_s( q_h[t] · k_g[s] / sqrt(D) )  v_g[s],     g = h div (H / Hkv)
 //      y = W_o concat_h(o_h)
 //
-//  Between the projections every key/value head is a part of one job: it normalises and rotates its own query heads and key, stores key and value, and
-//  attends; nothing of another head is read. Where threads cannot share the heads evenly (a token of one sequence on a wide machine, or a model with
-//  one key/value head), a long sequence's keys are split into segments as well, with the same bits.
+//  Between the projections every key/value head is a part of one job: it normalises and rotates its
+//  own query heads and key, stores key and value, and attends; nothing of another head is read.
+//  Where threads cannot share the heads evenly (a token of one sequence on a wide machine, or a
+//  model with one key/value head), a long sequence's keys are split into segments as well, with the
+//  same bits.
 
 import DualityCore
 import DualityKernels
@@ -91,7 +94,8 @@ struct QuantAttention: Sendable {
             && heads % threads != 0
     }
 
-    /// Attention of the pass's only token, whose key and value are stored: a part of the job is a head and a segment of its keys.
+    /// Attention of the pass's only token, whose key and value are stored: a part of the job is a
+    /// head and a segment of its keys.
     private func attendBySegments(
         _ pass: Pass, _ pages: KeyValuePages, _ q: UnsafePointer<Float>, into attended: UnsafeMutablePointer<Float>
     ) {
@@ -112,7 +116,8 @@ struct QuantAttention: Sendable {
         pass.kernels.attention_merge(&shape, Int64(segments), partial, attended, 0, Int64(configuration.headCount))
     }
 
-    /// Biases, norms and rotation of the query heads of one key/value head, of its key, and the bias of its value.
+    /// Biases, norms and rotation of the query heads of one key/value head, of its key, and the
+    /// bias of its value.
     private func normalizeAndRotate(
         _ pass: Pass, _ segment: Segment, _ head: Int, _ q: UnsafeMutablePointer<Float>,
         _ k: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ ld: Int
@@ -132,7 +137,8 @@ struct QuantAttention: Sendable {
 }
 
 extension Pass {
-    /// Normalises and rotates `heads` heads of the rows of a segment in place; `x` is the first of them in the first row.
+    /// Normalises and rotates `heads` heads of the rows of a segment in place; `x` is the first of
+    /// them in the first row.
     func normalizeAndRotate(
         _ x: UnsafeMutablePointer<Float>, stride: Int, segment: Segment, heads: Int, dim: Int, norm: NormWeights?,
         rotates: Bool

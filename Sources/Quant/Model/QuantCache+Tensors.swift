@@ -1,4 +1,5 @@
-//  What a fast model's cache holds, as tensors in the order of the reference's caches: for comparing, and for handing a context over.
+//  What a fast model's cache holds, as tensors in the order of the reference's caches: for
+//  comparing, and for handing a context over.
 //
 //  | layer | what            | shape        |
 //  |-------|-----------------|--------------|
@@ -44,7 +45,8 @@ extension QuantCache {
         return (keys, values)
     }
 
-    /// The log of what the state before the first token has been multiplied by since, a number an SSM head; nil for a layer without a state.
+    /// The log of what the state before the first token has been multiplied by since, a number an
+    /// SSM head; nil for a layer without a state.
     public func logDecay(ofLayer layer: Int) -> [Double]? {
         layers[layer].scan.map { Array(UnsafeBufferPointer(start: $0.decaySum, count: shape.headCount)) }
     }

@@ -1,7 +1,8 @@
-//  What the fast model remembers of the tokens it has read: the twin of the reference's `HybridCache`.
+//  What the fast model remembers of the tokens it has read: the twin of the reference's
+//  `HybridCache`.
 //
-//  A cache is a value: a copy is a snapshot, assigning it back a rollback, and it knows its number of tokens. Copies share their
-//  memory until one of them is extended.
+//  A cache is a value: a copy is a snapshot, assigning it back a rollback, and it knows its number
+//  of tokens. Copies share their memory until one of them is extended.
 
 import DualityCore
 import DualityKernels
@@ -79,7 +80,8 @@ extension dk_attention_shape {
 }
 
 extension QuantCache {
-    /// The SSM state after the last token of layer `layer`, `[H, P, N]`; nil for a layer without one.
+    /// The SSM state after the last token of layer `layer`, `[H, P, N]`; nil for a layer without
+    /// one.
     public func state(ofLayer layer: Int, configuration: HybridConfiguration) throws -> Tensor<Float>? {
         guard let scan = layers[layer].scan else { return nil }
         let kernels = try KernelTable.active()
@@ -99,7 +101,8 @@ extension QuantCache {
         return try Tensor(shape: [heads, dim, dim], elements: state)
     }
 
-    /// The convolution window of layer `layer`, `[W-1, C]`, oldest first; nil for a layer without one.
+    /// The convolution window of layer `layer`, `[W-1, C]`, oldest first; nil for a layer without
+    /// one.
     public func window(ofLayer layer: Int, configuration: HybridConfiguration) throws -> Tensor<Float>? {
         guard let scan = layers[layer].scan else { return nil }
         let channels = configuration.innerSize + 2 * configuration.keyValueSize

@@ -3,7 +3,8 @@
 //      h = h + mixer( rms(h; inputNorm) )
 //      h = h + mlp( rms(h; feedForwardNorm) )
 //
-//  What a sublayer adds stays apart (`delta`) until the next norm reads it, so that adding and normalising are one walk through memory.
+//  What a sublayer adds stays apart (`delta`) until the next norm reads it, so that adding and
+//  normalising are one walk through memory.
 
 import DualityCore
 import DualityKernels

@@ -7,8 +7,9 @@
 //      5  y = SSD(x, dt, A = -e^A_log, B, C, D, dt_bias)   x and B have the key/value heads, C and dt have all
 //      6  out = W_out gatednorm(y, z)                      each head is a group; the gate comes before the norm
 //
-//  Steps 2 to 6 up to the last product are one job whose parts are the key/value heads: a head of x and B with the C, dt and z of the
-//  SSM heads that read it. Nothing of another head is touched, so what step 4 writes is still in the cache when step 5 reads it.
+//  Steps 2 to 6 up to the last product are one job whose parts are the key/value heads: a head of x
+//  and B with the C, dt and z of the SSM heads that read it. Nothing of another head is touched, so
+//  what step 4 writes is still in the cache when step 5 reads it.
 
 import DualityCore
 import DualityKernels
@@ -31,7 +32,8 @@ struct QuantMamba2Mixer: Sendable {
     let gatedNorm: NormWeights
     let outputProjection: Projection
     let configuration: HybridConfiguration
-    /// Rounds the state to bfloat16 after every chunk: to show what that costs, and for nothing else.
+    /// Rounds the state to bfloat16 after every chunk: to show what that costs, and for nothing
+    /// else.
     let roundsState: Bool
 
     /// Where z, x, B, C and dt begin in a row of in_proj's output.

@@ -30,8 +30,10 @@ extension QuantModel {
     /// Loads a checkpoint, packing its matrices in the formats of the plan.
     ///
     /// - Parameter progress: is told the layers loaded so far and their number.
-    /// - Throws: `InputError`: all that the weight contract finds wrong, at once; a layer of a kind that the fast engine does not have.
-    /// - Complexity: reads every tensor once (twice with the check for finite numbers); the memory of the packed weights.
+    /// - Throws: `InputError`: all that the weight contract finds wrong, at once; a layer of a kind
+    ///   that the fast engine does not have.
+    /// - Complexity: reads every tensor once (twice with the check for finite numbers); the memory
+    ///   of the packed weights.
     public init(
         _ source: any TensorSource, configuration: HybridConfiguration, options: QuantOptions,
         progress: ((Int, Int) -> Void)? = nil
@@ -42,7 +44,8 @@ extension QuantModel {
         try self.init(store, configuration, options, progress)
     }
 
-    /// - Throws: `InputError` (`.unsupported`) for a layer that only the reference has, or heads wider than the kernels take.
+    /// - Throws: `InputError` (`.unsupported`) for a layer that only the reference has, or heads
+    ///   wider than the kernels take.
     public static func checkLayers(_ configuration: HybridConfiguration, place: String) throws(InputError) {
         guard configuration.plainMamba2 == nil else {
             throw InputError(

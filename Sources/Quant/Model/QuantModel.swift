@@ -4,10 +4,11 @@
 //      h = layer_i(h)                         for every layer
 //      logits = W_head rms(h; norm)           W_head is the embedding itself in tied models
 //
-//  There is one primitive, *extend caches by tokens*: prefill is many tokens on an empty cache, decoding one, and a batch is several
-//  sequences that are extended by as many tokens each as they need. Long inputs go through the layers in pieces, so that memory does not grow
-//  with the prompt. Every number is computed in an order that depends neither on the pieces, nor on the other sequences of a batch, nor
-//  on the number of threads: the logits are the same bits.
+//  There is one primitive, *extend caches by tokens*: prefill is many tokens on an empty cache,
+//  decoding one, and a batch is several sequences that are extended by as many tokens each as they
+//  need. Long inputs go through the layers in pieces, so that memory does not grow with the prompt.
+//  Every number is computed in an order that depends neither on the pieces, nor on the other
+//  sequences of a batch, nor on the number of threads: the logits are the same bits.
 
 import DualityCore
 import DualityKernels
@@ -18,7 +19,8 @@ public struct QuantModel: Sendable {
     /// The number formats of its matrices.
     public let plan: PrecisionPlan
     public let keyValueFormat: KeyValueFormat
-    /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength` unless changed. Nil lifts it.
+    /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength`
+    /// unless changed. Nil lifts it.
     public var contextLimit: Int?
     let embedding: PackedMatrix
     let layers: [QuantDecoderLayer]
@@ -29,13 +31,14 @@ public struct QuantModel: Sendable {
     private let kernels: KernelTable
     private let workspaces: WorkspacePool
 
-    /// Which rows of logits a caller wants: the head is the widest product of the model, and prefill needs one row.
+    /// Which rows of logits a caller wants: the head is the widest product of the model, and
+    /// prefill needs one row.
     public enum LogitRows: Sendable {
         case all, last, none
     }
 
-    /// Rows of one pass through the layers, over all sequences of a batch: enough to work at the rate of the multipliers, and
-    /// few enough that activations do not matter beside the weights.
+    /// Rows of one pass through the layers, over all sequences of a batch: enough to work at the
+    /// rate of the multipliers, and few enough that activations do not matter beside the weights.
     static let rowLimit = 512
 
     init(
@@ -83,10 +86,13 @@ public struct QuantModel: Sendable {
     ///
     /// - Parameters:
     ///   - tokens: token ids, at least one.
-    ///   - cache: the memory of the sequence so far; advanced by the tokens. Untouched when an error is thrown.
+    ///   - cache: the memory of the sequence so far; advanced by the tokens. Untouched when an
+    ///     error is thrown.
     ///   - rows: which rows of logits to compute.
-    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`; row t scores the token after `tokens[t]`.
-    /// - Throws: `InputError` for no tokens, an id out of range, more tokens than the context holds, or a cache of another model.
+    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`; row t
+    ///   scores the token after `tokens[t]`.
+    /// - Throws: `InputError` for no tokens, an id out of range, more tokens than the context
+    ///   holds, or a cache of another model.
     /// - Complexity: O(k (parameters + T H D)) for T tokens in the cache afterwards.
     public func extend(_ cache: inout QuantCache, by tokens: [Int], logits rows: LogitRows = .all) throws -> Tensor<
         Float
@@ -105,7 +111,8 @@ public struct QuantModel: Sendable {
     ///   - tokens: for each sequence, ids, at least one; the counts may differ.
     ///   - caches: one a sequence, advanced. Untouched when an error is thrown.
     /// - Returns: for each sequence what `extend` of one sequence returns, with the same bits.
-    /// - Throws: as `extend` of one sequence; `InputError` (`.shape`) for another number of caches than token lists.
+    /// - Throws: as `extend` of one sequence; `InputError` (`.shape`) for another number of caches
+    ///   than token lists.
     public func extend(_ caches: inout [QuantCache], by tokens: [[Int]], logits rows: LogitRows = .all) throws
         -> [Tensor<Float>]
     {
@@ -140,7 +147,8 @@ public struct QuantModel: Sendable {
         return try logits.map { try Tensor(shape: [$0.count / width, width], elements: $0) }
     }
 
-    /// What the next pass reads of each sequence: `rowLimit` rows together, in whole chunks of the scan where a sequence goes on after.
+    /// What the next pass reads of each sequence: `rowLimit` rows together, in whole chunks of the
+    /// scan where a sequence goes on after.
     private func pieces(_ tokens: [[Int]], _ caches: [QuantCache], _ read: [Int]) -> [(sequence: Int, count: Int)] {
         let chunk = Int(DK_SSD_CHUNK)
         let limit = layers.contains(where: \.roundsState) ? chunk : Self.rowLimit

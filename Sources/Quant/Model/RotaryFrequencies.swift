@@ -51,7 +51,8 @@ struct RotaryFrequencies: Sendable {
 
     /// Fills rows of cosines and sines, `[positions, D/2]` each.
     ///
-    /// - Parameter length: tokens of the sequence after this pass, on which `dynamic` frequencies depend.
+    /// - Parameter length: tokens of the sequence after this pass, on which `dynamic` frequencies
+    ///   depend.
     func fill(
         _ cosines: UnsafeMutablePointer<Float>, _ sines: UnsafeMutablePointer<Float>, positions: Range<Int>,
         length: Int

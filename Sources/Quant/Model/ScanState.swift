@@ -8,13 +8,15 @@
 //  | delta, logDecay | [H, Q]  | their steps and the running sums of Δ A                                        |
 //  | decaySum | [H], float64   | sum of Δ A over all tokens                                                     |
 //
-//  The state moves once a chunk, and a token is computed from the state at the start of its chunk, however the tokens came: that is what makes
-//  one piece, many pieces and single tokens agree bit for bit. It also halves what decoding moves: the state is read and not written.
+//  The state moves once a chunk, and a token is computed from the state at the start of its chunk,
+//  however the tokens came: that is what makes one piece, many pieces and single tokens agree bit
+//  for bit. It also halves what decoding moves: the state is read and not written.
 
 import DualityCore
 import DualityKernels
 
-/// The memory of one Mamba-2 layer: a value that shares its bytes with its copies until one of them is extended.
+/// The memory of one Mamba-2 layer: a value that shares its bytes with its copies until one of them
+/// is extended.
 struct ScanState: Sendable {
     private let layout: Layout
     private var memory: AlignedMemory
@@ -51,7 +53,8 @@ struct ScanState: Sendable {
     /// The addresses as the kernels take them; valid while this value is not replaced.
     var pointers: dk_ssd_cache { pointers(fromKeyValueHead: 0) }
 
-    /// The addresses of the memory of key/value head `head` and of the SSM heads that read it, and of those behind.
+    /// The addresses of the memory of key/value head `head` and of the SSM heads that read it, and
+    /// of those behind.
     func pointers(fromKeyValueHead head: Int) -> dk_ssd_cache {
         dk_ssd_cache(
             state: base + head * layout.group * layout.statePerHead, x: base + layout.x + head * layout.xPerHead,

@@ -1,4 +1,5 @@
-//  The memory of a pass besides weights and caches. Passes that run at the same time have one each; a finished pass leaves its own to the next.
+//  The memory of a pass besides weights and caches. Passes that run at the same time have one each;
+//  a finished pass leaves its own to the next.
 
 import DualityKernels
 import Synchronization
@@ -35,7 +36,8 @@ final class Workspace: Sendable {
 
     deinit { scratch.deallocate() }
 
-    /// Memory for the `index`-th form of packed activations; there are at most four (float32, bfloat16, int8 by rows and by one group).
+    /// Memory for the `index`-th form of packed activations; there are at most four (float32,
+    /// bfloat16, int8 by rows and by one group).
     func packed(_ index: Int, byteCount: Int) -> UnsafeMutableRawPointer {
         UnsafeMutableRawPointer(packedForms[index].pointer(byteCount))
     }

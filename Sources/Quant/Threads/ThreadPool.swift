@@ -2,9 +2,10 @@
 //
 //      run(parts) { part, thread in … }      every part once, on whichever thread claims it first; returns when all are done
 //
-//  The caller is one of the threads. Workers spin for a short while after a job and then sleep; a job that begins while they sleep
-//  wakes them and starts at once, and since parts are claimed and not assigned, the caller does a late worker's share itself.
-//  A result must not depend on who computed a part; then it does not depend on the number of threads either.
+//  The caller is one of the threads. Workers spin for a short while after a job and then sleep; a
+//  job that begins while they sleep wakes them and starts at once, and since parts are claimed and
+//  not assigned, the caller does a late worker's share itself. A result must not depend on who
+//  computed a part; then it does not depend on the number of threads either.
 //
 //      state    generation (24 bits) | parts of the job (20) | next part to claim (20)        one word, so that a claim is one
 //                                                                                              compare-and-swap
@@ -43,13 +44,13 @@ public final class ThreadPool: Sendable {
 
     /// Runs `body(0, …)` … `body(parts - 1, …)`, each once, and returns when all have run.
     ///
-    /// Callable from any thread. While another job runs (a concurrent caller, or a part of a job that starts one) the caller
-    /// does all parts itself, one after another.
+    /// Callable from any thread. While another job runs (a concurrent caller, or a part of a job
+    /// that starts one) the caller does all parts itself, one after another.
     ///
     /// - Parameters:
     ///   - parts: at most 2^20 - 1.
-    ///   - body: is given the part and the number of the thread that runs it, 0 ..< `threadCount`, 0 being the caller; two
-    ///     parts of one job that run at the same time have different ones.
+    ///   - body: is given the part and the number of the thread that runs it, 0 ..< `threadCount`,
+    ///     0 being the caller; two parts of one job that run at the same time have different ones.
     public func run(_ parts: Int, _ body: (Int, Int) -> Void) {
         guard threadCount > 1, parts > 1, shared.begin() else {
             for part in 0..<parts { body(part, 0) }
@@ -109,8 +110,8 @@ private final class Shared: Sendable {
                 job.store(UInt(bitPattern: address), ordering: .relaxed)
                 unfinished.store(parts, ordering: .relaxed)
                 let generation = (Self.generation(state.load(ordering: .relaxed)) &+ 1) & 0xff_ffff
-                // Sequentially consistent together with `sleepers`: either the worker sees this job before it sleeps, or
-                // we see that it sleeps.
+                // Sequentially consistent together with `sleepers`: either the worker sees this job
+                // before it sleeps, or we see that it sleeps.
                 state.store(
                     generation << (2 * Self.partBits) | UInt64(parts) << Self.partBits,
                     ordering: .sequentiallyConsistent)
@@ -139,7 +140,8 @@ private final class Shared: Sendable {
                     failureOrdering: .relaxed
                 ).exchanged
             else { continue }
-            // The claim holds the caller in `execute`, and with it the closure, until `unfinished` is counted down.
+            // The claim holds the caller in `execute`, and with it the closure, until `unfinished`
+            // is counted down.
             if let body = UnsafePointer<(Int, Int) -> Void>(bitPattern: address) {
                 body.pointee(Int(Self.next(word)), thread)
             }

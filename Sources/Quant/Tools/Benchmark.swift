@@ -3,8 +3,10 @@
 //      prompt P at depth D        reads P tokens behind D others, logits of the last           bounded by the multipliers
 //      generate N at depth D      reads N tokens one by one behind D others                     bounded by the memory
 //
-//  Tokens are random: speed does not depend on them. Operations are counted as two for each weight of a matrix and token, without the embedding and the head
-//  (a prompt computes one row of the head) and without attention and scan; bytes are those of the weights that a token reads, without the cache.
+//  Tokens are random: speed does not depend on them. Operations are counted as two for each weight
+//  of a matrix and token, without the embedding and the head (a prompt computes one row of the
+//  head) and without attention and scan; bytes are those of the weights that a token reads, without
+//  the cache.
 
 import DualityCore
 
@@ -52,7 +54,8 @@ public struct Benchmark {
         tokens = (0..<4096).map { _ in random.integer(in: 0...model.configuration.vocabularySize - 1) }
     }
 
-    /// That the model computes: finite logits, the same bits for tokens that come together and one by one. Nothing is timed before this holds.
+    /// That the model computes: finite logits, the same bits for tokens that come together and one
+    /// by one. Nothing is timed before this holds.
     ///
     /// - Throws: `InputError` (`.value`, `.notFinite`) when it does not.
     public func checkBits() throws {

@@ -1,7 +1,8 @@
 //  The shapes of published models, for measuring without their weights.
 //
-//  `qwen3-*` are the dense models of that name; `hqwen3-*` have the same widths with a Mamba-2 mixer in every second layer, as the primed hybrids do
-//  (which layers the released 8B hybrid gives to which mixer is said by its own config.json; the cost does not depend on it).
+//  `qwen3-*` are the dense models of that name; `hqwen3-*` have the same widths with a Mamba-2
+//  mixer in every second layer, as the primed hybrids do (which layers the released 8B hybrid gives
+//  to which mixer is said by its own config.json; the cost does not depend on it).
 //
 //  Source: the config.json files of Qwen3 (arXiv 2505.09388); Mamba2-primed-HQwen3-8B-Instruct.
 

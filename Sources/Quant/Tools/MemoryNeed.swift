@@ -4,8 +4,9 @@
 //      cache          a sequence: keys and values of its tokens; SSM states, windows and the open chunk, whatever its length
 //      pass           activations of one pass and the kernels' workspaces
 //
-//  Compared with what the machine can give (memory that is free or can be freed, within the limit of the control group). Too little is said before
-//  loading, together with what would fit; the alternative is a process that the system kills halfway.
+//  Compared with what the machine can give (memory that is free or can be freed, within the limit
+//  of the control group). Too little is said before loading, together with what would fit; the
+//  alternative is a process that the system kills halfway.
 
 import DualityCore
 import DualityKernels
@@ -23,7 +24,8 @@ public struct MemoryNeed: Sendable, Equatable {
 
     /// - Parameters:
     ///   - tokens: the longest sequence that will be held.
-    ///   - packed: the file that the weights are in; nil if they are packed on the way, when compact matrices are estimated.
+    ///   - packed: the file that the weights are in; nil if they are packed on the way, when
+    ///     compact matrices are estimated.
     /// - Throws: `InputError` (`.unsupported`) for layers that have no fast form.
     public init(
         _ configuration: HybridConfiguration, plan: PrecisionPlan, keyValues: KeyValueFormat, tokens: Int,
@@ -60,7 +62,8 @@ public struct MemoryNeed: Sendable, Equatable {
         return bytes
     }
 
-    /// Bytes that a new process can use without pushing others out; nil where the system does not say.
+    /// Bytes that a new process can use without pushing others out; nil where the system does not
+    /// say.
     public static func available() -> Int? {
         guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) else { return nil }
         let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
@@ -78,7 +81,8 @@ public struct MemoryNeed: Sendable, Equatable {
 
     /// - Parameters:
     ///   - available: nil where it is not known; nothing is checked then.
-    ///   - mapped: bytes of the weights that are mapped from a file and may be in the system's memory already.
+    ///   - mapped: bytes of the weights that are mapped from a file and may be in the system's
+    ///     memory already.
     /// - Throws: `InputError` (`.value`), with what would fit.
     public func check(
         available: Int?, configuration: HybridConfiguration, keyValues: KeyValueFormat, place: String, threads: Int

@@ -4,9 +4,10 @@
 //      DIR/quantization.json               what was done to every matrix and how far it is from the original
 //      DIR/…                               config.json, the tokenizer and whatever else lies beside the weights, copied
 //
-//  The header comes first, so that a compact form is counted before anything is written: one more pass over the checkpoint.
-//  No more than one packed tensor is in memory. The weight file takes its name when it is whole; a run that was interrupted goes on behind the last whole
-//  tensor when it is started again with the same source and formats.
+//  The header comes first, so that a compact form is counted before anything is written: one more
+//  pass over the checkpoint. No more than one packed tensor is in memory. The weight file takes its
+//  name when it is whole; a run that was interrupted goes on behind the last whole tensor when it
+//  is started again with the same source and formats.
 
 import DualityCore
 import DualityKernels
@@ -27,13 +28,16 @@ public struct Quantizer {
         /// Tensors that an interrupted run had written already.
         public let resumedTensors: Int
         public let seconds: Double
-        /// For each matrix its name in the file, format, and the relative L2 error of the rows that were looked at.
+        /// For each matrix its name in the file, format, and the relative L2 error of the rows that
+        /// were looked at.
         public let matrices: [(name: String, format: String, byteCount: Int, error: Double)]
     }
 
     /// - Parameters:
-    ///   - fingerprint: anything that changes when the source does, such as names, sizes and dates of its files.
-    /// - Throws: `InputError`: all that the weight contract finds wrong, a weight that is not finite, a layer without a fast form.
+    ///   - fingerprint: anything that changes when the source does, such as names, sizes and dates
+    ///     of its files.
+    /// - Throws: `InputError`: all that the weight contract finds wrong, a weight that is not
+    ///   finite, a layer without a fast form.
     public init(
         _ source: any TensorSource, configuration: HybridConfiguration, plan: PrecisionPlan, fingerprint: String,
         allowsNonFinite: Bool = false, pool: ThreadPool = .common
@@ -46,12 +50,14 @@ public struct Quantizer {
         weights = try CheckpointWeights(source, pool: pool)
     }
 
-    /// The bytes that the weight file will have, up to its header and to the weights that compact matrices list by themselves.
+    /// The bytes that the weight file will have, up to its header and to the weights that compact
+    /// matrices list by themselves.
     public var byteCount: Int { inventory.byteCount }
 
     /// Writes the weight file.
     ///
-    /// - Parameter progress: is told the bytes written, the bytes in all, and the tensor that comes next (nil at the end).
+    /// - Parameter progress: is told the bytes written, the bytes in all, and the tensor that comes
+    ///   next (nil at the end).
     public func write(toDirectory directory: String, progress: @escaping (Int, Int, String?) -> Void) throws -> Outcome
     {
         let start = ContinuousClock.now

@@ -1,4 +1,5 @@
-//  What this machine can do at most, measured now: the denominators of every share that is reported.
+//  What this machine can do at most, measured now: the denominators of every share that is
+//  reported.
 //
 //  | limit        | how                                                                                     |
 //  |--------------|-----------------------------------------------------------------------------------------|
@@ -24,7 +25,8 @@ public struct Roofline: Sendable, Equatable {
 
     /// Measures for about `seconds` altogether.
     ///
-    /// - Parameter readBytes: memory to read, at least a few times the caches; it is allocated for the while.
+    /// - Parameter readBytes: memory to read, at least a few times the caches; it is allocated for
+    ///   the while.
     /// - Throws: `InputError` when DUALITY_ISA names no instruction set of this machine.
     public static func measure(pool: ThreadPool, seconds: Double = 2, readBytes: Int = 2 << 30) throws -> Roofline {
         let kernels = try KernelTable.active()

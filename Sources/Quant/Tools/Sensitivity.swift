@@ -1,4 +1,5 @@
-//  A model in float32 with one part of it quantized, for every part: which of them the loss of a quantized model comes from.
+//  A model in float32 with one part of it quantized, for every part: which of them the loss of a
+//  quantized model comes from.
 
 import DualityCore
 

@@ -1,8 +1,11 @@
-//  A checkpoint of a given shape with seeded random weights: for measuring a model's speed without its weights.
+//  A checkpoint of a given shape with seeded random weights: for measuring a model's speed without
+//  its weights.
 //
-//  Matrices are bfloat16, normal with standard deviation 0.02 (down to that of o_proj, out_proj and down_proj over sqrt(2 layers), so that the residual
-//  stream keeps its size). Each row is a window, at a random place, into one pool of normal numbers, so that they come at the speed of copying.
-//  Norm weights, decays, steps and taps are drawn in the range that trained models have; nothing is denormal.
+//  Matrices are bfloat16, normal with standard deviation 0.02 (down to that of o_proj, out_proj and
+//  down_proj over sqrt(2 layers), so that the residual stream keeps its size). Each row is a
+//  window, at a random place, into one pool of normal numbers, so that they come at the speed of
+//  copying. Norm weights, decays, steps and taps are drawn in the range that trained models have;
+//  nothing is denormal.
 
 import DualityCore
 import Foundation

@@ -4,9 +4,11 @@
 //      cache   = their kept keys and values, one row after another, as they were rotated; their states composed (StateComposition.swift)
 //      then    the query, and whatever is generated, from the plan's next position on
 //
-//  `sw` types hide a gap of entries. A hidden entry is one that nobody sees from then on, so it is simply dropped.
+//  `sw` types hide a gap of entries. A hidden entry is one that nobody sees from then on, so it is
+//  simply dropped.
 //
-//  Source: awslabs/hybrid-model-factory, models/cache_compose.py; Liu et al., PICASO (arXiv 2502.17605).
+//  Source: awslabs/hybrid-model-factory, models/cache_compose.py; Liu et al., PICASO (arXiv
+//  2502.17605).
 
 import DualityCore
 
@@ -29,14 +31,16 @@ public enum GapVisibility: String, Sendable, CaseIterable, Codable {
     case hidden
     /// From generated tokens; those of the query see everything.
     case generation
-    /// From nobody, which is what the official code comes to with transformers 5.3 and eager or SDPA attention.
+    /// From nobody, which is what the official code comes to with transformers 5.3 and eager or
+    /// SDPA attention.
     case visible
 }
 
 extension HybridModel {
     /// Reads one row of a plan from an empty memory.
     ///
-    /// - Parameter tracksTransitions: whether Gated DeltaNet layers keep their transitions, which `fuse` and `exact` need.
+    /// - Parameter tracksTransitions: whether Gated DeltaNet layers keep their transitions, which
+    ///   `fuse` and `exact` need.
     /// - Throws: as `extend`.
     public func read(
         _ row: ChunkPlan.Row, tracksTransitions: Bool = false
@@ -70,9 +74,11 @@ extension HybridModel {
     ///
     /// - Parameters:
     ///   - type: must ask for the same keys and values as the plan was made for.
-    ///   - gap: from whom the gap of a `sw` type is hidden. With `generation`, hide it with `hideGap` after the query.
+    ///   - gap: from whom the gap of a `sw` type is hidden. With `generation`, hide it with
+    ///     `hideGap` after the query.
     /// - Throws: `InputError` for rows that are not those of the plan, or of another model.
-    /// - Complexity: O(N bytes of the memories); O(N³) a head for `fuse`, O(N³ D³) in Gated DeltaNet layers.
+    /// - Complexity: O(N bytes of the memories); O(N³) a head for `fuse`, O(N³ D³) in Gated
+    ///   DeltaNet layers.
     public func compose(
         _ read: ReadRows<Scalar>, plan: ChunkPlan, type: ComposeType, gap: GapVisibility = .hidden
     ) throws(InputError) -> HybridCache<Scalar> {
@@ -126,13 +132,15 @@ extension HybridCache {
 
     /// Moves the next position back by the length of the plan's prefix.
     ///
-    /// The official tool does so by accident when it begins to generate after sequential positions: it numbers the last token of the
-    /// question by the length of context and question, and forgets the prefix before them. Only to compare with it.
+    /// The official tool does so by accident when it begins to generate after sequential positions:
+    /// it numbers the last token of the question by the length of context and question, and forgets
+    /// the prefix before them. Only to compare with it.
     public mutating func forgetPrefix(of plan: ChunkPlan) {
         tokenCount = max(0, tokenCount - plan.lead.count)
     }
 
-    /// Drops the gap of a `sw` type from layers that remember everything; in layers with a window it was hidden from the start.
+    /// Drops the gap of a `sw` type from layers that remember everything; in layers with a window
+    /// it was hidden from the start.
     public mutating func hideGap(of plan: ChunkPlan) {
         for i in layers.indices where layers[i].keyValues != nil && layers[i].keyValues?.limit == nil {
             layers[i].keyValues?.remove(plan.gap)
@@ -141,9 +149,11 @@ extension HybridCache {
 }
 
 extension KeyValueCache {
-    /// The last `kept` entries of each part, one part after another; of these the last `limit`, without those in `hidden`.
+    /// The last `kept` entries of each part, one part after another; of these the last `limit`,
+    /// without those in `hidden`.
     ///
-    /// A part may have forgotten the oldest of its entries; they are then beyond the limit here too.
+    /// A part may have forgotten the oldest of its entries; they are then beyond the limit here
+    /// too.
     fileprivate func concatenating(
         _ parts: [KeyValueCache?], kept: [Int], hidden: Range<Int>
     ) -> KeyValueCache {

@@ -1,22 +1,24 @@
 //  How a context is cut into the rows that a model reads apart, and where each row's tokens stand.
 //
-//  Full keys and values: N pieces of floor(L/N) tokens, one more in the first L mod N; no prefix. Otherwise, with p prefix tokens:
+//  Full keys and values: N pieces of floor(L/N) tokens, one more in the first L mod N; no prefix.
+//  Otherwise, with p prefix tokens:
 //
 //      row_i = filler … filler ++ prefix ++ chunk_i          chunks of c = ceil(L/N) tokens; late ones may be short or empty
 //
-//  so that all rows have m = c + p tokens. Of row 0 every token is kept, of the others the chunk. Without a prefix, a few
-//  filler tokens take its place.
+//  so that all rows have m = c + p tokens. Of row 0 every token is kept, of the others the chunk.
+//  Without a prefix, a few filler tokens take its place.
 //
 //  | positions   | row i                                             | next token |
 //  |-------------|---------------------------------------------------|------------|
 //  | independent | 0 … m - 1                                         | m          |
 //  | sequential  | 0 … p - 1, then p + i c … p + (i + 1) c - 1       | L + p      |
 //
-//  With sequential positions a short last chunk ends at the end of its range, so that the next position can be smaller than the last
-//  one; that is what the official code does, and what its fixtures hold.
+//  With sequential positions a short last chunk ends at the end of its range, so that the next
+//  position can be smaller than the last one; that is what the official code does, and what its
+//  fixtures hold.
 //
-//  Source: awslabs/hybrid-model-factory, models/cache_compose.py (chunk_input_ids, chunk_and_prepend_input_ids,
-//  create_position_ids_for_chunks).
+//  Source: awslabs/hybrid-model-factory, models/cache_compose.py (chunk_input_ids,
+//  chunk_and_prepend_input_ids, create_position_ids_for_chunks).
 
 import DualityCore
 
@@ -37,7 +39,8 @@ public struct ChunkPlan: Sendable, Equatable {
     }
 
     public let rows: [Row]
-    /// The whole context, to be read in one piece for its keys and values; nil where the rows give them.
+    /// The whole context, to be read in one piece for its keys and values; nil where the rows give
+    /// them.
     public let whole: [Int]?
     /// The position of the token after the context.
     public let nextPosition: Int
@@ -56,7 +59,8 @@ public struct ChunkPlan: Sendable, Equatable {
     ///   - chunks: N >= 1.
     ///   - prefix: in front of every chunk; empty for `fillerLead` filler tokens instead.
     ///   - filler: the token that fills short rows, a line feed in the official tool.
-    ///   - sequentialPositions: whether rows keep the positions of the context. Means nothing with full keys and values.
+    ///   - sequentialPositions: whether rows keep the positions of the context. Means nothing with
+    ///     full keys and values.
     /// - Throws: `InputError` (`.value`) for an empty context or fewer than one chunk.
     public init(
         context: [Int], chunks: Int, prefix: [Int] = [], filler: Int, keyValues: ComposeType.KeyValues,

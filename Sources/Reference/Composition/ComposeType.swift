@@ -9,9 +9,11 @@
 //  | sw              | as concat_kv, but only the first prefix and | fuse_ssm  | the mean over the orders of chunks (PICASO) |
 //  |                 | the last chunk are seen                     | exact_ssm | the chunks in their order, composed exactly |
 //
-//  The nine combinations of the first three rows are the official ones; sw_kv_only is spelt with its kv. The last row is ours.
+//  The nine combinations of the first three rows are the official ones; sw_kv_only is spelt with
+//  its kv. The last row is ours.
 //
-//  Source: awslabs/hybrid-model-factory, models/cache_compose.py; Liu et al., PICASO (arXiv 2502.17605).
+//  Source: awslabs/hybrid-model-factory, models/cache_compose.py; Liu et al., PICASO (arXiv
+//  2502.17605).
 
 import DualityCore
 

@@ -1,21 +1,25 @@
-//  The weights of fused states: the average, over all orders of the chunks, of what composing them exactly would give.
+//  The weights of fused states: the average, over all orders of the chunks, of what composing them
+//  exactly would give.
 //
-//  In the order π the exact composition of states that start from zero is  S = sum over k of (product of a_j, j after k in π) S_k,
-//  where a_j is all that chunk j leaves of a state before it. Averaged over the N! orders, state k has the weight
+//  In the order π the exact composition of states that start from zero is S = sum over k of
+//  (product of a_j, j after k in π) S_k, where a_j is all that chunk j leaves of a state before it.
+//  Averaged over the N! orders, state k has the weight
 //
 //      c_k = (1/N) sum over i in 0 ..< N of  e_i({a_j : j ≠ k}) / binom(N - 1, i)          e_i elementary symmetric polynomials
 //
-//  since the number of chunks after k is uniform, and so is the set of them. c_k does not depend on a_k. For a = 1 the states are added,
-//  for a = 0 averaged. The decay of a long chunk is e^-100 and less, so everything is done in logarithms:
+//  since the number of chunks after k is uniform, and so is the set of them. c_k does not depend on
+//  a_k. For a = 1 the states are added, for a = 0 averaged. The decay of a long chunk is e^-100 and
+//  less, so everything is done in logarithms:
 //
 //      LE_0 = 0,   LE_i[j] = logaddexp( LE_i[j-1], ln b_j + LE_{i-1}[j-1] )                 b = a without a_k
 //      ln c_k = logsumexp_i( LE_i[N-1] - ln binom(N-1, i) ) - ln N
 //
-//  All terms are positive: nothing cancels. Where transitions are matrices Π_j (Gated DeltaNet) the same recurrence gives the average
-//  over subsets in the order of the chunks, later factors on the left; it is not invariant under their permutation.
+//  All terms are positive: nothing cancels. Where transitions are matrices Π_j (Gated DeltaNet) the
+//  same recurrence gives the average over subsets in the order of the chunks, later factors on the
+//  left; it is not invariant under their permutation.
 //
-//  Source: Liu et al., PICASO (arXiv 2502.17605); awslabs/hybrid-model-factory, models/cache_compose.py
-//  (get_coef_for_picaso_log, get_matrix_coef_for_picaso).
+//  Source: Liu et al., PICASO (arXiv 2502.17605); awslabs/hybrid-model-factory,
+//  models/cache_compose.py (get_coef_for_picaso_log, get_matrix_coef_for_picaso).
 
 import DualityCore
 

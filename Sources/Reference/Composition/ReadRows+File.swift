@@ -7,7 +7,8 @@
 //  |                       |                               | token_count  | all tokens of the rows (and of the whole context)  |
 //  |                       |                               | token_hash   | of these tokens, their rows and positions          |
 //
-//  A state means nothing without the tokens it was made from and the weights that made it, so a file that does not match is refused.
+//  A state means nothing without the tokens it was made from and the weights that made it, so a
+//  file that does not match is refused.
 
 import DualityCore
 
@@ -29,7 +30,8 @@ extension ReadRows {
 
     /// Reads what `write(to:plan:modelHash:)` wrote.
     ///
-    /// - Throws: `InputError` (`.value`) when the file was made from other tokens or by another model; as for any safetensors file.
+    /// - Throws: `InputError` (`.value`) when the file was made from other tokens or by another
+    ///   model; as for any safetensors file.
     public init(path: String, plan: ChunkPlan, modelHash: String, configuration: HybridConfiguration) throws {
         let file = try SafetensorsFile(path: path)
         guard file.metadata["format"] == Self.format else {

@@ -7,11 +7,13 @@
 //  | GKA (G and M) | mean     | sum (they are information)  | M <- a_k M + M_k, and G, where it decays      |
 //  | windows       | mean     | mean                        | the last chunk's                              |
 //
-//  a_k is the whole decay of chunk k, its filler and prefix included; c_k and C_k are in PicasoWeights.swift. The exact form is the
-//  associative product of segments that start from zero: where the inputs of the layer do not depend on what was before a chunk, it is
-//  what reading the chunks one after another gives. Decays of the result start again from nothing read.
+//  a_k is the whole decay of chunk k, its filler and prefix included; c_k and C_k are in
+//  PicasoWeights.swift. The exact form is the associative product of segments that start from zero:
+//  where the inputs of the layer do not depend on what was before a chunk, it is what reading the
+//  chunks one after another gives. Decays of the result start again from nothing read.
 //
-//  Source: awslabs/hybrid-model-factory, models/cache_compose.py (the official fuse of GDN always fails: no layer stores Π).
+//  Source: awslabs/hybrid-model-factory, models/cache_compose.py (the official fuse of GDN always
+//  fails: no layer stores Π).
 
 import DualityCore
 
@@ -19,9 +21,11 @@ extension LayerCache {
     /// Composes the states and windows of chunks; keys and values are those of the first.
     ///
     /// - Parameters:
-    ///   - chunks: the memory of this layer after each chunk, in order, at least one; each from an empty memory.
+    ///   - chunks: the memory of this layer after each chunk, in order, at least one; each from an
+    ///     empty memory.
     ///   - decaysGram: whether the Gram matrix of a Gated KalmaNet layer decays.
-    /// - Throws: `InputError` (`.missing`) when a Gated DeltaNet layer was read without its transitions and they are needed.
+    /// - Throws: `InputError` (`.missing`) when a Gated DeltaNet layer was read without its
+    ///   transitions and they are needed.
     static func composingStates(
         of chunks: [LayerCache], _ rule: ComposeType.States, decaysGram: Bool
     ) throws(InputError) -> LayerCache {

@@ -1,20 +1,23 @@
-//  The B'MOJO-F mixer: sliding-window attention, and behind the window attention to what a state space model makes of the past.
+//  The B'MOJO-F mixer: sliding-window attention, and behind the window attention to what a state
+//  space model makes of the past.
 //
 //      f = mixer(u)                                                the fading tokens; a Mamba-2, GDN or GKA layer
 //      in context    q  = rope(rms(W_q u)),    keys s in t-W+1 … t         k  = rope(rms(W_k u_s)),    v  = W_v u_s
 //      fading        q' = rope(rms(W_q' u)),   keys s in t-2W+1 … t-W      k' = rope(rms(W_k' f_s)),   v' = W_v' f_s
 //      o = one softmax over both sets,   out = W_o concat_h(o_h)
 //
-//  The primed projections are the same ones unless the model unties them. The mixer reaches the output only through keys and values
-//  of the fading tokens: f is not added to it, and the first W tokens are plain sliding-window attention.
+//  The primed projections are the same ones unless the model unties them. The mixer reaches the
+//  output only through keys and values of the fading tokens: f is not added to it, and the first W
+//  tokens are plain sliding-window attention.
 //
 //  | symbol | shape    | meaning                             |
 //  |--------|----------|-------------------------------------|
 //  | u, out | [L, Dm]  | the residual stream, normalised     |
 //  | f      | [L, Dm]  |                                     |
 //
-//  Source: Zancato et al. (arXiv 2407.06324); awslabs/hybrid-model-factory, layers/bmojo_f. The official decoding runs the mixer
-//  without its memory, from zero at every token; here all three memories go on.
+//  Source: Zancato et al. (arXiv 2407.06324); awslabs/hybrid-model-factory, layers/bmojo_f. The
+//  official decoding runs the mixer without its memory, from zero at every token; here all three
+//  memories go on.
 
 import DualityCore
 
@@ -40,7 +43,8 @@ public struct BMojo<Scalar: RealNumber>: Sendable {
     /// - Parameters:
     ///   - u: `[L, Dm]`, L >= 0.
     ///   - rotation: the rotary table of their positions.
-    ///   - cache: in-context and fading keys and values, and the mixer's memory; advanced by L tokens.
+    ///   - cache: in-context and fading keys and values, and the mixer's memory; advanced by L
+    ///     tokens.
     /// - Returns: `[L, Dm]`.
     /// - Throws: what the mixer throws.
     /// - Complexity: O(L W H D) beside the projections and the mixer.

@@ -11,7 +11,8 @@
 //  | β, γ   | [L, H]   |                                     |
 //  | w      | [D]      | one weight for all heads            |
 //
-//  Source: Yang, Kautz, Hatamizadeh (arXiv 2412.06464); awslabs/hybrid-model-factory, layers/gated_deltanet/gdn.py.
+//  Source: Yang, Kautz, Hatamizadeh (arXiv 2412.06464); awslabs/hybrid-model-factory,
+//  layers/gated_deltanet/gdn.py.
 
 import DualityCore
 

@@ -5,8 +5,9 @@
 //      δ = β (v - Sᵀ k̂)                              what the state does not yet answer to k̂
 //      S <- S + k̂ δᵀ,      o = Sᵀ q̂
 //
-//  that is, S_t = e^γ (I - β k̂ k̂ᵀ) S_{t-1} + β k̂ vᵀ. A chunk of tokens is computed from the state S_in before it by one
-//  triangular solve: with e_ij = e^(γ_{j+1} + … + γ_i) and e_i = e^(γ_1 + … + γ_i),
+//  that is, S_t = e^γ (I - β k̂ k̂ᵀ) S_{t-1} + β k̂ vᵀ. A chunk of tokens is computed from the
+//  state S_in before it by one triangular solve: with e_ij = e^(γ_{j+1} + … + γ_i) and e_i = e^(γ_1
+//  + … + γ_i),
 //
 //      δ_i = β_i ( v_i - e_i S_inᵀ k̂_i - sum over j < i of  e_ij (k̂_i · k̂_j) δ_j )
 //      o_i = e_i S_inᵀ q̂_i + sum over j <= i of  e_ij (q̂_i · k̂_j) δ_j
@@ -19,7 +20,8 @@
 //  | S       | [H, D, D] |                                             |
 //  | o       | [L, H D]  |                                             |
 //
-//  Source: Yang, Kautz, Hatamizadeh (arXiv 2412.06464); flash-linear-attention, ops/gated_delta_rule.
+//  Source: Yang, Kautz, Hatamizadeh (arXiv 2412.06464); flash-linear-attention,
+//  ops/gated_delta_rule.
 
 import DualityCore
 

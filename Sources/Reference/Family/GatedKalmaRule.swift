@@ -1,11 +1,13 @@
-//  The recurrence of Gated KalmaNet: ridge regression over everything read, forgotten at a learned rate.
+//  The recurrence of Gated KalmaNet: ridge regression over everything read, forgotten at a learned
+//  rate.
 //
 //      q̂ = q / (|q| + 1e-6)            k <- (β + 1e-6) k / (|k| + 1e-6)            v <- (β + 1e-6) v
 //      G <- e^γ G + k kᵀ               M <- e^γ M + k vᵀ                           G, M [D, D]; G's decay can be off
 //      x ≈ (G + λ I)^-1 q̂,  λ = ridge |G|_F                                        RidgeSolver.swift
 //      o = s Mᵀ ( q̂ + α (x - q̂) )                                                 s = 1 / sqrt(D), or 1
 //
-//  A chunk of tokens needs no G of its own for each of them. With G_in before it, e_i and e_ij the decays as in SegmentDecays:
+//  A chunk of tokens needs no G of its own for each of them. With G_in before it, e_i and e_ij the
+//  decays as in SegmentDecays:
 //
 //      G_i x    = e_i G_in x + sum over j <= i of  e_ij (k_j · x) k_j
 //      |G_i|_F² = e_i² |G_in|_F² + 2 e_i sum over j of e_ij k_jᵀ G_in k_j + sum over j, l of e_ij e_il (k_j · k_l)²
@@ -99,7 +101,8 @@ struct GatedKalmaRule<Scalar: RealNumber> {
     }
 
     /// - Parameters:
-    ///   - gram: G before the tokens, `[H, D, D]`; after them on return. Untouched where nothing is solved.
+    ///   - gram: G before the tokens, `[H, D, D]`; after them on return. Untouched where nothing is
+    ///     solved.
     ///   - memory: M, likewise.
     /// - Returns: o, `[L, H D]`.
     /// - Complexity: O(L H K D²) for K iterations, and O(L H K Q D) more in chunks of Q.

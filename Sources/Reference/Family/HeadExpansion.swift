@@ -10,9 +10,11 @@
 //  | W_B    | [H D, ρ]    |                                                                            |
 //  | y      | [L, H D]    |                                                                            |
 //
-//  With as many key/value heads as query heads nothing happens, correction or not, as in the official code.
+//  With as many key/value heads as query heads nothing happens, correction or not, as in the
+//  official code.
 //
-//  Source: awslabs/hybrid-model-factory, layers/low_rank_linear.py, `_expand_kv` of layers/gated_deltanet/gdn.py.
+//  Source: awslabs/hybrid-model-factory, layers/low_rank_linear.py, `_expand_kv` of
+//  layers/gated_deltanet/gdn.py.
 
 import DualityCore
 

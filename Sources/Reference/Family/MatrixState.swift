@@ -1,10 +1,13 @@
-//  What the two matrix-valued recurrences share: their forms, norms of heads, and products with a D x D state.
+//  What the two matrix-valued recurrences share: their forms, norms of heads, and products with a D
+//  x D state.
 
 import DualityCore
 
-/// In which order a recurrence over a matrix-valued state is computed; the answer is the same up to rounding.
+/// In which order a recurrence over a matrix-valued state is computed; the answer is the same up to
+/// rounding.
 public enum RecurrenceForm: Sendable, Hashable {
-    /// Token by token: the definition. A sequence in pieces gives bit for bit what it gives as a whole.
+    /// Token by token: the definition. A sequence in pieces gives bit for bit what it gives as a
+    /// whole.
     case recurrent
     /// `size` tokens together, from the state before them.
     case chunked(size: Int)
@@ -69,7 +72,8 @@ func logDecays<Scalar: RealNumber>(
 struct SegmentDecays<Scalar: RealNumber> {
     /// `e^(γ_1 + … + γ_i)`: how much of the state before the chunk is left at token i.
     private(set) var fromStart: [Scalar]
-    /// `between[i * Q + j] = e^(γ_{j+1} + … + γ_i)` for j <= i, else 0. Sums of segments, never differences of sums.
+    /// `between[i * Q + j] = e^(γ_{j+1} + … + γ_i)` for j <= i, else 0. Sums of segments, never
+    /// differences of sums.
     private(set) var between: [Scalar]
 
     /// - Parameter logDecays: γ of the chunk's tokens.

@@ -1,4 +1,5 @@
-//  Queries, keys and values of the mixers that keep a matrix of D x D numbers a head: Gated DeltaNet and Gated KalmaNet.
+//  Queries, keys and values of the mixers that keep a matrix of D x D numbers a head: Gated
+//  DeltaNet and Gated KalmaNet.
 //
 //      q, k, v = silu( conv(W_q u) ), silu( conv(W_k u) ), silu( conv(W_v u) )        three depthwise causal convolutions
 //      k, v -> H heads                                                              see HeadExpansion.swift
@@ -9,11 +10,11 @@
 //  | q      | [L, H D]    |                                                             |
 //  | k, v   | [L, Hkv D]  | before the expansion, [L, H D] after it                     |
 //
-//  There is no position embedding and no learned norm of q and k. Without short convolutions their activation remains (GDN); a v
-//  that is not convolved is not activated either (GKA).
+//  There is no position embedding and no learned norm of q and k. Without short convolutions their
+//  activation remains (GDN); a v that is not convolved is not activated either (GKA).
 //
-//  Source: awslabs/hybrid-model-factory, layers/gated_deltanet/gdn.py, layers/gated_kalmanet/gka.py; the short convolution of
-//  flash-linear-attention.
+//  Source: awslabs/hybrid-model-factory, layers/gated_deltanet/gdn.py,
+//  layers/gated_kalmanet/gka.py; the short convolution of flash-linear-attention.
 
 import DualityCore
 

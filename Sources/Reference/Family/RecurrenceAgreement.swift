@@ -1,7 +1,8 @@
-//  How far the forms of the matrix-valued recurrences are from their definition in float64, on a model's own operands.
+//  How far the forms of the matrix-valued recurrences are from their definition in float64, on a
+//  model's own operands.
 //
-//  As SSDAgreement: errors are relative L2 errors of single heads, at their worst over layers; operands are rounded to float32 once and
-//  given to both precisions.
+//  As SSDAgreement: errors are relative L2 errors of single heads, at their worst over layers;
+//  operands are rounded to float32 once and given to both precisions.
 
 import DualityCore
 
@@ -72,7 +73,8 @@ public struct RecurrenceAgreement: Sendable {
         on cases: [(name: String, inputs: RecurrenceInputs<Float>)], forms: [RecurrenceForm] = forms,
         progress: ((String) -> Void)? = nil
     ) -> [RecurrenceAgreement] {
-        // The solver of KalmaNet multiplies rounding errors by the condition of its system, 51 for a ridge of 0.02.
+        // The solver of KalmaNet multiplies rounding errors by the condition of its system, 51 for
+        // a ridge of 0.02.
         var double = forms.map { RecurrenceAgreement(form: $0, precision: Double.name, limit: 1e-10) }
         var single = forms.map { RecurrenceAgreement(form: $0, precision: Float.name, limit: 2e-4) }
         for (name, inputs) in cases {
@@ -100,8 +102,8 @@ public struct RecurrenceAgreement: Sendable {
 }
 
 extension HybridModel {
-    /// What the recurrences of Gated DeltaNet and Gated KalmaNet layers (also inside B'MOJO-F) are applied to when an empty cache reads
-    /// `tokens`.
+    /// What the recurrences of Gated DeltaNet and Gated KalmaNet layers (also inside B'MOJO-F) are
+    /// applied to when an empty cache reads `tokens`.
     ///
     /// - Returns: layer indices in order.
     /// - Throws: as `extend`.

@@ -1,15 +1,19 @@
-//  x = (G + λ I)^-1 q, for a Gram matrix G that is only ever multiplied with vectors, and λ = ridge F, F = |G|_F.
+//  x = (G + λ I)^-1 q, for a Gram matrix G that is only ever multiplied with vectors, and λ = ridge
+//  F, F = |G|_F.
 //
-//  Chebyshev iteration on the spectrum [λ, λ + F] (F bounds the largest eigenvalue of G), from its first step on:
+//  Chebyshev iteration on the spectrum [λ, λ + F] (F bounds the largest eigenvalue of G), from its
+//  first step on:
 //
 //      s = 2 / (2 λ + F),   ρ = F / (2 λ + F),   ω = 2,   x_prev = 0,   x = s q
 //      K times:   ω <- 1 / (1 - ρ² ω / 4)
 //                 x, x_prev <- ω (x - s (G x + λ x - q)) + (1 - ω) x_prev,  x
 //
-//  After K iterations |x - x*| / |x*| <= 1 / cosh((K + 1) arccosh(1 / ρ)), and 1/ρ = 1 + 2 ridge whatever the data: 3.2e-4 for
-//  ridge 0.02 and K = 30. The model is trained with that x; the exact one, by Cholesky's decomposition, is its oracle.
+//  After K iterations |x - x*| / |x*| <= 1 / cosh((K + 1) arccosh(1 / ρ)), and 1/ρ = 1 + 2 ridge
+//  whatever the data: 3.2e-4 for ridge 0.02 and K = 30. The model is trained with that x; the exact
+//  one, by Cholesky's decomposition, is its oracle.
 //
-//  Where F = 0 nothing has been seen, and any x gives the same output, zero; x = 0 is taken (the official code divides by zero).
+//  Where F = 0 nothing has been seen, and any x gives the same output, zero; x = 0 is taken (the
+//  official code divides by zero).
 //
 //  Source: awslabs/hybrid-model-factory, layers/gated_kalmanet/ops/chebyshev.
 
@@ -69,7 +73,8 @@ public enum RidgeSolver: Sendable, Hashable {
         return x
     }
 
-    /// G + λ I = L Lᵀ, then L y = q and Lᵀ x = y. The matrix is read off its products with the unit vectors.
+    /// G + λ I = L Lᵀ, then L y = q and Lᵀ x = y. The matrix is read off its products with the unit
+    /// vectors.
     private func cholesky<Scalar: RealNumber>(
         _ q: [Scalar], _ lambda: Scalar, _ multiply: (UnsafePointer<Scalar>, UnsafeMutablePointer<Scalar>) -> Void
     ) -> [Scalar] {

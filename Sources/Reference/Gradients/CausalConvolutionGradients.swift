@@ -4,8 +4,8 @@
 //
 //      ∂h_{t+j} += taps_j ⊙ ∂y_t            ∂taps_j = sum over t of ∂y_t ⊙ h_{t+j}          ∂bias = sum over t of ∂y_t
 //
-//  The window that is handed on is the end of h, the window that was handed in its beginning; between them lies the gradient
-//  that flows from one segment of a sequence into the one before.
+//  The window that is handed on is the end of h, the window that was handed in its beginning;
+//  between them lies the gradient that flows from one segment of a sequence into the one before.
 
 import DualityCore
 
@@ -28,7 +28,8 @@ extension CausalConvolution {
     ///   - u: its input, `[L, C]`.
     ///   - window: the window before the first token, `[W-1, C]`.
     ///   - outputGradient: ∂ℒ/∂y, before the activation, `[L, C]`.
-    ///   - nextWindow: ∂ℒ/∂(window after the last token), `[W-1, C]`; nil where the loss does not look at it.
+    ///   - nextWindow: ∂ℒ/∂(window after the last token), `[W-1, C]`; nil where the loss does not
+    ///     look at it.
     /// - Complexity: O(L C W).
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)

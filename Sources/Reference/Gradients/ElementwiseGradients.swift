@@ -1,4 +1,5 @@
-//  The derivative of the gate and activation of every layer of the family, and products along tensors.
+//  The derivative of the gate and activation of every layer of the family, and products along
+//  tensors.
 //
 //      silu(z) = z sigmoid(z)          silu'(z) = sigmoid(z) (1 + z (1 - sigmoid(z)))
 //

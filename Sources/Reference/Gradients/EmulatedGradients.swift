@@ -1,4 +1,5 @@
-//  A backward pass as a kernel runs it, with its roundings. fl is a rounding to the format of matrix products.
+//  A backward pass as a kernel runs it, with its roundings. fl is a rounding to the format of
+//  matrix products.
 //
 //      chunked, from the last chunk to the first; Φ the gradient of the state that leaves the chunk, H the state that enters it
 //      leaving state   ∂x̄_s = e_s fl(Φ) fl(B_s)              ∂B_s = e_s fl(Φ)ᵀ fl(x_s) Δ_s               e_s = exp(seg(end, s))
@@ -6,24 +7,29 @@
 //      pairs           ∂x̄_s += fl(L K) fl(g_t)                K = fl(C)·fl(B)
 //                      ∂B_s += fl(L X Δ_s) fl(C_t), ∂C_t += fl(L X Δ_s) fl(B_s)                          X = fl(g)·fl(x)
 //
-//  Φ and H are rounded to the format of chunk states before they are operands. The gradient of the log decay of a token is the sum of
-//  the terms that reach across it or, where decays are differences of running sums, the sum over the rest of the chunk of what enters
-//  minus what leaves (docs/numerics.md, section 7).
+//  Φ and H are rounded to the format of chunk states before they are operands. The gradient of the
+//  log decay of a token is the sum of the terms that reach across it or, where decays are
+//  differences of running sums, the sum over the rest of the chunk of what enters minus what leaves
+//  (docs/numerics.md, section 7).
 //
-//  The recurrent form keeps its states in their format, and R in that of sums. Source: state-spaces/mamba,
-//  ops/triton/ssd_combined.py, `_mamba_chunk_scan_combined_bwd`, of which this has the roundings and not the kernels.
+//  The recurrent form keeps its states in their format, and R in that of sums. Source:
+//  state-spaces/mamba, ops/triton/ssd_combined.py, `_mamba_chunk_scan_combined_bwd`, of which this
+//  has the roundings and not the kernels.
 
 import DualityCore
 
 extension KernelArithmetic {
-    /// The gradients as a backward pass of this arithmetic gives them. Like `emulate`, it does not imitate `exponential` and `subnormals`.
+    /// The gradients as a backward pass of this arithmetic gives them. Like `emulate`, it does not
+    /// imitate `exponential` and `subnormals`.
     ///
     /// - Parameters:
     ///   - exact: the exact operands; they are rounded here, where the arithmetic says so.
-    ///   - upstream: the exact upstream gradients, read as x is and, those of states, as states are.
-    /// - Returns: the kernel's numbers, widened: those of x, dt, B, C and z in the format of inputs, of D and the bias in that of
-    ///   parameters.
-    /// - Throws: `InputError` when dt, dtBias or A overflow their formats, or an upstream gradient has the wrong shape.
+    ///   - upstream: the exact upstream gradients, read as x is and, those of states, as states
+    ///     are.
+    /// - Returns: the kernel's numbers, widened: those of x, dt, B, C and z in the format of
+    ///   inputs, of D and the bias in that of parameters.
+    /// - Throws: `InputError` when dt, dtBias or A overflow their formats, or an upstream gradient
+    ///   has the wrong shape.
     /// - Complexity: O(B H L Q (P + N)), about ten times slower than `SSDForm.gradients`.
     public func emulateGradients(
         _ exact: SSDInputs<Double>, upstream: SSDUpstream<Double>
@@ -123,7 +129,8 @@ extension EmulatedSequence {
         var result = emptyGradients(finalState)
         for (chunk, state) in zip(chunks, entering).reversed() {
             let decays = ChunkDecayTable(self, over: chunk)
-            // What each token's decays pull on, as a sum of pairs: from the first of them to the last.
+            // What each token's decays pull on, as a sum of pairs: from the first of them to the
+            // last.
             var reach = DecayPulls<Scalar>(count: chunk.count)
             addPairs(over: chunk, decays, factors, g, pull, &reach, to: &result)
             passBack(from: state, over: chunk, decays, factors, g, pull, &reach, to: &result)
@@ -246,14 +253,16 @@ private struct DecayPulls<Scalar: RealNumber> {
         beginning = acrossTokens
     }
 
-    /// A term with the decays of tokens `first ... last`; none where `first` is after `last`, the diagonal of the pairs.
+    /// A term with the decays of tokens `first ... last`; none where `first` is after `last`, the
+    /// diagonal of the pairs.
     mutating func add(_ term: Scalar, from first: Int, to last: Int) {
         ending[last] += term
         if first > 0 { beginning[first - 1] += term }
         if first <= last { for t in first...last { acrossTokens[t] += term } }
     }
 
-    /// The same by way of the running sums: over the rest of the chunk, what ends minus what begins.
+    /// The same by way of the running sums: over the rest of the chunk, what ends minus what
+    /// begins.
     var differences: [Scalar] {
         var sum = Scalar.zero
         return zip(ending, beginning).reversed().map { ending, beginning in

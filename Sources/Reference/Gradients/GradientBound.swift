@@ -1,7 +1,9 @@
-//  The bound of the gradients: three walks of the operator's own bound a head (GradientErrors.swift).
+//  The bound of the gradients: three walks of the operator's own bound a head
+//  (GradientErrors.swift).
 //
-//  A chunked kernel decays what leaves a chunk backwards by exp(ℓ_i), the sum from the start of the chunk; the walk takes the first of
-//  those decays one token later. What that sum may err by is added to that decay.
+//  A chunked kernel decays what leaves a chunk backwards by exp(ℓ_i), the sum from the start of the
+//  chunk; the walk takes the first of those decays one token later. What that sum may err by is
+//  added to that decay.
 
 import DualityCore
 
@@ -9,10 +11,12 @@ extension KernelArithmetic {
     /// The most that a correct kernel of this arithmetic can differ from the float64 gradients,
     /// `SSDForm.recurrent.gradients(of:upstream:)`, in each number of ∂x, ∂B and ∂C.
     ///
-    /// The operands and the upstream gradients are the exact ones; where the kernel rounds them on reading (dout as x, the
-    /// states as `state`), that is part of the bound. The gradients are stored in the format of the operands, `inputs`.
+    /// The operands and the upstream gradients are the exact ones; where the kernel rounds them on
+    /// reading (dout as x, the states as `state`), that is part of the bound. The gradients are
+    /// stored in the format of the operands, `inputs`.
     ///
-    /// - Throws: `InputError` when dt, dtBias or A overflow their formats, or an upstream gradient has the wrong shape.
+    /// - Throws: `InputError` when dt, dtBias or A overflow their formats, or an upstream gradient
+    ///   has the wrong shape.
     /// - Complexity: about three times that of `errorBound(for:)`.
     public func gradientErrorBound(
         for inputs: SSDInputs<Double>, upstream: SSDUpstream<Double>
@@ -199,7 +203,8 @@ private struct BackwardBound {
         var decays = [Bounded(0)] + sequence.logDecay.dropFirst().reversed()
         if sequence.length == 0 { decays = [] }
         guard let size = arithmetic.chunkSize else { return decays }
-        // A chunk's first decay: its kernel adds it to those of the rest of the chunk, over which it may err.
+        // A chunk's first decay: its kernel adds it to those of the rest of the chunk, over which
+        // it may err.
         for t in 1..<max(sequence.length, 1) where (sequence.start + t) % size == 0 {
             let chunk = t..<min(sequence.length, t + min(size, sequence.length))
             let total = chunk.reduce(0) { $0 + sequence.logDecay[$1].magnitude }

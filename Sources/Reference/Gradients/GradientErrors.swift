@@ -2,15 +2,16 @@
 //
 //      ∂x̄_t = R_t B_t          ∂B_t = R_tᵀ x̄_t          ∂C_t = S_tᵀ g_t          R_t = g_t C_tᵀ + a_{t+1} R_{t+1}
 //
-//  Each of the three is the operator itself on other operands, so that its bound and sigma are the operator's:
+//  Each of the three is the operator itself on other operands, so that its bound and sigma are the
+//  operator's:
 //
 //      gradient   time       decay of token t   in place of x   of B     of C     of S_0   afterwards
 //      ∂x         backwards  a_{t+1}            g               C        B        Ĝ        ∂x = Δ ∂x̄ + D g
 //      ∂B         backwards  a_{t+1}            C               g        x̄        Ĝᵀ
 //      ∂C         forwards   a_t                B               x̄        g        S_0ᵀ
 //
-//  Then come the sums over the heads that read the same x, B or C, and the format the gradients are stored in, which is that
-//  of the operands. g = ∂ℒ/∂y silu(z) where there is a gate.
+//  Then come the sums over the heads that read the same x, B or C, and the format the gradients are
+//  stored in, which is that of the operands. g = ∂ℒ/∂y silu(z) where there is a gate.
 //
 //  GradientBound.swift and GradientSigma.swift have the walks.
 
@@ -48,9 +49,11 @@ struct GradientSum {
     func place(row: Int, token: Int, head: Int) -> Int { ((row * shape[1] + token) * shape[2] + head) * shape[3] }
 }
 
-/// One head of one sequence backwards in time: the order of its tokens, and the decays between them.
+/// One head of one sequence backwards in time: the order of its tokens, and the decays between
+/// them.
 ///
-/// Token i of the reversed sequence is token L - 1 - i. The first is entered by Ĝ, which is not decayed.
+/// Token i of the reversed sequence is token L - 1 - i. The first is entered by Ĝ, which is not
+/// decayed.
 func reversedRows(_ rows: [Double], width: Int) -> [Double] {
     var reversed: [Double] = []
     reversed.reserveCapacity(rows.count)
@@ -70,7 +73,8 @@ func transposedState(_ state: [Double], rows: Int, columns: Int) -> [Double] {
 }
 
 extension KernelArithmetic {
-    /// The arithmetic of the backward walks: Δ is part of their operands already, and a tree goes leaf by leaf.
+    /// The arithmetic of the backward walks: Δ is part of their operands already, and a tree goes
+    /// leaf by leaf.
     var ofGradients: KernelArithmetic {
         var arithmetic = self
         arithmetic.scaledInput = nil
@@ -78,7 +82,8 @@ extension KernelArithmetic {
         return arithmetic
     }
 
-    /// Where a reversed sequence begins, so that its chunks are those of the sequence that ends at `end` of its row.
+    /// Where a reversed sequence begins, so that its chunks are those of the sequence that ends at
+    /// `end` of its row.
     func reversedStart(ofSequenceEndingAt end: Int) -> Int {
         guard let size = chunkSize else { return 0 }
         return (size - end % size) % size

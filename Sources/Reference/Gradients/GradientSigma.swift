@@ -1,13 +1,16 @@
-//  The sigma of the gradients: three walks of the operator's own sigma a head (GradientErrors.swift).
+//  The sigma of the gradients: three walks of the operator's own sigma a head
+//  (GradientErrors.swift).
 //
-//  Backwards in time the decay of a token is that of the next, and the errors of its Δ are in the decay alone; Δ as a factor of ∂x
-//  comes after the walk, and what its error does to ∂B. Forwards, for ∂C, x̄ and B change places.
+//  Backwards in time the decay of a token is that of the next, and the errors of its Δ are in the
+//  decay alone; Δ as a factor of ∂x comes after the walk, and what its error does to ∂B. Forwards,
+//  for ∂C, x̄ and B change places.
 
 import DualityCore
 
 extension KernelArithmetic {
-    /// The standard deviation of the difference between a correct kernel of this arithmetic and the float64 gradients,
-    /// `SSDForm.recurrent.gradients(of:upstream:)`, in each number of ∂x, ∂B and ∂C.
+    /// The standard deviation of the difference between a correct kernel of this arithmetic and the
+    /// float64 gradients, `SSDForm.recurrent.gradients(of:upstream:)`, in each number of ∂x, ∂B and
+    /// ∂C.
     ///
     /// - Throws: as `gradientErrorBound(for:upstream:)`.
     /// - Complexity: about three times that of `roundingSigma(for:)`.

@@ -2,8 +2,8 @@
 //
 //      S_t = a_t S_{t-1} + x̄_t B_tᵀ          y_t = S_t C_t          a_t = exp(Δ_t A),  x̄_t = Δ_t x_t
 //
-//  A form is a function from a `HeadSequence` and the upstream gradients g `[L, P]` and Ĝ `[P, N]` to `HeadGradients`.
-//  The decay appears by its logarithm alone, as everywhere: λ_t = ∂ℒ/∂(ln a_t).
+//  A form is a function from a `HeadSequence` and the upstream gradients g `[L, P]` and Ĝ `[P, N]`
+//  to `HeadGradients`. The decay appears by its logarithm alone, as everywhere: λ_t = ∂ℒ/∂(ln a_t).
 
 import DualityCore
 
@@ -17,7 +17,8 @@ struct HeadGradients<Scalar: RealNumber> {
     var c: [Scalar]
     /// λ = ∂ℒ/∂(ln a), `[L]`.
     var logDecay: [Scalar]
-    /// ∂S_0, `[P, N]`. Until the first token is reached: the gradient of the state after the tokens still to come.
+    /// ∂S_0, `[P, N]`. Until the first token is reached: the gradient of the state after the tokens
+    /// still to come.
     var initialState: [Scalar]
 
     init(x: [Scalar], b: [Scalar], c: [Scalar], logDecay: [Scalar], initialState: [Scalar]) {
@@ -59,7 +60,8 @@ extension HeadSequence {
 }
 
 extension SSDGradients {
-    /// Adds one head's gradients: ∂x += Δ ∂x̄ and ∂A += Δ λ here, ∂Δ = x · ∂x̄ + A λ to `stepGradient`, `[B, L, H]`.
+    /// Adds one head's gradients: ∂x += Δ ∂x̄ and ∂A += Δ λ here, ∂Δ = x · ∂x̄ + A λ to
+    /// `stepGradient`, `[B, L, H]`.
     mutating func add(
         _ result: HeadGradients<Scalar>, of run: SSDRun, head: Int, in inputs: SSDInputs<Scalar>,
         steps: Tensor<Scalar>, to stepGradient: inout Tensor<Scalar>

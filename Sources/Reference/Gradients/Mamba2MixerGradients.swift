@@ -7,7 +7,8 @@
 //      2  B, C = rms(B), rms(C)                      the norms' weights
 //      1  z | x | B | C | dt = W_in u                ∂W_in, ∂u
 //
-//  What the steps were given is computed anew first; nothing has to be kept from the forward pass but its arguments.
+//  What the steps were given is computed anew first; nothing has to be kept from the forward pass
+//  but its arguments.
 //
 //  Source: Mamba2Mixer.swift, differentiated.
 
@@ -71,7 +72,8 @@ extension Mamba2Mixer {
     ///   - rotation: the rotary table of their positions.
     ///   - cache: the cache as it was before them.
     ///   - upstream: the gradients of what `extend` made.
-    /// - Throws: `InputError` (`.shape`) when an upstream gradient has another shape than what it belongs to.
+    /// - Throws: `InputError` (`.shape`) when an upstream gradient has another shape than what it
+    ///   belongs to.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func gradients(

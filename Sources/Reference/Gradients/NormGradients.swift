@@ -5,11 +5,12 @@
 //      ∂w_i = sum over groups of ∂y_i û_i
 //      ∂u_i = r ( w_i ∂y_i - û_i mean over the group of (w ∂y û) )
 //
-//  The second term is there because every channel of the group pulls on r: ∂u is (w ∂y) r without its part along û, but
-//  for epsilon. Around it the gate is a product, v = y ⊙ silu(z) before the norm or out = norm(y) ⊙ silu(z) after it.
+//  The second term is there because every channel of the group pulls on r: ∂u is (w ∂y) r without
+//  its part along û, but for epsilon. Around it the gate is a product, v = y ⊙ silu(z) before the
+//  norm or out = norm(y) ⊙ silu(z) after it.
 //
-//  Source: the definitions in RMSNorm.swift and GatedGroupNorm.swift, differentiated; state-spaces/mamba,
-//  ops/triton/layernorm_gated.py, `_layer_norm_bwd_kernel`.
+//  Source: the definitions in RMSNorm.swift and GatedGroupNorm.swift, differentiated;
+//  state-spaces/mamba, ops/triton/layernorm_gated.py, `_layer_norm_bwd_kernel`.
 
 import DualityCore
 
@@ -83,7 +84,8 @@ extension GatedGroupNorm {
     }
 }
 
-/// ∂u and ∂w of y = w ⊙ u / rms(u); the weight has one number for each channel, and the groups tile the channels.
+/// ∂u and ∂w of y = w ⊙ u / rms(u); the weight has one number for each channel, and the groups tile
+/// the channels.
 private func normBack<Scalar: RealNumber>(
     _ u: Tensor<Scalar>, weight: Tensor<Scalar>, groupSize: Int, epsilon: Scalar, outputGradient: Tensor<Scalar>
 ) -> (input: Tensor<Scalar>, weight: Tensor<Scalar>) {

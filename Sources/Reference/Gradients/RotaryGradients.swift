@@ -3,8 +3,8 @@
 //      ∂v_i       =  cos ∂w_i + sin ∂w_{i+D/2}
 //      ∂v_{i+D/2} =  cos ∂w_{i+D/2} - sin ∂w_i
 //
-//  The transpose of the rotation: the rotation by the opposite angle, times the same attention scale (which the table has
-//  in it; the transpose is the inverse only where that is 1).
+//  The transpose of the rotation: the rotation by the opposite angle, times the same attention
+//  scale (which the table has in it; the transpose is the inverse only where that is 1).
 
 import DualityCore
 

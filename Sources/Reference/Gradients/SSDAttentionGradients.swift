@@ -1,4 +1,5 @@
-//  Masked attention with decay, backwards: step 1 of the chunked form, and all of the quadratic one.
+//  Masked attention with decay, backwards: step 1 of the chunked form, and all of the quadratic
+//  one.
 //
 //      Y_t = sum over s <= t of L_ts K_ts x̄_s          L_ts = exp(seg(t, s)),  K_ts = C_t · B_s,  X_ts = g_t · x̄_s
 //
@@ -7,12 +8,14 @@
 //      ∂C_t += sum over s <= t of L_ts X_ts B_s
 //      λ_k  += sum over s < k <= t of L_ts K_ts X_ts
 //
-//  The attention matrix is made a tile at a time, as in the forward pass, and never above the diagonal.
+//  The attention matrix is made a tile at a time, as in the forward pass, and never above the
+//  diagonal.
 
 import DualityCore
 
 extension HeadSequence {
-    /// `addAttention(over:to:)` transposed, over the tokens of `range` alone. O(R² (P + N)) time for R tokens, O(R) memory.
+    /// `addAttention(over:to:)` transposed, over the tokens of `range` alone. O(R² (P + N)) time
+    /// for R tokens, O(R) memory.
     func addAttentionBack(over range: Range<Int>, _ g: [Scalar], to result: inout HeadGradients<Scalar>) {
         let width = min(64, range.count)
         let mask = MatrixLayout.rows(width: width)  // [s, t]

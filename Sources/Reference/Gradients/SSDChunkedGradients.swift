@@ -1,24 +1,27 @@
-//  The chunked form backwards: the chunks from the last to the first, each step of the forward pass transposed.
+//  The chunked form backwards: the chunks from the last to the first, each step of the forward pass
+//  transposed.
 //
 //      Φ = ∂ℒ/∂(state that leaves the chunk), at first Ĝ; H the state that enters it
 //      3, 4. leaving state     H' = exp(seg(end, 0)) H + sum of exp(seg(end, s)) x̄_s B_sᵀ
 //      2.    readout           Y_t += exp(seg(t, 0)) H C_t
 //      1.    attention         Y_t += sum over s <= t of exp(seg(t, s)) (C_t · B_s) x̄_s
 //
-//  Steps 3 and 4 and step 2 make of Φ the gradient of H, which is what leaves the chunk before. Entering states are wanted
-//  in reverse: one pass forward keeps one for each chunk.
+//  Steps 3 and 4 and step 2 make of Φ the gradient of H, which is what leaves the chunk before.
+//  Entering states are wanted in reverse: one pass forward keeps one for each chunk.
 //
-//  Every step is a sum of terms exp(seg(t, s)) (...) of which ln a_k is part for s < k <= t. So λ_k is the sum of all
-//  terms that reach across token k. Taking these sums directly, and not as differences of row and column sums of all
-//  terms, keeps the diagonal out (which has no decay, and outweighs everything where the decay is strong).
+//  Every step is a sum of terms exp(seg(t, s)) (...) of which ln a_k is part for s < k <= t. So λ_k
+//  is the sum of all terms that reach across token k. Taking these sums directly, and not as
+//  differences of row and column sums of all terms, keeps the diagonal out (which has no decay, and
+//  outweighs everything where the decay is strong).
 //
-//  Source: Mamba-2 (arXiv 2405.21060) section 6, differentiated; state-spaces/mamba, ops/triton/ssd_chunk_scan.py,
-//  `_chunk_scan_bwd_ddAcs_stable`.
+//  Source: Mamba-2 (arXiv 2405.21060) section 6, differentiated; state-spaces/mamba,
+//  ops/triton/ssd_chunk_scan.py, `_chunk_scan_bwd_ddAcs_stable`.
 
 import DualityCore
 
 extension HeadSequence {
-    /// The gradients of the chunked form. O(L (Q (P + N) + P N)) time, O((L / Q) P N + Q (P + N)) memory.
+    /// The gradients of the chunked form. O(L (Q (P + N) + P N)) time, O((L / Q) P N + Q (P + N))
+    /// memory.
     func chunkedGradients(size: Int, y g: [Scalar], finalState: [Scalar]) -> HeadGradients<Scalar> {
         var (chunks, entering): ([Range<Int>], [[Scalar]]) = ([], [])
         var (first, state) = (0, initialState)
@@ -39,7 +42,8 @@ extension HeadSequence {
         return result
     }
 
-    /// Steps 3 and 4: `advanced(_:over:)` transposed. Φ is in `result.initialState`, and becomes its part of ∂H.
+    /// Steps 3 and 4: `advanced(_:over:)` transposed. Φ is in `result.initialState`, and becomes
+    /// its part of ∂H.
     ///
     ///     ∂x̄_s += exp(seg(end, s)) Φ B_s          ∂B_s += exp(seg(end, s)) Φᵀ x̄_s          ∂H = exp(seg(end, 0)) Φ
     private func advanceBack(from state: [Scalar], over range: Range<Int>, to result: inout HeadGradients<Scalar>) {

@@ -3,8 +3,9 @@
 //      given   g_t = ∂ℒ/∂y_t   and   Ĝ = ∂ℒ/∂S_L
 //      wanted  ∂ℒ/∂x, ∂ℒ/∂dt, ∂ℒ/∂A, ∂ℒ/∂B, ∂ℒ/∂C, ∂ℒ/∂D, ∂ℒ/∂z, ∂ℒ/∂dtBias, ∂ℒ/∂S_0
 //
-//  The chain rule runs through the operator backwards: gate, skip, recurrence, steps. As in the forward direction, a form
-//  decides only how the recurrence of one head is done; all the rest is the same for every form and written here once.
+//  The chain rule runs through the operator backwards: gate, skip, recurrence, steps. As in the
+//  forward direction, a form decides only how the recurrence of one head is done; all the rest is
+//  the same for every form and written here once.
 //
 //      gate         ∂z = g ⊙ y° ⊙ silu'(z),  g <- g ⊙ silu(z)               y°: the output before the gate
 //      skip         ∂x_t = D g_t             ∂D = sum over t of g_t x_t
@@ -12,21 +13,24 @@
 //      its operands ∂x_t += Δ_t ∂x̄_t         ∂Δ_t = x_t · ∂x̄_t + A λ_t      ∂A = sum over t of Δ_t λ_t
 //      steps        ∂dt = ∂Δ dΔ/du           ∂dtBias = its sum over B and L  SSDStepGradients.swift
 //
-//  What several SSM heads read, they all pull on: the gradients of x, B and C are sums over the heads that the head map
-//  sends there.
+//  What several SSM heads read, they all pull on: the gradients of x, B and C are sums over the
+//  heads that the head map sends there.
 //
-//  Source: the chain rule; state-spaces/mamba, ops/triton/ssd_combined.py, `_mamba_chunk_scan_combined_bwd`.
+//  Source: the chain rule; state-spaces/mamba, ops/triton/ssd_combined.py,
+//  `_mamba_chunk_scan_combined_bwd`.
 
 import DualityCore
 
-/// What the loss says about the outputs of the operator: the upstream gradients that a backward pass starts from.
+/// What the loss says about the outputs of the operator: the upstream gradients that a backward
+/// pass starts from.
 public struct SSDUpstream<Scalar: RealNumber>: Sendable {
     /// ∂ℒ/∂y, `[B, L, H, P]`; nil where the loss does not look at y.
     public var y: Tensor<Scalar>?
-    /// ∂ℒ/∂S_L, `[B, H, P, N]`; nil where the loss does not look at the final state. With packed sequences that is the
-    /// state of the last one in each row.
+    /// ∂ℒ/∂S_L, `[B, H, P, N]`; nil where the loss does not look at the final state. With packed
+    /// sequences that is the state of the last one in each row.
     public var finalState: Tensor<Scalar>?
-    /// With respect to the final state of every packed sequence, `[S, H, P, N]`; adds to `finalState`.
+    /// With respect to the final state of every packed sequence, `[S, H, P, N]`; adds to
+    /// `finalState`.
     public var sequenceStates: Tensor<Scalar>?
 
     public init(
@@ -56,8 +60,8 @@ public struct SSDGradients<Scalar: RealNumber>: Sendable {
     public var z: Tensor<Scalar>?
     /// `[H]`; nil without a bias.
     public var dtBias: Tensor<Scalar>?
-    /// In the shape of the initial state, `[B, H, P, N]` or `[S, H, P, N]`. Where that is absent, that is zero, one for
-    /// each sequence all the same.
+    /// In the shape of the initial state, `[B, H, P, N]` or `[S, H, P, N]`. Where that is absent,
+    /// that is zero, one for each sequence all the same.
     public var initialState: Tensor<Scalar>
 
     /// The gradient with respect to `A_log`, `[H]`: A = -exp(A_log), hence ∂A_log = A ∂A.
@@ -87,16 +91,18 @@ public struct SSDGradients<Scalar: RealNumber>: Sendable {
 extension SSDForm {
     /// Runs the operator backwards.
     ///
-    /// The gradients are those of the function that `evaluate` computes, clamps and thresholds included, and agree between
-    /// the forms up to rounding. The recurrent form takes O(L P N) time and O(√L P N) memory a head, the chunked one
-    /// O(L (Q (P + N) + P N)) and O((L / Q) P N); the quadratic form is a single chunk, the
-    /// associative one has its leaves for chunks. A gate costs one more forward pass.
+    /// The gradients are those of the function that `evaluate` computes, clamps and thresholds
+    /// included, and agree between the forms up to rounding. The recurrent form takes O(L P N) time
+    /// and O(√L P N) memory a head, the chunked one O(L (Q (P + N) + P N)) and O((L / Q) P N); the
+    /// quadratic form is a single chunk, the associative one has its leaves for chunks. A gate
+    /// costs one more forward pass.
     ///
     /// - Parameters:
     ///   - inputs: the operands of the forward pass.
     ///   - upstream: ∂ℒ/∂y and ∂ℒ/∂S_L; an absent one counts as zero.
-    /// - Throws: `InputError`: `.shape` naming `dout`, `dfinal_states` or `dvarlen_states` when it has another shape than the
-    ///   output it belongs to, `.value` when the chunk size or leaf is not positive, `.unsupported` for the convolution form.
+    /// - Throws: `InputError`: `.shape` naming `dout`, `dfinal_states` or `dvarlen_states` when it
+    ///   has another shape than the output it belongs to, `.value` when the chunk size or leaf is
+    ///   not positive, `.unsupported` for the convolution form.
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     public func gradients<Scalar: RealNumber>(
@@ -176,7 +182,8 @@ extension SSDUpstream {
             [inputs.packing?.count ?? batch, heads, headDim, stateDim], "dvarlen_states")
     }
 
-    /// Ĝ of every sequence, `[S, H, P, N]`: what is asked of a row's final state is asked of its last sequence.
+    /// Ĝ of every sequence, `[S, H, P, N]`: what is asked of a row's final state is asked of its
+    /// last sequence.
     func finalStates(in inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
         let shape = [inputs.heads, inputs.headDim, inputs.stateDim]
         let size = shape.reduce(1, *)
@@ -191,7 +198,8 @@ extension SSDUpstream {
 }
 
 extension SSDGradients {
-    /// The skip, y_t += D x_t: ∂x_t += D g_t and ∂D += g_t x_t, summed over the channels where D is one number a head.
+    /// The skip, y_t += D x_t: ∂x_t += D g_t and ∂D += g_t x_t, summed over the channels where D is
+    /// one number a head.
     fileprivate mutating func addSkip(of inputs: SSDInputs<Scalar>, outputGradient: Tensor<Scalar>) {
         guard let weights = inputs.d, var weightGradient = d else { return }
         let (heads, headDim, xHeads) = (inputs.heads, inputs.headDim, inputs.x.shape[2])

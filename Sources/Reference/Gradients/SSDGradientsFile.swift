@@ -6,10 +6,11 @@
 import DualityCore
 
 extension SSDUpstream {
-    /// Reads the upstream gradients beside the operands in `source`. Shapes are checked where they are used.
+    /// Reads the upstream gradients beside the operands in `source`. Shapes are checked where they
+    /// are used.
     ///
-    /// - Throws: `InputError` naming the source and the tensor: `.missing` when there is none of them, `.notFinite` for a NaN
-    ///   or an infinity.
+    /// - Throws: `InputError` naming the source and the tensor: `.missing` when there is none of
+    ///   them, `.notFinite` for a NaN or an infinity.
     public init(readingFrom source: some TensorSource) throws {
         func read(_ name: String) throws -> Tensor<Scalar>? {
             guard source.contains(name) else { return nil }
@@ -27,8 +28,8 @@ extension SSDUpstream {
 }
 
 extension SSDGradients {
-    /// Every gradient under the name of its operand in files: `x`, `dt`, `A`, `B`, `C`, and those of `D`, `z`, `dt_bias` and
-    /// `initial_states` that there are.
+    /// Every gradient under the name of its operand in files: `x`, `dt`, `A`, `B`, `C`, and those
+    /// of `D`, `z`, `dt_bias` and `initial_states` that there are.
     public var named: [(name: String, gradient: Tensor<Scalar>)] {
         let all: [(String, Tensor<Scalar>?)] = [
             ("x", x), ("dt", dt), ("A", a), ("B", b), ("C", c), ("D", d), ("z", z), ("dt_bias", dtBias),

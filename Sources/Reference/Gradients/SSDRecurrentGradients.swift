@@ -8,12 +8,14 @@
 //      5. λ_t  = a_t ⟨R_t, S_{t-1}⟩
 //         ∂S_0 = a_1 R_1
 //
-//  λ could also be had without the states, as a running sum of g_t · y_t - x̄_t · R_t B_t. Its terms are far larger than
-//  the sum where the decay is strong, and the sum loses what they lose; the inner product cannot cancel that way.
+//  λ could also be had without the states, as a running sum of g_t · y_t - x̄_t · R_t B_t. Its
+//  terms are far larger than the sum where the decay is strong, and the sum loses what they lose;
+//  the inner product cannot cancel that way.
 //
-//  The states S_t are wanted in reverse, and dividing by a_t would not bring them back where a_t is small. So the sequence is
-//  cut into about √L segments: one pass forward keeps the state at the start of each, and the way back makes the states of
-//  one segment at a time anew. That is 2 √L states in memory and one more forward pass in time, for any L.
+//  The states S_t are wanted in reverse, and dividing by a_t would not bring them back where a_t is
+//  small. So the sequence is cut into about √L segments: one pass forward keeps the state at the
+//  start of each, and the way back makes the states of one segment at a time anew. That is 2 √L
+//  states in memory and one more forward pass in time, for any L.
 //
 //  Source: backpropagation through time; checkpoints as in Chen et al. (arXiv 1604.06174).
 
@@ -54,7 +56,8 @@ extension HeadSequence {
         return result
     }
 
-    /// S_t from S_{t-1}, which lie in `states` from the indices `new` and `old` on; the two may be one.
+    /// S_t from S_{t-1}, which lie in `states` from the indices `new` and `old` on; the two may be
+    /// one.
     private func advance(_ states: UnsafeMutablePointer<Scalar>, from old: Int, to new: Int, with t: Int) {
         let decay = Scalar.exp(logDecay[t])
         b.withUnsafeBufferPointer { b in

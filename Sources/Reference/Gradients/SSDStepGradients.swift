@@ -6,7 +6,8 @@
 //      ∂dt   = ∂Δ dΔ/du
 //      ∂dtBias = sum of ∂dt over batch and tokens
 //
-//  At the border of the clamp the derivative is that of the inside, as autograd has it (torch.clamp).
+//  At the border of the clamp the derivative is that of the inside, as autograd has it
+//  (torch.clamp).
 //
 //  Source: state-spaces/mamba, ops/triton/ssd_chunk_state.py, `_chunk_cumsum_bwd_kernel`.
 

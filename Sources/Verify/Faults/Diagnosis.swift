@@ -6,7 +6,8 @@ public struct Finding: Sendable {
     public let names: [String]
     /// Where it acts, if not everywhere: `head 2`.
     public let scope: String?
-    /// Root mean square of (kernel - faulty reference) / sigma; 1 is a difference as rounding makes it.
+    /// Root mean square of (kernel - faulty reference) / sigma; 1 is a difference as rounding makes
+    /// it.
     public let remainder: Double
     /// The largest of these.
     public let worst: Double

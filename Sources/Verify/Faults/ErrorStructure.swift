@@ -1,5 +1,5 @@
-//  What an error looks like that no known fault explains: where it is, how large, whether it leans to one side, and what it
-//  goes along with. A person who knows the kernel can often tell the rest.
+//  What an error looks like that no known fault explains: where it is, how large, whether it leans
+//  to one side, and what it goes along with. A person who knows the kernel can often tell the rest.
 
 import DualityCore
 import DualityReference

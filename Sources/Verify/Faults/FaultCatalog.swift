@@ -2,7 +2,8 @@
 
 /// The known faults, by name.
 public enum FaultCatalog {
-    /// A fault: its stable name, what the kernel does instead, and which kinds of cases it shows in.
+    /// A fault: its stable name, what the kernel does instead, and which kinds of cases it shows
+    /// in.
     public struct Entry: Sendable {
         public let name: String
         public let summary: String

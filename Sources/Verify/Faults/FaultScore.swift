@@ -3,14 +3,15 @@
 //      r_i = kernel_i - faulty_i          sigma'_i² = (ρ sigma_i)² + (u_i |faulty_i - exact_i|)² + (u_out |faulty_i|)²
 //      remainder² = mean of (r_i / sigma'_i)²
 //
-//  Where that leaves too much, the second run of the fault on the magnitudes of its operands says how large its terms are.
+//  Where that leaves too much, the second run of the fault on the magnitudes of its operands says
+//  how large its terms are.
 //
-//  sigma' allows for a faulty kernel whose numbers are larger than the right ones and are rounded accordingly: ρ >= 1 is how
-//  much larger the numbers around element i are (those of its token and head, or of its state), u_i what sigma says a
-//  rounding of a term of element i is worth.
+//  sigma' allows for a faulty kernel whose numbers are larger than the right ones and are rounded
+//  accordingly: ρ >= 1 is how much larger the numbers around element i are (those of its token and
+//  head, or of its state), u_i what sigma says a rounding of a term of element i is worth.
 //
-//  A fault that is there in some heads or channels only is found by asking for each of these which is nearer, the exact
-//  answer or the faulty one.
+//  A fault that is there in some heads or channels only is found by asking for each of these which
+//  is nearer, the exact answer or the faulty one.
 
 import DualityCore
 import DualityReference
@@ -50,7 +51,8 @@ struct FaultEvidence: Sendable {
             guard let tensor = found[expected.name] else { continue }
             let (head, channel) = (expected.reader(.head), expected.reader(.channel))
             let elements = Array(tensor.elements.indices)
-            // The numbers of one token and head, or of one state; a layer's row where there are no heads.
+            // The numbers of one token and head, or of one state; a layer's row where there are no
+            // heads.
             let width = head.map(\.inner) ?? expected.exact.shape.last ?? 1
             let firstGroup = groups.count
             groups += [Double](repeating: 0, count: tensor.count / max(width, 1) + 1)
@@ -114,8 +116,8 @@ struct FaultScore: Sendable {
     /// The same sums by head and by channel, beside those of the exact answer.
     private(set) var byHead: [Part]
     private(set) var byChannel: [Part]
-    /// The share of a squared error that rounding may leave: some hundred thousand squared roundings of float32, and no more
-    /// than a three hundredth where products are narrow.
+    /// The share of a squared error that rounding may leave: some hundred thousand squared
+    /// roundings of float32, and no more than a three hundredth where products are narrow.
     private let smallShare: Double
     /// Whether the fault changes anything here.
     private(set) var changes = false
@@ -137,8 +139,8 @@ struct FaultScore: Sendable {
 
     /// - Parameters:
     ///   - faulty: what the fault leads to, in the order of the evidence.
-    ///   - magnitudes: the sums of the magnitudes of its terms; where they are larger than those of the right numbers, so is
-    ///     what rounding may leave.
+    ///   - magnitudes: the sums of the magnitudes of its terms; where they are larger than those of
+    ///     the right numbers, so is what rounding may leave.
     init(_ evidence: FaultEvidence, _ faulty: [Double], magnitudes: [Double]? = nil) {
         let unit = evidence.relativeSigma / NumberFormat.f32.unitRoundoff
         smallShare = min(1e-10 * unit * unit, 0.003)
@@ -190,8 +192,9 @@ struct FaultScore: Sendable {
         liftsOutliers = evidence.worst > limit && worst <= min(limit, evidence.worst / 2) && remainder <= 2
     }
 
-    /// Whether the fault's output is the kernel's to within rounding: what is left looks like rounding in every number, or is
-    /// so small a part of the error that rounding in larger intermediate results explains it.
+    /// Whether the fault's output is the kernel's to within rounding: what is left looks like
+    /// rounding in every number, or is so small a part of the error that rounding in larger
+    /// intermediate results explains it.
     var isExplanation: Bool {
         guard changes else { return false }
         if liftsOutliers && explained > 0 { return true }
@@ -199,13 +202,15 @@ struct FaultScore: Sendable {
         return remainder <= 9 && worst <= 1024 && explained > 0.5 || explained > 1 - smallShare
     }
 
-    /// Whether a look at some elements is reason to look at all: much of the error is explained, or some channel's is.
+    /// Whether a look at some elements is reason to look at all: much of the error is explained, or
+    /// some channel's is.
     var isPromising: Bool {
         changes
             && (isExplanation || explained > 0.3 || byChannel.contains { $0.count > 0 && $0.isFaulty && !$0.isExact })
     }
 
-    /// The parts in which the kernel has the faulty answer, where it has the right one in all others.
+    /// The parts in which the kernel has the faulty answer, where it has the right one in all
+    /// others.
     ///
     /// - Returns: nil where some part has neither, or where all or none have the fault.
     func affected(_ parts: [Part]) -> (parts: [Int], remainder: Double)? {

@@ -1,12 +1,13 @@
-//  From the scores of faults to what is said of them: which explain everything, which some heads or channels, in what order.
+//  From the scores of faults to what is said of them: which explain everything, which some heads or
+//  channels, in what order.
 
 import DualityCore
 
 /// A fault, how it was run, and how well it explains the kernel.
 struct FaultTrial: Sendable {
     let name: String
-    /// Whether it is recognised by likeness: where a rounding falls on a tie the kernel may go the other way, and from there
-    /// on differ.
+    /// Whether it is recognised by likeness: where a rounding falls on a tie the kernel may go the
+    /// other way, and from there on differ.
     let isOfPrecision: Bool
     /// What it is called where it acts in some channels or heads only.
     var partialName: String

@@ -1,4 +1,5 @@
-//  Faults before and after the scan: the step, the logarithms of the decays, the skip, the gate, and what is stored.
+//  Faults before and after the scan: the step, the logarithms of the decays, the skip, the gate,
+//  and what is stored.
 
 import DualityCore
 import DualityReference

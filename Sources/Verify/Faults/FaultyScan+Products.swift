@@ -1,5 +1,5 @@
-//  Two faults that need the chunk's matrix written out: narrow operands of the matrix products, and sequences told apart by
-//  equal numbers.
+//  Two faults that need the chunk's matrix written out: narrow operands of the matrix products, and
+//  sequences told apart by equal numbers.
 //
 //      Y_i = sum over j of fl(exp(ℓ_i - ℓ_j) Δ_j fl(C_i) · fl(B_j)) fl(x_j) + exp(ℓ_i) fl(H) fl(C_i)
 //      H  <- exp(ℓ_end) H + sum over j of fl(exp(ℓ_end - ℓ_j) Δ_j B_j) fl(x_j)ᵀ
@@ -57,8 +57,9 @@ extension ScanWalk {
         }
     }
 
-    /// Moves over a row in which tokens see each other where their numbers are equal. In the first variant that is asked
-    /// inside chunks, and of the last tokens of neighbouring chunks; in the second of every two tokens.
+    /// Moves over a row in which tokens see each other where their numbers are equal. In the first
+    /// variant that is asked inside chunks, and of the last tokens of neighbouring chunks; in the
+    /// second of every two tokens.
     mutating func scan(byID ids: [Int]) {
         let size = headDim * stateDim
         var states: [Int: [Double]] = [:]

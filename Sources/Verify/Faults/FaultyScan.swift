@@ -4,10 +4,12 @@
 //      read out         y_t = T_t C_t + exp(ℓ_t) H C_t                                         (H: the entering state)
 //      between chunks   H <- exp(ℓ_end) H + T_end
 //
-//  It is the chunked form written as a recurrence: O(L P N) whatever the chunk size, which only says where T restarts and
-//  H moves on. Without a fault it is the operator, up to float64's rounding. Several faults may be combined.
+//  It is the chunked form written as a recurrence: O(L P N) whatever the chunk size, which only
+//  says where T restarts and H moves on. Without a fault it is the operator, up to float64's
+//  rounding. Several faults may be combined.
 //
-//  The skip, the gate and the steps are in FaultyScan+Ends.swift, narrow matrix products in FaultyScan+Products.swift.
+//  The skip, the gate and the steps are in FaultyScan+Ends.swift, narrow matrix products in
+//  FaultyScan+Products.swift.
 
 import DualityCore
 import DualityReference

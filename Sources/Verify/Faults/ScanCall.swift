@@ -1,8 +1,9 @@
-//  The operands of one call in a form that a fault may bend: plain fields, runs of tokens, and which head reads what.
+//  The operands of one call in a form that a fault may bend: plain fields, runs of tokens, and
+//  which head reads what.
 //
-//  `SSDInputs` is a value that fits together and stays so. A faulty kernel is one whose idea of the operands does not: it
-//  resets at the wrong token, reads another head, forgets a bias. Faults of that sort are changes of the fields here; faults
-//  of the scan itself are in FaultyScan.swift.
+//  `SSDInputs` is a value that fits together and stays so. A faulty kernel is one whose idea of the
+//  operands does not: it resets at the wrong token, reads another head, forgets a bias. Faults of
+//  that sort are changes of the fields here; faults of the scan itself are in FaultyScan.swift.
 
 import DualityCore
 import DualityReference
@@ -34,8 +35,8 @@ struct ScanCall {
     var bMap: [Int]
     var cMap: [Int]
     var runs: [ScanRun]
-    /// Of each sequence: its row, and the position after its last token. A fault may move where runs begin and end, not where
-    /// their states are wanted.
+    /// Of each sequence: its row, and the position after its last token. A fault may move where
+    /// runs begin and end, not where their states are wanted.
     let ends: [(row: Int, end: Int)]
     /// seq_idx as it stands in the file, `[B, L]`; nil without packing.
     var ids: Tensor<Int>?
@@ -84,7 +85,8 @@ struct ScanCall {
         }
     }
 
-    /// Some heads and some channels of the call: y of a head and channel, and its rows of the state, depend on no others.
+    /// Some heads and some channels of the call: y of a head and channel, and its rows of the
+    /// state, depend on no others.
     func part(heads chosen: [Int], channels: [Int]) -> ScanCall {
         var call = self
         call.isCut = isCut || channels.count < headDim

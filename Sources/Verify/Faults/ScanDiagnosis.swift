@@ -1,4 +1,5 @@
-//  The search for the fault of a scan: every fault alone, at other chunk sizes, in some heads or channels only, in pairs.
+//  The search for the fault of a scan: every fault alone, at other chunk sizes, in some heads or
+//  channels only, in pairs.
 
 import DualityCore
 import DualityReference
@@ -6,7 +7,8 @@ import DualityReference
 struct ScanDiagnosis: Sendable {
     /// What is to be explained.
     let view: ScanView
-    /// The head that errs most and a few of its channels: what explains nothing there is not run on the rest.
+    /// The head that errs most and a few of its channels: what explains nothing there is not run on
+    /// the rest.
     let screen: ScanView
     let chunkSize: Int
     /// Faults that the kernel's declared arithmetic makes right.
@@ -44,7 +46,8 @@ struct ScanDiagnosis: Sendable {
         return Diagnosis(findings: findings)
     }
 
-    /// A closer look at an attempt that explains something at first glance; nil where it explains nothing.
+    /// A closer look at an attempt that explains something at first glance; nil where it explains
+    /// nothing.
     private func trial(_ attempt: FaultAttempt, glance: FaultScore) -> FaultTrial? {
         guard let fault = attempt.faults.first else { return nil }
         if isScreened {
@@ -61,7 +64,8 @@ struct ScanDiagnosis: Sendable {
         return view.score(attempt, isPatient: true).map { FaultTrial(fault, attempt, $0) }
     }
 
-    /// A float32 state all of whose numbers are exact in a narrow format was stored in it, whatever else blurs the picture.
+    /// A float32 state all of whose numbers are exact in a narrow format was stored in it, whatever
+    /// else blurs the picture.
     private func narrowStates() -> [Finding] {
         for (fault, format) in [(ScanFault.stateBFloat16, NumberFormat.bf16), (.stateFloat16, .f16)] {
             let numbers = evidence.outputs.indices.filter { evidence.outputs[$0].name != "y" }.flatMap {

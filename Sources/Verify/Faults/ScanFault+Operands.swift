@@ -53,7 +53,8 @@ extension ScanCall {
             // Every choice of operands that have fewer heads, the whole first.
             let operands = [7, 1, 2, 4, 3, 5, 6][variant]
             let shared = [x, b, c].enumerated().filter { $1.shape[2] < allHeads }.reduce(0) { $0 | 1 << $1.offset }
-            // A choice that differs from an earlier one only in operands with all heads is that one.
+            // A choice that differs from an earlier one only in operands with all heads is that
+            // one.
             guard operands == 7 ? shared != 0 : operands & shared == operands && operands != shared else { return nil }
             func tiled(_ count: Int) -> [Int] { headNumbers.map { $0 % count } }
             if operands & 1 != 0 { call.xMap = tiled(x.shape[2]) }
@@ -94,7 +95,8 @@ extension ScanCall {
         return call
     }
 
-    /// Each sequence takes the next one's initial state; with one state a row, the last sequence takes the row's.
+    /// Each sequence takes the next one's initial state; with one state a row, the last sequence
+    /// takes the row's.
     private mutating func exchangeInitialStates(count: Int) {
         if count == sequences, count > 1 {
             for i in runs.indices { runs[i].initialState = (i + 1) % count }

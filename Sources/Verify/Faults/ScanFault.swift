@@ -1,7 +1,8 @@
-//  The zoo of the scan: mistakes that kernels of state space duality have been seen to make, one line each.
+//  The zoo of the scan: mistakes that kernels of state space duality have been seen to make, one
+//  line each.
 //
-//  A name is stable: programs may depend on it. FaultyScan.swift says what each one computes. Where a mistake has several
-//  shapes that look the same from outside, they are variants of one fault.
+//  A name is stable: programs may depend on it. FaultyScan.swift says what each one computes. Where
+//  a mistake has several shapes that look the same from outside, they are variants of one fault.
 //
 //  Source of most of them: issue trackers of the public kernels; docs/verify.md tells which.
 
@@ -157,7 +158,8 @@ enum ScanFault: String, CaseIterable, Sendable {
         }
     }
 
-    /// Whether it only coarsens the arithmetic: then a kernel's output is explained by likeness, not to the last rounding.
+    /// Whether it only coarsens the arithmetic: then a kernel's output is explained by likeness,
+    /// not to the last rounding.
     var isOfPrecision: Bool {
         switch self {
         case .stateBFloat16, .stateFloat16, .chunkStatesBFloat16, .chunkStatesFloat16, .productsTF32, .productsBFloat16,

@@ -7,7 +7,8 @@ extension ScanJudge {
     func diagnose(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
     ) -> Diagnosis {
-        // On large operands a part has to do: the heads that err most and the one that errs least, and some of their channels.
+        // On large operands a part has to do: the heads that err most and the one that errs least,
+        // and some of their channels.
         let (heads, channels) = representatives(found, expectations)
         let call = ScanCall(inputs, ids: ids)
         func view(_ heads: [Int], _ channels: [Int]) -> ScanView {

@@ -1,5 +1,5 @@
-//  Some heads and some channels of a call, and what a kernel made of them: y of a head and channel, and its rows of the state,
-//  depend on no others, so that a fault can be tried on a few of them.
+//  Some heads and some channels of a call, and what a kernel made of them: y of a head and channel,
+//  and its rows of the state, depend on no others, so that a fault can be tried on a few of them.
 
 import DualityCore
 import DualityReference
@@ -43,10 +43,12 @@ struct ScanView: Sendable {
         (self.call, self.evidence) = (call, evidence)
     }
 
-    /// How well an attempt explains what is seen here; nil where it is about an operand that is not there.
+    /// How well an attempt explains what is seen here; nil where it is about an operand that is not
+    /// there.
     ///
-    /// - Parameter isPatient: whether an attempt that accounts for most of the error, and leaves more than rounding of the right
-    ///   numbers, is judged by the rounding of its own terms. That takes a second run.
+    /// - Parameter isPatient: whether an attempt that accounts for most of the error, and leaves
+    ///   more than rounding of the right numbers, is judged by the rounding of its own terms. That
+    ///   takes a second run.
     func score(_ attempt: FaultAttempt, isPatient: Bool = false) -> FaultScore? {
         guard
             var scan = FaultyScan(call, attempt.faults, variant: attempt.variant, chunkSize: attempt.chunkSize)

@@ -1,5 +1,5 @@
-//  A tile that is wrong while everything around it is right: a missing synchronisation, a stale buffer, an index off in one
-//  block. No reference explains its numbers; its outline gives it away.
+//  A tile that is wrong while everything around it is right: a missing synchronisation, a stale
+//  buffer, an index off in one block. No reference explains its numbers; its outline gives it away.
 
 import DualityCore
 import DualityReference
@@ -9,7 +9,8 @@ enum TileCorruption {
     static let summary =
         "a tile of the output is corrupted and everything around it right: a race, a stale buffer, a wrong index"
 
-    /// The box that holds all that is wrong, where it is small, filled, and the rest of the outputs is right.
+    /// The box that holds all that is wrong, where it is small, filled, and the rest of the outputs
+    /// is right.
     static func find(_ found: [String: Tensor<Double>], _ expectations: [Expectation]) -> Finding? {
         var box: (scope: String, share: Double)?
         var (outside, total) = (0.0, 0)

@@ -1,4 +1,5 @@
-//  What a case is a call of, and the options of that call, which tensors do not show. Files carry them in their string table:
+//  What a case is a call of, and the options of that call, which tensors do not show. Files carry
+//  them in their string table:
 //
 //      kind          scan | step | gradients | convolution | gated_norm | mixer | matmul
 //      dt_softplus   true | false          dt_limit   LO,HI          chunk_size   Q

@@ -1,9 +1,12 @@
-//  What the author of a kernel says about its arithmetic, and what is assumed where he says nothing.
+//  What the author of a kernel says about its arithmetic, and what is assumed where he says
+//  nothing.
 //
-//  The precision chooses the bound and the sigma. A declaration is a line as in KernelArithmetic+Text.swift, or the name of
-//  a known kernel, possibly with changes: `mamba_ssm,chunks=f32`. Without one, the number formats are read off the tensors,
-//  and everything that tensors do not show is taken at its loosest among careful kernels: sums in float32 in any order,
-//  the fast exponential of GPUs, subnormals flushed. What is never assumed is a narrow state, a careless softplus or TF32.
+//  The precision chooses the bound and the sigma. A declaration is a line as in
+//  KernelArithmetic+Text.swift, or the name of a known kernel, possibly with changes:
+//  `mamba_ssm,chunks=f32`. Without one, the number formats are read off the tensors, and everything
+//  that tensors do not show is taken at its loosest among careful kernels: sums in float32 in any
+//  order, the fast exponential of GPUs, subnormals flushed. What is never assumed is a narrow
+//  state, a careless softplus or TF32.
 
 import DualityCore
 import DualityReference
@@ -17,7 +20,8 @@ public struct DeclaredPrecision: Sendable {
     /// Whether the declaration says in what order the kernel goes through the sequence.
     private let namesForm: Bool
 
-    /// Whether it says that decays are sums of segments, and gradients of decays sums of what reaches across them.
+    /// Whether it says that decays are sums of segments, and gradients of decays sums of what
+    /// reaches across them.
     var declaresSegments: Bool { text?.split(separator: ",").contains { $0.hasSuffix("sums=segments") } ?? false }
 
     /// The formats are read off the tensors.
@@ -86,7 +90,8 @@ public struct DeclaredPrecision: Sendable {
         return arithmetic
     }
 
-    /// The arithmetics a kernel may have: it must be within what one of them allows, head by head. The first is the likelier.
+    /// The arithmetics a kernel may have: it must be within what one of them allows, head by head.
+    /// The first is the likelier.
     ///
     /// - Parameters:
     ///   - inputs: the format of x.
@@ -109,7 +114,8 @@ public struct DeclaredPrecision: Sendable {
             }
             arithmetic.output = output
         }
-        // Order of the sums and size of the chunks unknown: a kernel chooses its own, whatever the case proposes.
+        // Order of the sums and size of the chunks unknown: a kernel chooses its own, whatever the
+        // case proposes.
         var sizes = [chunkSize ?? arithmetic.form.chunkSize ?? 256]
         for size in [64, 256, 16] where !sizes.contains(size) { sizes.append(size) }
         var candidates = sizes.map { size in

@@ -1,6 +1,8 @@
-//  What a case expects of one output: the exact answer and the sizes of error that a right kernel may have.
+//  What a case expects of one output: the exact answer and the sizes of error that a right kernel
+//  may have.
 //
-//  Every kind of case (scan, convolution, norm …) comes down to a list of these; from here on they are judged alike.
+//  Every kind of case (scan, convolution, norm …) comes down to a list of these; from here on they
+//  are judged alike.
 
 import DualityCore
 import DualityReference
@@ -15,7 +17,8 @@ struct Expectation: Sendable {
     let name: String
     let axes: [Axis]
     let exact: Tensor<Double>
-    /// A certificate: what a right kernel never exceeds. nil where none is known; NaN where it was not evaluated.
+    /// A certificate: what a right kernel never exceeds. nil where none is known; NaN where it was
+    /// not evaluated.
     var bound: Tensor<Double>?
     /// The standard deviation of a right kernel's error.
     var sigma: Tensor<Double>
@@ -46,8 +49,9 @@ struct AxisReader: Sendable {
 
 /// The limits of a verdict, in units of what a right kernel does.
 ///
-/// Right kernels peak at 3 to 6 sigma on the standard suite; RightKernelTests holds generated cases of every precision against
-/// these limits. Beyond the bound, or beyond four times the limit, no right kernel is expected.
+/// Right kernels peak at 3 to 6 sigma on the standard suite; RightKernelTests holds generated cases
+/// of every precision against these limits. Beyond the bound, or beyond four times the limit, no
+/// right kernel is expected.
 enum Limits {
     /// The largest |error| / sigma of a PASS.
     static let sigma = 8.0

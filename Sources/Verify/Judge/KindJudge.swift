@@ -1,4 +1,5 @@
-//  What every kind of case can do: say which outputs it judges, compute what to expect of them, and look for a known fault.
+//  What every kind of case can do: say which outputs it judges, compute what to expect of them, and
+//  look for a known fault.
 
 import DualityCore
 import DualityReference
@@ -22,7 +23,8 @@ protocol KindJudge: Sendable {
     func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations
     /// The known faults that explain what was found.
     ///
-    /// - Parameter seeksPairs: whether two faults at once are tried, where one does not explain it; that takes long.
+    /// - Parameter seeksPairs: whether two faults at once are tried, where one does not explain it;
+    ///   that takes long.
     func diagnose(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
     ) -> Diagnosis

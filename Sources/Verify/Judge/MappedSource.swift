@@ -1,4 +1,5 @@
-//  Somebody else's file under our names: tensors renamed, axes reordered, sequence numbers made ascending.
+//  Somebody else's file under our names: tensors renamed, axes reordered, sequence numbers made
+//  ascending.
 
 import DualityCore
 
@@ -39,8 +40,9 @@ struct MappedSource: TensorSource {
 extension MappedSource {
     /// Reorders the axes of all tensors that have tokens to ours, `[B, L, H, P]`.
     ///
-    /// - Parameter layout: the order of theirs in the letters b, l, h, p, the batch left out where there is none: `bhlp`,
-    ///   `lhp`. B and C have their groups and state axis for h and p; dt has no p.
+    /// - Parameter layout: the order of theirs in the letters b, l, h, p, the batch left out where
+    ///   there is none: `bhlp`, `lhp`. B and C have their groups and state axis for h and p; dt has
+    ///   no p.
     /// - Throws: `InputError` when the letters are others, or a tensor has another number of axes.
     mutating func reorder(_ layout: String) throws {
         let letters = Array(layout.lowercased())
@@ -89,7 +91,8 @@ extension MappedSource {
         try replaced.add(info.name, dtype: info.dtype, shape: shape, bytes: bytes)
     }
 
-    /// Replaces seq_idx by the number of the run, so that an id which returns begins a new sequence.
+    /// Replaces seq_idx by the number of the run, so that an id which returns begins a new
+    /// sequence.
     ///
     /// - Returns: the ids as they were; nil where there are none.
     mutating func renumberSequences() throws -> Tensor<Int>? {

@@ -62,7 +62,8 @@ public struct OutputReport: Sendable {
     public let overBound: Int
     public let overSigma: Int
     public let nonFinite: Int
-    /// The first element, in order of tokens, that leaves the bound (or the sigma limit where none leaves the bound).
+    /// The first element, in order of tokens, that leaves the bound (or the sigma limit where none
+    /// leaves the bound).
     public let firstOutside: Place?
     /// Where error / sigma is largest.
     public let worst: Place?

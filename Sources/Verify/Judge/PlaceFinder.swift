@@ -1,4 +1,5 @@
-//  Where an output goes wrong: the first place in the order of tokens, the worst one, and the course along tokens and heads.
+//  Where an output goes wrong: the first place in the order of tokens, the worst one, and the
+//  course along tokens and heads.
 
 import DualityCore
 import DualityReference
@@ -8,7 +9,8 @@ struct PlaceFinder {
     let expected: Expectation
     let chunkSize: Int?
 
-    /// The first element outside and the worst one. Outside is beyond the bound; where nothing is, beyond the sigma limit.
+    /// The first element outside and the worst one. Outside is beyond the bound; where nothing is,
+    /// beyond the sigma limit.
     ///
     /// - Parameter ratios: error / sigma of every element.
     func find(_ ratios: [Double]) -> (first: Place?, worst: Place?) {
@@ -30,7 +32,8 @@ struct PlaceFinder {
             }
             if ratios[i] > Limits.sigma, isEarlier(i, than: firstOfSigma) { firstOfSigma = i }
         }
-        // The sigma limit is the sharper of the two: it dates the beginning of what then leaves the bound.
+        // The sigma limit is the sharper of the two: it dates the beginning of what then leaves the
+        // bound.
         let first = firstOfSigma ?? firstOfBound
         return (first.map(place), ratios.isEmpty ? nil : place(worst))
     }
@@ -53,7 +56,8 @@ struct PlaceFinder {
             bound: expected.bound?.elements[element], sigma: expected.sigma.elements[element])
     }
 
-    /// The course of the error along the tokens; nil without a token axis or with fewer than eight tokens.
+    /// The course of the error along the tokens; nil without a token axis or with fewer than eight
+    /// tokens.
     func growth() -> Growth? {
         guard let token = expected.reader(.token) else { return nil }
         let tokens = token.length

@@ -1,7 +1,9 @@
-//  The scan and its single steps: what to expect of y, final_states and varlen_states, head by head on all cores.
+//  The scan and its single steps: what to expect of y, final_states and varlen_states, head by head
+//  on all cores.
 //
-//  Which order a kernel adds in is often not known. Then a head is held against the chunked form, and only where it exceeds
-//  that against the recurrent one too; it must be within the larger of both.
+//  Which order a kernel adds in is often not known. Then a head is held against the chunked form,
+//  and only where it exceeds that against the recurrent one too; it must be within the larger of
+//  both.
 
 import DualityCore
 import DualityReference
@@ -62,7 +64,8 @@ struct ScanJudge: KindJudge {
         let work = inputs.batch * inputs.length * inputs.headDim * inputs.stateDim
         let isLarge = work * inputs.heads > 200_000_000
         if isLarge {
-            // One of each sort; first that with small chunks, which takes a third of the time of large ones.
+            // One of each sort; first that with small chunks, which takes a third of the time of
+            // large ones.
             let quick = arithmetics.filter { $0.form == .chunked(size: 64) }.prefix(1)
             arithmetics = quick + oneOfEachSort(arithmetics).filter { !quick.contains($0) }
         }
@@ -106,7 +109,8 @@ struct ScanJudge: KindJudge {
     }
 }
 
-/// The likeliest arithmetic, the recurrent one, and the likeliest that stores dt x, of those that there are.
+/// The likeliest arithmetic, the recurrent one, and the likeliest that stores dt x, of those that
+/// there are.
 private func oneOfEachSort(_ arithmetics: [KernelArithmetic]) -> [KernelArithmetic] {
     let recurrent = arithmetics.dropFirst().first { $0.form == .recurrent }
     let scaled = arithmetics.first { $0.scaledInput != arithmetics[0].scaledInput }
@@ -121,8 +125,8 @@ private struct HeadExpectation: Sendable {
     var magnitudes: [String: Tensor<Double>] = [:]
     var boundIsMissing = false
 
-    /// - Parameter lazyBound: whether the bound is left out (NaN) where error / sigma is below its limit, and other arithmetics
-    ///   where the first one passes.
+    /// - Parameter lazyBound: whether the bound is left out (NaN) where error / sigma is below its
+    ///   limit, and other arithmetics where the first one passes.
     init(
         _ inputs: SSDInputs<Double>, _ arithmetics: [KernelArithmetic], found: [String: Tensor<Double>], head: Int,
         names: [String], lazyBound: Bool
@@ -141,9 +145,9 @@ private struct HeadExpectation: Sendable {
                 found[name].map { (name, $0.head(head, axis: name == "y" ? 2 : 1)) }
             })
         sigma = parts(try arithmetics[0].roundingSigma(for: inputs))
-        // What is far outside is wrong in any order; where it begins, and what is left of it beside a fault, is told by sigmas
-        // that allow for the orders there are.
-        // (An error that is nothing beside the operands may be an underflow of decays that are multiplied before they meet a
+        // What is far outside is wrong in any order; where it begins, and what is left of it beside
+        // a fault, is told by sigmas that allow for the orders there are. (An error that is nothing
+        // beside the operands may be an underflow of decays that are multiplied before they meet a
         // state, which depends on the order.)
         let largest = [inputs.initialState?.elements, inputs.x.elements].compactMap { $0?.map(\.magnitude).max() }.max()
         let isHopeless = exceeds(own, share: 100, and: 0x1p-100 * (largest ?? 0))
@@ -155,7 +159,8 @@ private struct HeadExpectation: Sendable {
             isOutside = isHopeless || exceeds(own, share: share)
         }
         if isOutside && !isHopeless && arithmetics.count > 2, let y = sigma["y"], let sums = magnitudes["y"] {
-            // Sizes that hold wherever chunks begin are for kernels that they make right. A wrong one is not forgiven a part.
+            // Sizes that hold wherever chunks begin are for kernels that they make right. A wrong
+            // one is not forgiven a part.
             let strict = sigma
             sigma["y"] = y.spread(over: 256, magnitudes: sums)
             if exceeds(own, share: 1) { sigma = strict }
@@ -201,8 +206,9 @@ private func larger(_ a: Tensor<Double>, _ b: Tensor<Double>) -> Tensor<Double> 
 }
 
 extension Tensor<Double> {
-    /// Sizes of error of y, `[B, L, 1, P]`, that hold wherever chunks begin: relative to the magnitudes, the largest of the tokens
-    /// around. The sizes themselves grow from the start of a chunk to its end.
+    /// Sizes of error of y, `[B, L, 1, P]`, that hold wherever chunks begin: relative to the
+    /// magnitudes, the largest of the tokens around. The sizes themselves grow from the start of a
+    /// chunk to its end.
     fileprivate func spread(over window: Int, magnitudes: Tensor) -> Tensor {
         let (length, width) = (shape[1], shape[3])
         var result = self
@@ -250,7 +256,8 @@ extension SSDInputs<Double> {
 }
 
 extension DType {
-    /// The format of arithmetic that stored numbers have; float32 for those that are no format of ours.
+    /// The format of arithmetic that stored numbers have; float32 for those that are no format of
+    /// ours.
     var numberFormat: NumberFormat {
         switch self {
         case .f64: .f64

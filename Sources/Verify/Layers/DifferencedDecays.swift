@@ -1,18 +1,20 @@
-//  What a backward pass loses that works with the running sums ℓ of its chunks: decays are exp(ℓ_i - ℓ_j), and the gradients of ℓ
-//  differences of sums.
+//  What a backward pass loses that works with the running sums ℓ of its chunks: decays are exp(ℓ_i
+//  - ℓ_j), and the gradients of ℓ differences of sums.
 //
 //      W_ij = (C_i · B_j) e^seg(i, j) (g_i · x̄_j)          λ_t = ∂ℒ/∂(ln a_t) = sum over i >= t > j of W_ij
 //
 //      λ_t = sum over i >= t of the chunk of (r_i - k_i) + ⟨Φ, S⟩
 //      r_i = g_i · y_i = sum over j of W_ij          k_i = x̄_i · ∂x̄_i = sum over j of W_ji
 //
-//  S leaves the chunk and Φ is its gradient. Terms that do not reach across t are in r and in k and cancel, all but their roundings:
-//  the diagonal W_ii among them, which no decay makes small. So the magnitudes behind λ_t are
+//  S leaves the chunk and Φ is its gradient. Terms that do not reach across t are in r and in k and
+//  cancel, all but their roundings: the diagonal W_ii among them, which no decay makes small. So
+//  the magnitudes behind λ_t are
 //
 //      M_t = sum over i >= t of (|r|_i + |k|_i) + ⟨|Φ|, |S|⟩
 //
-//  and not those of its own terms alone. And every exponent errs by up to 2 γ_Q |ℓ|, usually by u |ℓ| / 2 (one rounding or two), ℓ the whole sum of a chunk,
-//  in all terms but the diagonal's. docs/numerics.md, section 7, derives both.
+//  and not those of its own terms alone. And every exponent errs by up to 2 γ_Q |ℓ|, usually by u
+//  |ℓ| / 2 (one rounding or two), ℓ the whole sum of a chunk, in all terms but the diagonal's.
+//  docs/numerics.md, section 7, derives both.
 
 import DualityCore
 import DualityReference
@@ -40,7 +42,8 @@ struct DifferencedDecays {
     ///   - call: those magnitudes, without gate and skip.
     ///   - upstream: theirs.
     ///   - gate: by what y before the gate is multiplied in the gradient of z, `[B, L, H, P]`.
-    ///   - chunkSize: the longest a kernel's chunks may be. Sequences that meet in one share its running sums.
+    ///   - chunkSize: the longest a kernel's chunks may be. Sequences that meet in one share its
+    ///     running sums.
     init(
         _ parts: GradientParts, of call: SSDInputs<Double>, _ upstream: SSDUpstream<Double>, gate: Tensor<Double>?,
         chunkSize: Int
@@ -178,7 +181,8 @@ struct DifferencedDecays {
                         decayed += end[h]
                         squares += end[h] * end[h]
                     } else if (t + 1) % chunkSize == 0 {
-                        // ⟨Φ, S⟩ is what reaches across the next token; without decay, the sum so far is no less.
+                        // ⟨Φ, S⟩ is what reaches across the next token; without decay, the sum so
+                        // far is no less.
                         let reach = rate > 0 ? parts.throughDecay.elements[token(t + 1)].magnitude / rate : magnitude
                         (magnitude, decayed, squares) = (reach, reach, reach * reach)
                     }

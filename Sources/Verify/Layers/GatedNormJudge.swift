@@ -2,11 +2,12 @@
 //
 //      v = x silu(z)          out = weight v / sqrt(mean over a group of v² + epsilon)
 //
-//  and with norm_before_gate the gate after the norm. Tensors: x, z `[rows, C]` (z optional), weight `[C]`; options group_size,
-//  epsilon (1e-5), norm_before_gate (false). Outputs: out, and out_no_gate, the norm of x itself.
+//  and with norm_before_gate the gate after the norm. Tensors: x, z `[rows, C]` (z optional),
+//  weight `[C]`; options group_size, epsilon (1e-5), norm_before_gate (false). Outputs: out, and
+//  out_no_gate, the norm of x itself.
 //
-//  All factors of a number are multiplied, so that its error is relative: that of the mean of squares, half of whose n roundings
-//  remain under the root, and a dozen more.
+//  All factors of a number are multiplied, so that its error is relative: that of the mean of
+//  squares, half of whose n roundings remain under the root, and a dozen more.
 
 import DualityCore
 import DualityReference

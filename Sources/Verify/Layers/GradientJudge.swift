@@ -1,15 +1,17 @@
-//  The operator backwards: grad_x, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_z, grad_dt_bias, grad_initial_states of
-//  sum(y dout) + sum(final_states dfinal_states).
+//  The operator backwards: grad_x, grad_dt, grad_A, grad_B, grad_C, grad_D, grad_z, grad_dt_bias,
+//  grad_initial_states of sum(y dout) + sum(final_states dfinal_states).
 //
-//  Every gradient is a sum of products. Its sum of magnitudes M is the gradient of the same call with the magnitudes of all
-//  operands, taken head by head; dt has two parts, which are kept apart because the second is negative.
+//  Every gradient is a sum of products. Its sum of magnitudes M is the gradient of the same call
+//  with the magnitudes of all operands, taken head by head; dt has two parts, which are kept apart
+//  because the second is negative.
 //
 //      bound   n u M,  n = L + N + P + 2 max |ℓ| + 32: no term has more roundings behind it
 //      sigma   κ u M, with κ for each tensor and head from what the package's own float32 backward passes, recurrent and
 //              chunked, really make of the call
 //
-//  Unless it is declared to sum segments a kernel may work with differences of running sums. That adds to both, and takes for M of dt, A
-//  and dt_bias the magnitudes of longer sums (DifferencedDecays.swift).
+//  Unless it is declared to sum segments a kernel may work with differences of running sums. That
+//  adds to both, and takes for M of dt, A and dt_bias the magnitudes of longer sums
+//  (DifferencedDecays.swift).
 //
 //  For narrow operands of the products u is theirs and κ comes from perturbing each operand by it.
 
@@ -130,7 +132,8 @@ struct GradientJudge: KindJudge {
         }
     }
 
-    /// The gradients of the call with its operands moved by up to half a spacing of the narrow format, each by itself.
+    /// The gradients of the call with its operands moved by up to half a spacing of the narrow
+    /// format, each by itself.
     private func perturbed(by unit: Double) throws -> [[String: Tensor<Double>]] {
         try (0..<3).map { sample in
             var random = RandomSource(seed: UInt64(sample) + 17)
@@ -148,7 +151,8 @@ struct GradientJudge: KindJudge {
         }
     }
 
-    /// κ of every element: the root mean square of error / (u M) over its head, of the worse sample.
+    /// κ of every element: the root mean square of error / (u M) over its head, of the worse
+    /// sample.
     private func calibration(
         _ output: OutputShape, _ exact: Tensor<Double>, _ sums: Tensor<Double>, _ samples: [Tensor<Double>],
         _ unit: Double
@@ -175,7 +179,8 @@ struct GradientJudge: KindJudge {
         }
         let share = (0..<reader.length).map { h in
             let worst = squares.map { $0[h] / max(counts[h], 1) }.max() ?? 0
-            // The spread within a head is uneven, and another order of sums may be less lucky than these two.
+            // The spread within a head is uneven, and another order of sums may be less lucky than
+            // these two.
             return max(2.5 * worst.squareRoot(), 0.4)
         }
         return exact.elements.indices.map { share[reader($0)] }

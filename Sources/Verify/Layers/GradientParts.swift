@@ -1,9 +1,10 @@
-//  The gradients of a call in the parts they are made of, head by head, so that one part can be left out or taken wrongly.
+//  The gradients of a call in the parts they are made of, head by head, so that one part can be
+//  left out or taken wrongly.
 //
 //      ∂x = Δ ∂x̄ + D g          ∂Δ = x·∂x̄ + A λ          ∂A = Σ Δ λ          ∂dt = ∂Δ dΔ/du
 //
-//  Each head is a call of its own without gate and skip; what it gives is split by what is known of it: x·∂x̄ is x·∂x / Δ, and
-//  the rest of ∂Δ is A λ.
+//  Each head is a call of its own without gate and skip; what it gives is split by what is known of
+//  it: x·∂x̄ is x·∂x / Δ, and the rest of ∂Δ is A λ.
 
 import DualityCore
 import DualityReference
@@ -145,7 +146,8 @@ struct GradientParts: Sendable {
         InputError(.unsupported, in: "fault", expected: "operands it is about", found: "others")
     }
 
-    /// Divides the gradient of the initial state of one head by the decay of the first token of each sequence.
+    /// Divides the gradient of the initial state of one head by the decay of the first token of
+    /// each sequence.
     private func undecay(_ gradient: inout Tensor<Double>, head: Int) {
         let starts = (inputs.packing ?? .whole(batch: inputs.batch, length: inputs.length)).rows.enumerated().flatMap {
             row, runs in runs.map { (row, $0.lowerBound) }
@@ -161,9 +163,11 @@ struct GradientParts: Sendable {
         }
     }
 
-    /// The sums of the magnitudes of the terms of every gradient, and what differences of sums do to them.
+    /// The sums of the magnitudes of the terms of every gradient, and what differences of sums do
+    /// to them.
     ///
-    /// - Parameter longestChunk: of a kernel that works with the running sums of its chunks; nil for one that does not.
+    /// - Parameter longestChunk: of a kernel that works with the running sums of its chunks; nil
+    ///   for one that does not.
     static func magnitudes(
         of inputs: SSDInputs<Double>, _ upstream: SSDUpstream<Double>, longestChunk: Int?
     ) throws -> (sums: [String: Tensor<Double>], differenced: DifferencedDecays?) {

@@ -1,10 +1,11 @@
-//  The bound and the sigma of a result that is a short sum, for layers whose errors can be written down in a line.
+//  The bound and the sigma of a result that is a short sum, for layers whose errors can be written
+//  down in a line.
 //
 //      bound   γ_n Σ|terms| + half a spacing of the output's format             γ_n = n u / (1 - n u)
 //      sigma²  ν (Σ terms² + Σ partial sums²) + spacing² / 12                    ν = u² / (8 ln 2)
 //
-//  u is that of float32, in which all these layers accumulate. Source: Higham, Accuracy and Stability of Numerical
-//  Algorithms, 2nd ed., section 3.1.
+//  u is that of float32, in which all these layers accumulate. Source: Higham, Accuracy and
+//  Stability of Numerical Algorithms, 2nd ed., section 3.1.
 
 import DualityCore
 import DualityReference

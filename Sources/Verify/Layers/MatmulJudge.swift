@@ -3,8 +3,9 @@
 //      int8   out[m, o] = Σ over groups g of s_a[m, g] s_w[o, g] Σ over k in g of a[m, k] w[o, k]       integer sums are exact
 //      bf16   out[m, o] = Σ_k a[m, k] w[o, k], sums in float32
 //
-//  Tensors: activations `[M, K]`, weights `[O, K]`, both I8 or both BF16 (F16, F32); for I8 also activation_scales `[M]` or
-//  `[M, groups]` and weight_scales `[O]` or `[O, groups]`. Output: out `[M, O]`.
+//  Tensors: activations `[M, K]`, weights `[O, K]`, both I8 or both BF16 (F16, F32); for I8 also
+//  activation_scales `[M]` or `[M, groups]` and weight_scales `[O]` or `[O, groups]`. Output: out
+//  `[M, O]`.
 
 import DualityCore
 import DualityReference

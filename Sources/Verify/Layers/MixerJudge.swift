@@ -12,9 +12,9 @@
 //
 //  With the option `rope_theta` B and C are rotated by their positions after their norms.
 //
-//  A mixer is too long for a bound that says anything. Its sigma is sampled: the mixer runs a dozen times in float64 with the
-//  result of every stage moved at random by what storing it, and summing it in float32, may change; the spread of what comes
-//  out is sigma.
+//  A mixer is too long for a bound that says anything. Its sigma is sampled: the mixer runs a dozen
+//  times in float64 with the result of every stage moved at random by what storing it, and summing
+//  it in float32, may change; the spread of what comes out is sigma.
 
 import DualityCore
 import DualityReference
@@ -133,7 +133,8 @@ struct MixerNoise {
         random = RandomSource(seed: seed)
     }
 
-    /// Moves raw steps so that the softplus of each changes by a rounding of 1 + exp(u), where kernels that form that sum do.
+    /// Moves raw steps so that the softplus of each changes by a rounding of 1 + exp(u), where
+    /// kernels that form that sum do.
     mutating func moveSteps(_ steps: inout Tensor<Double>, bias: Tensor<Double>) {
         guard isNaive else { return }
         for i in steps.elements.indices {
@@ -147,7 +148,8 @@ struct MixerNoise {
         angle += random.uniform(in: -2...2) * LayerError.unit * angle
     }
 
-    /// Moves the numbers of a stage: by a rounding of each, and by what sums in float32 make of numbers of the row's size.
+    /// Moves the numbers of a stage: by a rounding of each, and by what sums in float32 make of
+    /// numbers of the row's size.
     mutating func move(_ values: inout [Double], rowsOf width: Int) {
         for first in stride(from: 0, to: values.count, by: max(width, 1)) {
             let row = first..<min(first + width, values.count)

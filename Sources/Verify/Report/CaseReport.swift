@@ -80,7 +80,8 @@ public struct Report: Sendable {
         return order.map { ($0, votes[$0] ?? 0) }.sorted { a, b in a.1 == b.1 ? a.0 < b.0 : a.1 > b.1 }
     }
 
-    /// Puts the findings of each case that cannot be told apart there in the order of how many cases they explain.
+    /// Puts the findings of each case that cannot be told apart there in the order of how many
+    /// cases they explain.
     mutating func rankAcrossCases() {
         let votes = Dictionary(uniqueKeysWithValues: leadingFaults.map { ($0.name, $0.cases) })
         for i in cases.indices {

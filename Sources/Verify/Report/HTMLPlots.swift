@@ -1,7 +1,8 @@
 //  The three pictures of a report, as inline SVG, and the style of the page.
 //
-//  Colours are levels of error / sigma, the same everywhere: greens are what rounding does, ambers are SUSPECT, reds FAIL. They
-//  are classes, so that the style decides what they are in light and in dark.
+//  Colours are levels of error / sigma, the same everywhere: greens are what rounding does, ambers
+//  are SUSPECT, reds FAIL. They are classes, so that the style decides what they are in light and
+//  in dark.
 
 enum HTMLPlots {
     /// Upper ends of the levels.
@@ -50,7 +51,8 @@ enum HTMLPlots {
         return svg + "</svg>"
     }
 
-    /// The root mean square of error / sigma along the tokens, both scales logarithmic in the error.
+    /// The root mean square of error / sigma along the tokens, both scales logarithmic in the
+    /// error.
     static func growth(_ growth: Growth, of name: String) -> String {
         let values = growth.overSigma.map { max($0.isFinite ? $0 : 1e12, 1e-3) }
         let high = max(Double.log10(values.max() ?? 1).rounded(.up), 1)

@@ -1,8 +1,8 @@
-//  The report as one page that needs nothing else: no script, no font, no picture from outside. Light and dark follow the
-//  reader's system.
+//  The report as one page that needs nothing else: no script, no font, no picture from outside.
+//  Light and dark follow the reader's system.
 //
-//  For each case that is shown: error / sigma by token and head, its course along the tokens, and the decay of each head beside
-//  its error. HTMLPlots.swift draws them.
+//  For each case that is shown: error / sigma by token and head, its course along the tokens, and
+//  the decay of each head beside its error. HTMLPlots.swift draws them.
 
 extension Report {
     /// The page.

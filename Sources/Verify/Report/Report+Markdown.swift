@@ -1,8 +1,8 @@
 //  The report for a pull request.
 
 extension Report {
-    /// GitHub-flavoured Markdown: the verdict, the likely cause, a table of what is wrong (or of the worst cases), and what was
-    /// not checked.
+    /// GitHub-flavoured Markdown: the verdict, the likely cause, a table of what is wrong (or of
+    /// the worst cases), and what was not checked.
     public var markdown: String {
         let mark = verdict == .pass ? "✅" : verdict == .suspect ? "⚠️" : "❌"
         var lines = ["### \(mark) \(headline)", ""]

@@ -1,4 +1,5 @@
-//  The report for a terminal: the verdict in a line, the likely cause, the figures of what is wrong, and what was not checked.
+//  The report for a terminal: the verdict in a line, the likely cause, the figures of what is
+//  wrong, and what was not checked.
 
 extension Report {
     /// The verdict in one line.

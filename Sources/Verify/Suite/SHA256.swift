@@ -1,7 +1,7 @@
 //  SHA-256, by which a report says on which vectors it rests.
 //
-//  Source: FIPS 180-4, sections 4.1.2, 5 and 6.2. The constants are the first 32 bits of the fractional parts of the square
-//  and cube roots of the first primes, computed here in integers.
+//  Source: FIPS 180-4, sections 4.1.2, 5 and 6.2. The constants are the first 32 bits of the
+//  fractional parts of the square and cube roots of the first primes, computed here in integers.
 
 /// The SHA-256 digest of `bytes` in hexadecimal.
 ///
@@ -66,7 +66,8 @@ private let primes: [UInt64] = {
 
 private let roundConstants: [UInt32] = primes.map { root($0, 3) }
 
-/// The first 32 bits of the fraction of the square or cube root of a small number: the largest r with r^k <= n 2^(32 k).
+/// The first 32 bits of the fraction of the square or cube root of a small number: the largest r
+/// with r^k <= n 2^(32 k).
 private func root(_ number: UInt64, _ k: Int) -> UInt32 {
     var low: UInt64 = 0
     var high: UInt64 = 1 << 40

@@ -1,6 +1,7 @@
 //  One generated case of the operator: a few parameters, and the operands that follow from them.
 //
-//  A case is its parameters. It prints as one line, and that line makes the same operands again on any machine:
+//  A case is its parameters. It prints as one line, and that line makes the same operands again on
+//  any machine:
 //
 //      seed=91 B=1 L=65 Q=64 H=4 Hx=2 Gb=2 Gc=4 P=16 N=16 decay=0.001 state=1 D=head z=1 bias=1 softplus=1 cuts=7,64 values=normal map=grouped still=0 limit=-
 
@@ -142,7 +143,8 @@ extension SSDCase: LosslessStringConvertible {
             + "values=\(values.rawValue) map=\(map.rawValue) still=\(still ? 1 : 0) limit=\(limited ? "0.25,0.75" : "-")"
     }
 
-    /// A case from its line; nil when a field is unknown or does not parse. Fields left out have their default.
+    /// A case from its line; nil when a field is unknown or does not parse. Fields left out have
+    /// their default.
     public init?(_ description: String) {
         var fields: [Substring: Substring] = [:]
         for field in description.split(separator: " ") {

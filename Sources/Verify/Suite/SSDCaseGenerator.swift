@@ -1,14 +1,16 @@
 //  An endless, seeded stream of cases, and the smallest failing relative of one that fails.
 //
-//  Every parameter is drawn where kernels break: lengths around multiples of the chunk and primes, odd and large dimensions,
-//  all ways to share heads, decays over eleven decades, sequences that begin at any offset of a chunk.
+//  Every parameter is drawn where kernels break: lengths around multiples of the chunk and primes,
+//  odd and large dimensions, all ways to share heads, decays over eleven decades, sequences that
+//  begin at any offset of a chunk.
 
 import DualityCore
 
 /// Cases from a seed: the same seed gives the same cases on every platform.
 public struct SSDCaseGenerator: Sequence, IteratorProtocol, Sendable {
     private var random: RandomSource
-    /// The largest number of state updates L H P N a case may take, so that a suite has a predictable cost.
+    /// The largest number of state updates L H P N a case may take, so that a suite has a
+    /// predictable cost.
     public var budget: Int
 
     public init(seed: UInt64, budget: Int = 2_000_000) {
@@ -39,7 +41,8 @@ public struct SSDCaseGenerator: Sequence, IteratorProtocol, Sendable {
         (item.xHeads, item.bHeads, item.cHeads) = (pick(divisors), pick(divisors), pick(divisors))
         item.headDim = pick([1, 2, 3, 5, 7, 16, 16, 33, 64, 128])
         item.stateDim = pick([1, 2, 3, 5, 7, 16, 16, 33, 64, 128])
-        // 1e-8 ... 1e3, uniform in the exponent; the power is taken by repeated products, the same everywhere.
+        // 1e-8 ... 1e3, uniform in the exponent; the power is taken by repeated products, the same
+        // everywhere.
         item.decay = Self.powerOfTen(random.integer(in: -8...3)) * random.uniform(in: 1...5)
         item.stateScale = pick([0, 0, 1, 1, 1e-6, 1e6, 1e-30, 1e15])
         item.skip = pick(SSDCase.Skip.allCases)

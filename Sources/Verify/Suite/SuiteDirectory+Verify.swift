@@ -6,7 +6,8 @@ import Foundation
 extension Verifier {
     /// Judges the results of a kernel on a suite, all cases on all cores.
     ///
-    /// A case of which there is no file is left unchecked. What is wrong with a file is a problem of its case.
+    /// A case of which there is no file is left unchecked. What is wrong with a file is a problem
+    /// of its case.
     ///
     /// - Parameters:
     ///   - suite: the test vectors.
@@ -104,7 +105,8 @@ extension Verifier {
 }
 
 extension SuiteDirectory.Entry {
-    /// Throws when the file of a case is not the one the manifest was written for: a kernel is not to blame for that.
+    /// Throws when the file of a case is not the one the manifest was written for: a kernel is not
+    /// to blame for that.
     fileprivate func requireHash(of place: String) throws {
         guard !hash.isEmpty else { return }
         let found = try Data(contentsOf: URL(fileURLWithPath: place)).withUnsafeBytes { sha256($0) }

@@ -1,4 +1,5 @@
-//  A suite on the disk: NAME.safetensors for every case, and manifest.json, which says what each one is.
+//  A suite on the disk: NAME.safetensors for every case, and manifest.json, which says what each
+//  one is.
 //
 //      {"schema": 1, "suite": "standard", "dtype": "f32", "cases": [
 //        {"name", "file", "kind", "catches", "seed", "options": {…}, "sha256",
@@ -118,7 +119,8 @@ public struct SuiteDirectory: Sendable {
     }
 }
 
-/// An option of the string table as JSON: a number, a truth value, a list of numbers, else text. Infinity is null.
+/// An option of the string table as JSON: a number, a truth value, a list of numbers, else text.
+/// Infinity is null.
 private func json(ofOption text: String) -> JSON {
     if text == "true" || text == "false" { return .bool(text == "true") }
     let parts = text.split(separator: ",").map(String.init)

@@ -1,5 +1,5 @@
-//  Named tensors in memory, readable like those of a file: what a case is made of before it is written, and what a caller
-//  without files hands in.
+//  Named tensors in memory, readable like those of a file: what a case is made of before it is
+//  written, and what a caller without files hands in.
 
 import DualityCore
 import DualityReference

@@ -1,7 +1,8 @@
 //  One case of a suite of test vectors: what it is there to catch, and how its operands are made.
 //
-//  Every number is exactly representable in the suite's format, so that the format is never blamed on the kernel. What
-//  kernels read in the model's format (x, dt, B, C, z) is stored in it; A, D, dt_bias and states are stored as float32.
+//  Every number is exactly representable in the suite's format, so that the format is never blamed
+//  on the kernel. What kernels read in the model's format (x, dt, B, C, z) is stored in it; A, D,
+//  dt_bias and states are stored as float32.
 
 import DualityCore
 import DualityReference

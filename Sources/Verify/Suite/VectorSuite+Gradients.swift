@@ -1,4 +1,5 @@
-//  Test vectors of the backward pass: the operands of a scan, and what a loss says about its outputs.
+//  Test vectors of the backward pass: the operands of a scan, and what a loss says about its
+//  outputs.
 
 import DualityCore
 import DualityReference

@@ -1,8 +1,9 @@
 //  The suites: small for a first look, standard for a verdict, stress for those who want to know.
 //
-//  Standard covers chunk sizes, lengths around multiples of the chunk, boundaries at each offset of a chunk, initial states
-//  zero, ordinary and huge, all ways to share heads, decays from 1e-8 to 1e3 a token, steps of all sizes, subnormal, zero,
-//  sparse and large operands, odd dimensions, and batches.
+//  Standard covers chunk sizes, lengths around multiples of the chunk, boundaries at each offset of
+//  a chunk, initial states zero, ordinary and huge, all ways to share heads, decays from 1e-8 to
+//  1e3 a token, steps of all sizes, subnormal, zero, sparse and large operands, odd dimensions, and
+//  batches.
 
 import DualityCore
 
