@@ -1,4 +1,5 @@
-//  A kernel's outputs in, a verdict out: the one entry of the module.
+//  A kernel's outputs in, a verdict out: the four entries of the module. A call in memory, several
+//  of them, a single file (a dump), a directory of results against a suite.
 //
 //      let report = Verifier().verify(CallDescription(name: "mine", kind: .scan), inputs: tensors, outputs: results)
 //
@@ -8,6 +9,7 @@
 
 import DualityCore
 import DualityReference
+import Foundation
 
 /// Judges outputs against the reference.
 public struct Verifier: Sendable {
@@ -72,62 +74,103 @@ public struct Verifier: Sendable {
         }
         return report
     }
+}
 
-    func judge(_ call: CallDescription, _ inputs: any TensorSource) throws -> any KindJudge {
-        switch call.kind {
-        case .scan, .step: try ScanJudge(call, inputs: inputs, precision: precision)
-        case .gradients: try GradientJudge(call, inputs: inputs, precision: precision)
-        case .convolution: try ConvolutionJudge(call, inputs: inputs)
-        case .gatedNorm: try GatedNormJudge(call, inputs: inputs)
-        case .matmul: try MatmulJudge(call, inputs: inputs)
-        case .mixer: try MixerJudge(call, inputs: inputs, precision: precision)
+extension Verifier {
+    /// Judges calls, all of them on all cores.
+    ///
+    /// - Parameters:
+    ///   - candidate: what to call the kernel in the report.
+    ///   - reference: what to call the suite.
+    public func verify(_ calls: [JudgedCall], candidate: String, reference: String) -> Report {
+        let reports = parallelMap(calls.count) { i in
+            let call = calls[i]
+            var report =
+                call.outputs.map { verify(call.call, inputs: call.inputs, outputs: $0) }
+                ?? CaseReport(name: call.call.name, kind: call.call.kind)
+            report.catches = call.catches
+            return report
         }
+        var report = Report(candidate: candidate, reference: reference, cases: reports)
+        report.machine = Machine.description
+        report.rankAcrossCases()
+        return report
     }
+}
 
-    /// The outputs that can be judged; what is wrong with the others goes into the report.
-    private func read(
-        _ judge: any KindJudge, _ inputs: any TensorSource, _ outputs: any TensorSource, into report: inout CaseReport
-    ) -> (found: [String: Tensor<Double>], formats: [String: NumberFormat]) {
-        var found: [String: Tensor<Double>] = [:]
-        var formats: [String: NumberFormat] = [:]
-        var absent: [String] = []
-        for output in judge.outputs {
-            guard let info = outputs.find(output.name) else {
-                absent.append(output.name)
-                continue
-            }
-            do {
-                guard info.dtype.isReal, !info.dtype.isInteger else {
-                    throw InputError(
-                        .dtype, in: output.name, expected: "floating-point numbers", found: info.dtype.rawValue)
-                }
-                guard info.shape == output.shape else { throw wrongShape(info, output) }
-                found[output.name] = try outputs.tensor(output.name, as: Double.self)
-                formats[output.name] = info.dtype.numberFormat
-            } catch {
-                report.problems.append("\(report.name): \(error)")
-            }
+extension Verifier {
+    /// Judges a dump.
+    ///
+    /// - Parameter results: a second file, where the outputs are not in the first.
+    /// - Throws: `InputError` when the inputs cannot be read, or no output is there.
+    public func verify(_ dump: Dump, against results: String? = nil) throws -> Report {
+        let inputs = try dump.source(dump.path)
+        _ = try judge(dump.call, inputs)  // what is wrong with the inputs is no verdict on the kernel
+        let item = verify(dump.call, inputs: inputs, outputs: try results.map { try dump.source($0) } ?? inputs)
+        if item.isUnchecked {
+            throw InputError(
+                .missing, in: results ?? dump.path, expected: "an output: \(item.notChecked.joined(separator: ", "))",
+                found: "inputs alone", remedy: "If it has another name, say so: --map y=NAME.")
         }
-        let known = Set(judge.outputs.map(\.name)).union(inputs.names)
-        let strangers = outputs.names.filter { !known.contains($0) }
-        if !absent.isEmpty && !strangers.isEmpty && outputs.place != inputs.place {
-            let names = strangers.sorted().joined(separator: ", ")
-            let message =
-                "\(report.name): no tensor \(absent.joined(separator: ", ")), but \(names), which nothing here is called"
-            if found.isEmpty { report.problems.append(message) } else { report.remarks.append(message) }
-        } else if found.isEmpty && report.problems.isEmpty && outputs.place != inputs.place {
-            report.problems.append("\(report.name): none of \(absent.joined(separator: ", ")) is in \(outputs.place)")
-        }
-        report.notChecked = absent
-        return (found, formats)
+        var report = Report(candidate: results ?? dump.path, reference: "float64 reference", cases: [item])
+        report.machine = Machine.description
+        return report
     }
+}
 
-    private func wrongShape(_ info: TensorInfo, _ output: OutputShape) -> InputError {
-        var remedy = ""
-        if info.shape.sorted() == output.shape.sorted() && info.shape != output.shape {
-            remedy = "The axes are in another order than \(output.axes.map(\.rawValue).joined(separator: ", "))."
+extension Verifier {
+    /// Judges the results of a kernel on a suite, all cases on all cores.
+    ///
+    /// A case of which there is no file is left unchecked. What is wrong with a file is a problem
+    /// of its case.
+    ///
+    /// - Parameters:
+    ///   - suite: the test vectors.
+    ///   - results: the directory where the kernel's author wrote NAME.safetensors for each case.
+    /// - Throws: `InputError` when the directory is not there, or holds no result of any case.
+    public func verify(_ suite: SuiteDirectory, against results: String) throws -> Report {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: results, isDirectory: &isDirectory), isDirectory.boolValue else {
+            throw InputError(
+                .missingFile, in: results, expected: "a directory of results", found: "none",
+                remedy: "It holds NAME.safetensors for each case of \(suite.path).")
         }
-        return InputError(
-            .shape, in: output.name, expected: "\(output.shape)", found: "\(info.shape)", remedy: remedy)
+        let files = try FileManager.default.contentsOfDirectory(atPath: results).filter { $0.hasSuffix(".safetensors") }
+        let known = Set(suite.entries.map(\.file))
+        let strangers = files.filter { !known.contains($0) }.sorted()
+        guard !files.isEmpty else {
+            throw InputError(
+                .missing, in: results, expected: "NAME.safetensors for at least one case of \(suite.path)",
+                found: "no such file")
+        }
+        let present = Set(files)
+        var single = self
+        single.seeksPairs = false
+        let verifier = single
+        var reports = parallelMap(suite.entries.count) { i in
+            verifier.verify(
+                suite.entries[i], of: suite, results: results, isPresent: present.contains(suite.entries[i].file))
+        }
+        // Two faults at once are sought on a few cases: if a kernel has two, most cases show both.
+        let unexplained = reports.indices.filter { i in
+            reports[i].diagnosis.findings.isEmpty && reports[i].outputs.contains { $0.verdict != .pass }
+        }.sorted { reports[$0].size < reports[$1].size }
+        if seeksPairs && diagnoses {
+            // From the middle: the smallest cases show little, the largest take long.
+            let chosen = Array(unexplained.dropFirst(unexplained.count / 3).prefix(4))
+            let again = parallelMap(chosen.count) { i in
+                verify(suite.entries[chosen[i]], of: suite, results: results, isPresent: true)
+            }
+            for (i, report) in zip(chosen, again) { reports[i] = report }
+        }
+        var report = Report(candidate: results, reference: suite.path, cases: reports)
+        for file in strangers {
+            let near = nearest(file, among: known.subtracting(present))
+            report.problems.append(
+                "\(results)/\(file): no case is called so" + (near.map { "; is it meant for \($0)?" } ?? ""))
+        }
+        report.machine = Machine.description
+        report.rankAcrossCases()
+        return report
     }
 }

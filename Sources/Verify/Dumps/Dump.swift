@@ -55,23 +55,3 @@ public struct Dump: Sendable {
         return source
     }
 }
-
-extension Verifier {
-    /// Judges a dump.
-    ///
-    /// - Parameter results: a second file, where the outputs are not in the first.
-    /// - Throws: `InputError` when the inputs cannot be read, or no output is there.
-    public func verify(_ dump: Dump, against results: String? = nil) throws -> Report {
-        let inputs = try dump.source(dump.path)
-        _ = try judge(dump.call, inputs)  // what is wrong with the inputs is no verdict on the kernel
-        let item = verify(dump.call, inputs: inputs, outputs: try results.map { try dump.source($0) } ?? inputs)
-        if item.isUnchecked {
-            throw InputError(
-                .missing, in: results ?? dump.path, expected: "an output: \(item.notChecked.joined(separator: ", "))",
-                found: "inputs alone", remedy: "If it has another name, say so: --map y=NAME.")
-        }
-        var report = Report(candidate: results ?? dump.path, reference: "float64 reference", cases: [item])
-        report.machine = Machine.description
-        return report
-    }
-}

@@ -1,0 +1,23 @@
+//  A call of a kernel and what came out of it, in memory: what a case of a suite in a directory is,
+//  without the files.
+
+import DualityCore
+
+/// A call of a kernel and what came out of it.
+public struct JudgedCall: Sendable {
+    public let call: CallDescription
+    public let inputs: any TensorSource
+    /// nil where the kernel does not do this call; it is reported as not checked.
+    public let outputs: (any TensorSource)?
+    /// What the call is there to catch.
+    public let catches: String
+
+    public init(
+        call: CallDescription, inputs: any TensorSource, outputs: (any TensorSource)?, catches: String = ""
+    ) {
+        self.call = call
+        self.inputs = inputs
+        self.outputs = outputs
+        self.catches = catches
+    }
+}

@@ -1,0 +1,20 @@
+//  The machine a report was made on, in words.
+
+import Foundation
+
+/// The machine a report was made on.
+enum Machine {
+    static var description: String {
+        #if os(Linux)
+            let system = "Linux"
+        #else
+            let system = "macOS"
+        #endif
+        #if arch(x86_64)
+            let architecture = "x86_64"
+        #else
+            let architecture = "arm64"
+        #endif
+        return "\(system) \(architecture), \(ProcessInfo.processInfo.activeProcessorCount) cores"
+    }
+}
