@@ -16,7 +16,7 @@ let package = Package(
         .library(name: "DualityReference", targets: ["DualityReference"]),
         .library(name: "DualityQuant", targets: ["DualityQuant"]),
         .library(name: "DualityInference", targets: ["DualityInference"]),
-        .library(name: "DualityVerify", targets: ["DualityVerify"]),
+        .library(name: "DualityVerify", targets: ["DualityVerify", "DualityNumerics"]),
         .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
         .library(name: "DualityKernels", targets: ["DualityKernels"]),
         .library(name: "duality_ssd", type: .dynamic, targets: ["DualityCInterface"]),
@@ -36,6 +36,8 @@ let package = Package(
             path: "Sources/Core"),
         .target(name: "DualityKernels", path: "Sources/Kernels"),
         .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
+        .target(
+            name: "DualityNumerics", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Numerics"),
         .target(name: "DualityQuant", dependencies: ["DualityCore", "DualityKernels"], path: "Sources/Quant"),
         .target(
             name: "DualityInference", dependencies: ["DualityCore", "DualityReference", "DualityQuant"],
@@ -54,17 +56,23 @@ let package = Package(
         .systemLibrary(
             name: "CLAPACK", path: "Sources/CLAPACK", pkgConfig: "openblas",
             providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
-        .target(name: "DualityVerify", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Verify"),
+        .target(
+            name: "DualityVerify", dependencies: ["DualityCore", "DualityReference", "DualityNumerics"],
+            path: "Sources/Verify"),
+        .target(name: "DualityConversion", dependencies: ["DualityCore"], path: "Sources/Conversion"),
+        .target(
+            name: "DualityMeasure", dependencies: ["DualityCore", "DualityKernels", "DualityQuant"],
+            path: "Sources/Measure"),
         .systemLibrary(name: "CDualitySSD", path: "Sources/CInterface/include"),
         .target(
             name: "DualityCInterface",
-            dependencies: ["CDualitySSD", "DualityCore", "DualityReference", "DualityVerify"],
+            dependencies: ["CDualitySSD", "DualityCore", "DualityReference", "DualityNumerics", "DualityVerify"],
             path: "Sources/CInterface", exclude: ["include"]),
         .executableTarget(
             name: "duality",
             dependencies: [
                 "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityQuant",
-                "DualityAnalysis",
+                "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
@@ -73,20 +81,27 @@ let package = Package(
             path: "Sources/Notebook"),
         .executableTarget(
             name: "weave", dependencies: ["DualityCore", "DualityNotebook"], path: "Notebooks-as-scripts/weave"),
-        .target(name: "TestSupport", dependencies: ["DualityCore"], path: "Tests/Support"),
+        .target(name: "TestSupport", dependencies: ["DualityCore", "DualityReference"], path: "Tests/Support"),
         .testTarget(name: "CoreTests", dependencies: ["DualityCore", "TestSupport"]),
         .testTarget(name: "KernelsTests", dependencies: ["DualityCore", "DualityKernels", "TestSupport"]),
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
         .testTarget(
+            name: "NumericsTests", dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "TestSupport"]),
+        .testTarget(name: "ConversionTests", dependencies: ["DualityCore", "DualityConversion", "TestSupport"]),
+        .testTarget(name: "MeasureTests", dependencies: ["DualityCore", "DualityMeasure", "TestSupport"]),
+        .testTarget(
             name: "InferenceTests",
-            dependencies: ["DualityCore", "DualityReference", "DualityInference", "DualityQuant", "TestSupport"]),
+            dependencies: [
+                "DualityCore", "DualityReference", "DualityInference", "DualityQuant", "DualityMeasure", "TestSupport",
+            ]),
         .testTarget(
             name: "QuantTests",
             dependencies: [
-                "DualityCore", "DualityReference", "DualityKernels", "DualityQuant", "TestSupport",
+                "DualityCore", "DualityReference", "DualityKernels", "DualityQuant", "DualityMeasure", "TestSupport",
             ]),
         .testTarget(
-            name: "VerifyTests", dependencies: ["DualityCore", "DualityReference", "DualityVerify", "TestSupport"]),
+            name: "VerifyTests",
+            dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "TestSupport"]),
         .testTarget(
             name: "AnalysisTests", dependencies: ["DualityCore", "DualityReference", "DualityAnalysis", "TestSupport"]),
         .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "duality"]),
@@ -100,7 +115,7 @@ let package = Package(
                 name: $0,
                 dependencies: [
                     "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityAnalysis",
-                    "DualityQuant", "DualityNotebook",
+                    "DualityQuant", "DualityNumerics", "DualityMeasure", "DualityNotebook",
                 ],
                 path: "Notebooks-as-scripts/\($0)")
         }

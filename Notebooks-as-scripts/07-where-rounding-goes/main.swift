@@ -21,6 +21,7 @@
 // %%
 import DualityCore
 import DualityNotebook
+import DualityNumerics
 import DualityReference
 import DualityVerify
 import Foundation

@@ -24,6 +24,7 @@
 // %%
 import DualityCore
 import DualityNotebook
+import DualityNumerics
 import DualityQuant
 import DualityReference
 import Foundation

@@ -20,6 +20,7 @@
 
 // %%
 import DualityCore
+import DualityMeasure
 import DualityNotebook
 import DualityReference
 

@@ -2,6 +2,7 @@
 //  of error beside it.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 import DualityVerify
 

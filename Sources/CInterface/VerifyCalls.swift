@@ -3,6 +3,7 @@
 
 import CDualitySSD
 import DualityCore
+import DualityNumerics
 import DualityReference
 import DualityVerify
 

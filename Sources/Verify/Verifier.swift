@@ -8,6 +8,7 @@
 //  used is a problem in the report, and the rest is judged.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 import Foundation
 

@@ -1,6 +1,7 @@
 //  The commands that other people's scripts call: their flags, files and JSON keys.
 
 import DualityCore
+import DualityNumerics
 import Foundation
 import TestSupport
 import Testing

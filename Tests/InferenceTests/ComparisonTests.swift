@@ -1,6 +1,7 @@
 //  The distance of two models' predictions, by hand and on the embedded model.
 
 import DualityCore
+import DualityMeasure
 import DualityQuant
 import Foundation
 import TestSupport

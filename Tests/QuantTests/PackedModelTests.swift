@@ -2,6 +2,7 @@
 //  there, refused when they are something else.
 
 import DualityCore
+import DualityMeasure
 import Foundation
 import TestSupport
 import Testing

@@ -13,14 +13,14 @@ import Testing
     ]
 
     @Test func thereAreCases() {
-        #expect(SSDCase.scans.count >= 20)
-        #expect(SSDCase.steps.count >= 5)
+        #expect(ConformanceCase.scans.count >= 20)
+        #expect(ConformanceCase.steps.count >= 5)
     }
 
     /// bfloat16 operands are widened exactly, and then the answers in float64 are ours to reach
     /// too.
-    @Test(arguments: SSDCase.scans, forms)
-    func float64FindsTheAnswers(of example: SSDCase, form: SSDForm) throws {
+    @Test(arguments: ConformanceCase.scans, forms)
+    func float64FindsTheAnswers(of example: ConformanceCase, form: SSDForm) throws {
         let file = try example.file()
         let outputs = try form.evaluate(example.inputs(as: Double.self))
         let y = try relativeL2(outputs.y.elements, file.tensor("y_f64", as: Double.self).elements)
@@ -33,8 +33,8 @@ import Testing
     /// The official float32 kernels are within 1.0e-6 in their worst case, the chunked form as
     /// well; token by token the slowest heads, which average over all of the sequence, come to
     /// 1.2e-6.
-    @Test(arguments: SSDCase.scans, forms)
-    func float32IsAsNearAsTheOfficialKernels(to example: SSDCase, form: SSDForm) throws {
+    @Test(arguments: ConformanceCase.scans, forms)
+    func float32IsAsNearAsTheOfficialKernels(to example: ConformanceCase, form: SSDForm) throws {
         let file = try example.file()
         let outputs = try form.evaluate(example.inputs(as: Float.self))
         let y = try relativeL2(outputs.y.elements, file.tensor("y_f64", as: Double.self).elements)
@@ -45,8 +45,8 @@ import Testing
     }
 
     /// Decoding is the same operator on one token after another.
-    @Test(arguments: SSDCase.steps.filter { $0.isTied }, forms)
-    func decodeStepsFindTheAnswers(of example: SSDCase, form: SSDForm) throws {
+    @Test(arguments: ConformanceCase.steps.filter { $0.isTied }, forms)
+    func decodeStepsFindTheAnswers(of example: ConformanceCase, form: SSDForm) throws {
         let file = try example.file()
         let x: Tensor<Double> = try file.tensor("x")
         var state: Tensor<Double> = try file.tensor("state0")
@@ -77,7 +77,7 @@ import Testing
     /// with a decay for each channel and state dimension, is another operator and is turned away by
     /// name.
     @Test func aDecayPerChannelIsTurnedAway() throws {
-        let example = try #require(SSDCase.steps.first { !$0.isTied })
+        let example = try #require(ConformanceCase.steps.first { !$0.isTied })
         let file = try example.file()
         let dt: Tensor<Double> = try file.tensor("dt")
         let error = #expect(throws: InputError.self) {

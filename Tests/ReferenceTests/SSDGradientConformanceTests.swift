@@ -4,29 +4,11 @@ import Testing
 
 @testable import DualityReference
 
-extension SSDCase {
-    /// The loss of the stored gradients: sum(y dout) + sum(final_states dfinal_states).
-    func upstream<Scalar: RealNumber>(as type: Scalar.Type = Scalar.self) throws -> SSDUpstream<Scalar> {
-        try SSDUpstream(readingFrom: file())
-    }
-
-    /// Relative L2 error of each gradient that the case has an answer for.
-    func errors(of gradients: SSDGradients<some RealNumber>) throws -> [(name: String, error: Double)] {
-        let file = try file()
-        return try gradients.named.compactMap { name, gradient in
-            guard file.contains("grad_\(name)_f64") else { return nil }
-            let expected: Tensor<Double> = try file.tensor("grad_\(name)_f64")
-            guard gradient.shape == expected.shape else { return (name, .infinity) }
-            return (name, relativeL2(gradient.elements, expected.elements))
-        }
-    }
-}
-
 /// Agreement with the gradients of float64 automatic differentiation, which are stored rounded to
 /// float32.
 @Suite struct SSDGradientConformanceTests {
-    @Test(arguments: SSDCase.scans, SSDConformanceTests.forms)
-    func float64FindsTheGradients(of example: SSDCase, form: SSDForm) throws {
+    @Test(arguments: ConformanceCase.scans, SSDConformanceTests.forms)
+    func float64FindsTheGradients(of example: ConformanceCase, form: SSDForm) throws {
         let gradients = try form.gradients(of: example.inputs(as: Double.self), upstream: example.upstream())
         let errors = try example.errors(of: gradients)
         #expect(errors.count >= 6, "the case has answers")
@@ -36,8 +18,8 @@ extension SSDCase {
     /// The official float32 kernels are within 3.8e-6, but for one ∂A at 3.4e-5. Ours come to 1e-6
     /// element by element; the gradients of A, D and the bias are sums over all tokens, which
     /// cancel as they please.
-    @Test(arguments: SSDCase.scans, SSDConformanceTests.forms)
-    func float32IsAsNearAsTheOfficialKernels(to example: SSDCase, form: SSDForm) throws {
+    @Test(arguments: ConformanceCase.scans, SSDConformanceTests.forms)
+    func float32IsAsNearAsTheOfficialKernels(to example: ConformanceCase, form: SSDForm) throws {
         let gradients = try form.gradients(of: example.inputs(as: Float.self), upstream: example.upstream())
         for (name, error) in try example.errors(of: gradients) {
             let limit = ["A", "D", "dt_bias"].contains(name) ? 1e-5 : 2e-6

@@ -11,6 +11,7 @@
 //  alternation; before a time is printed the forms are checked against each other.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 func operands(length: Int, heads: Int, keyValueHeads: Int, size: Int = 128) throws -> SSDInputs<Double> {

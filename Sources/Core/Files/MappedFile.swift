@@ -53,7 +53,7 @@ public final class MappedFile: Sendable {
 
 extension InputError {
     /// The complaint about a call of the operating system that has just set `errno`.
-    static func system(in path: String, expected: String) -> InputError {
+    package static func system(in path: String, expected: String) -> InputError {
         let code = errno
         let missing = code == ENOENT || code == ENOTDIR
         return InputError(

@@ -9,18 +9,18 @@
 import Foundation
 
 /// Collects tensors, then writes them in files of bounded size.
-struct ShardedWriter {
+package struct ShardedWriter {
     let directory: String
     let shardBytes: Int
     private var shards: [(writer: SafetensorsWriter, bytes: Int, names: [String])] = []
 
-    init(directory: String, shardBytes: Int) {
+    package init(directory: String, shardBytes: Int) {
         self.directory = directory
         self.shardBytes = shardBytes
     }
 
     /// Adds a tensor whose bytes are made when its file is written.
-    mutating func add(
+    package mutating func add(
         _ name: String, dtype: DType, shape: [Int], produce: @escaping (FileSink) throws -> Void
     ) throws {
         let count = shape.reduce(1, *) * dtype.bits / 8
@@ -34,7 +34,7 @@ struct ShardedWriter {
     }
 
     /// Writes all files.
-    func finish() throws {
+    package func finish() throws {
         guard shards.count > 1 else {
             try shards.first?.writer.write(to: "\(directory)/model.safetensors")
             return
@@ -63,7 +63,7 @@ struct ShardedWriter {
 /// - Parameter body: is given the path of a temporary directory beside it.
 /// - Throws: `InputError` when something is there already or the directory cannot be made, and what
 ///   `body` throws; nothing is left behind then.
-func createDirectoryAtomically(at path: String, _ body: (String) throws -> Void) throws {
+package func createDirectoryAtomically(at path: String, _ body: (String) throws -> Void) throws {
     let files = FileManager.default
     guard !files.fileExists(atPath: path) else {
         throw InputError(

@@ -60,7 +60,7 @@ extension TensorSource {
     }
 
     /// The complaint that there is no tensor of this name.
-    func missing(_ name: String) -> InputError {
+    package func missing(_ name: String) -> InputError {
         InputError(
             .missing, in: "\(place): \(name)", expected: "a tensor of this name", found: "none",
             remedy: nearestName(to: name, in: names).map { "Is it \($0)?" } ?? "")

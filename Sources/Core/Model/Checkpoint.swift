@@ -46,15 +46,15 @@ public final class Checkpoint: TensorSource {
 }
 
 /// The tensors of a model's directory, whatever its configuration says.
-final class WeightFiles: TensorSource {
-    let place: String
-    let names: [String]
-    let files: [String: SafetensorsFile]
-    let warnings: [String]
+package final class WeightFiles: TensorSource {
+    package let place: String
+    package let names: [String]
+    package let files: [String: SafetensorsFile]
+    package let warnings: [String]
     private let fileOfTensor: [String: SafetensorsFile]
 
     /// - Throws: `InputError`: what is wrong with the index or a file.
-    init(directory: String) throws(InputError) {
+    package init(directory: String) throws(InputError) {
         let files = ModelDirectory(directory)
         place = directory
         let (single, index) = (Self.singleFile, Self.index)
@@ -87,9 +87,10 @@ final class WeightFiles: TensorSource {
     static let singleFile = "model.safetensors"
     static let index = "model.safetensors.index.json"
 
-    func find(_ name: String) -> TensorInfo? { fileOfTensor[name]?.find(name) }
+    package func find(_ name: String) -> TensorInfo? { fileOfTensor[name]?.find(name) }
 
-    func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
+    package func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result
+    {
         guard let file = fileOfTensor[name] else { throw missing(name) }
         return try file.withBytes(of: name, body)
     }
@@ -155,19 +156,19 @@ private struct Shards {
 }
 
 /// A directory that should hold a model.
-struct ModelDirectory {
-    let path: String
+package struct ModelDirectory {
+    package let path: String
 
-    init(_ path: String) {
+    package init(_ path: String) {
         self.path = path
     }
 
-    func path(_ name: String) -> String { (path as NSString).appendingPathComponent(name) }
-    func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
-    var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] }
+    package func path(_ name: String) -> String { (path as NSString).appendingPathComponent(name) }
+    package func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+    package var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] }
 
     /// - Throws: `InputError` unless this is a directory that holds a config.json.
-    func requireConfiguration() throws(InputError) {
+    package func requireConfiguration() throws(InputError) {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
             throw InputError(.missingFile, in: path, expected: "a model's directory", found: "nothing there")

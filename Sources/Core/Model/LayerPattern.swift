@@ -8,9 +8,9 @@
 //  Source: awslabs/hybrid-model-factory, models/utils.py (LAYER_TYPE_PATTERNS,
 //  parse_override_pattern).
 
-enum LayerPattern {
+package enum LayerPattern {
     /// Symbols of the two-stream models that distillation trains; they are not inference models.
-    static let fused: Set<String> = ["*DA", "M2*", "GDN*", "GKA*", "BMF*", "SWA*", "GDN>GKA"]
+    package static let fused: Set<String> = ["*DA", "M2*", "GDN*", "GKA*", "BMF*", "SWA*", "GDN>GKA"]
     private static let layerLimit = 1 << 16
 
     /// The mixers of the layers a config.json asks for.
@@ -18,7 +18,7 @@ enum LayerPattern {
     /// - Throws: `InputError`: `.unknown` for a symbol that means nothing, `.unsupported` for a
     ///   fused one, `.value` for a wrong count of them, `.missing` when nothing says what the
     ///   layers are.
-    static func read(_ fields: JSONFields, warnings: inout [String]) throws(InputError) -> [LayerKind] {
+    package static func read(_ fields: JSONFields, warnings: inout [String]) throws(InputError) -> [LayerKind] {
         let declared = try fields.int("num_hidden_layers", in: 1...layerLimit)
         let types = try fields.strings("layer_types")
         if let pattern = try fields.string("hybrid_override_pattern") {

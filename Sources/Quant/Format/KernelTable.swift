@@ -5,13 +5,13 @@ import DualityKernels
 
 /// The active table of kernels.
 @dynamicMemberLookup
-struct KernelTable: @unchecked Sendable {
+package struct KernelTable: @unchecked Sendable {
     private let table: UnsafePointer<dk_kernels>
 
     /// The table that DUALITY_ISA names, else the widest that the machine has.
     ///
     /// - Throws: `InputError` (`.value`) when the variable names what is unknown or not there.
-    static func active() throws(InputError) -> KernelTable {
+    package static func active() throws(InputError) -> KernelTable {
         var message = [CChar](repeating: 0, count: 256)
         guard let table = dk_active(&message, Int64(message.count)) else {
             let end = message.firstIndex(of: 0) ?? message.count
@@ -33,12 +33,12 @@ struct KernelTable: @unchecked Sendable {
     }
 
     @inline(__always)
-    subscript<Member>(dynamicMember member: KeyPath<dk_kernels, Member>) -> Member {
+    package subscript<Member>(dynamicMember member: KeyPath<dk_kernels, Member>) -> Member {
         table.pointee[keyPath: member]
     }
 
-    var name: String { String(cString: table.pointee.name) }
-    var summary: String { String(cString: table.pointee.summary) }
+    package var name: String { String(cString: table.pointee.name) }
+    package var summary: String { String(cString: table.pointee.summary) }
 
     /// How bfloat16 matrices are multiplied here: by the dot product where that has the higher
     /// rate, measured once.
@@ -58,9 +58,4 @@ struct KernelTable: @unchecked Sendable {
         // one.
         return rate(kernels.probe_bf16) > 1.2 * rate(kernels.probe_f32) ? DK_BF16_DOT : DK_BF16_FMA
     }()
-}
-
-extension Duration {
-    /// In seconds.
-    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

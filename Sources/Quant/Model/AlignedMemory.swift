@@ -8,12 +8,12 @@ import Foundation
 
 /// A block of memory aligned to 64 bytes (blocks from 2 MiB on to 2 MiB, with huge pages where the
 /// system has them).
-final class AlignedMemory: @unchecked Sendable {
-    private(set) var base: UnsafeMutableRawPointer
+package final class AlignedMemory: @unchecked Sendable {
+    package private(set) var base: UnsafeMutableRawPointer
     private(set) var byteCount: Int
 
     /// - Parameter byteCount: at least 1 is taken.
-    init(byteCount: Int) {
+    package init(byteCount: Int) {
         self.byteCount = max(byteCount, 64)
         base = Self.allocate(self.byteCount)
     }

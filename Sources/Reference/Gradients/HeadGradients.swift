@@ -8,20 +8,20 @@
 import DualityCore
 
 /// The gradients with respect to what a `HeadSequence` holds.
-struct HeadGradients<Scalar: RealNumber> {
+package struct HeadGradients<Scalar: RealNumber> {
     /// ∂x̄, `[L, P]`.
-    var x: [Scalar]
+    package var x: [Scalar]
     /// ∂B, `[L, N]`.
-    var b: [Scalar]
+    package var b: [Scalar]
     /// ∂C, `[L, N]`.
-    var c: [Scalar]
+    package var c: [Scalar]
     /// λ = ∂ℒ/∂(ln a), `[L]`.
-    var logDecay: [Scalar]
+    package var logDecay: [Scalar]
     /// ∂S_0, `[P, N]`. Until the first token is reached: the gradient of the state after the tokens
     /// still to come.
-    var initialState: [Scalar]
+    package var initialState: [Scalar]
 
-    init(x: [Scalar], b: [Scalar], c: [Scalar], logDecay: [Scalar], initialState: [Scalar]) {
+    package init(x: [Scalar], b: [Scalar], c: [Scalar], logDecay: [Scalar], initialState: [Scalar]) {
         (self.x, self.b, self.c, self.logDecay, self.initialState) = (x, b, c, logDecay, initialState)
     }
 

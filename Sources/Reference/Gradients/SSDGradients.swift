@@ -73,7 +73,7 @@ public struct SSDGradients<Scalar: RealNumber>: Sendable {
     }
 
     /// Zero for every operand that there is.
-    init(zeroLike inputs: SSDInputs<Scalar>) {
+    package init(zeroLike inputs: SSDInputs<Scalar>) {
         func zero(_ shape: [Int]) -> Tensor<Scalar> { Tensor(repeating: .zero, shape: shape) }
         x = zero(inputs.x.shape)
         dt = zero(inputs.dt.shape)
@@ -128,7 +128,9 @@ extension SSDForm {
 ///   - ungated: y before the gate; asked for where there is one.
 ///   - ofHead: the gradients of one head of one run, from g `[L, P]` and Ĝ `[P, N]`.
 @inline(__always)
-func ssdGradients<Scalar: RealNumber>(
+@specialized(where Scalar == Float)
+@specialized(where Scalar == Double)
+package func ssdGradients<Scalar: RealNumber>(
     of inputs: SSDInputs<Scalar>, steps: Tensor<Scalar>, upstream: SSDUpstream<Scalar>,
     ungated: () throws(InputError) -> Tensor<Scalar>,
     ofHead: (SSDRun, Int, [Scalar], [Scalar]) throws(InputError) -> HeadGradients<Scalar>
@@ -174,7 +176,7 @@ extension SSDInputs {
 }
 
 extension SSDUpstream {
-    func check(_ inputs: SSDInputs<Scalar>) throws(InputError) {
+    package func check(_ inputs: SSDInputs<Scalar>) throws(InputError) {
         let (batch, heads, headDim, stateDim) = (inputs.batch, inputs.heads, inputs.headDim, inputs.stateDim)
         try y?.requireShape([batch, inputs.length, heads, headDim], "dout")
         try finalState?.requireShape([batch, heads, headDim, stateDim], "dfinal_states")
@@ -184,7 +186,7 @@ extension SSDUpstream {
 
     /// Ĝ of every sequence, `[S, H, P, N]`: what is asked of a row's final state is asked of its
     /// last sequence.
-    func finalStates(in inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
+    package func finalStates(in inputs: SSDInputs<Scalar>) -> Tensor<Scalar> {
         let shape = [inputs.heads, inputs.headDim, inputs.stateDim]
         let size = shape.reduce(1, *)
         let runs = inputs.runs

@@ -2,6 +2,7 @@
 //  rounding.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// The elements that a diagnosis looks at.

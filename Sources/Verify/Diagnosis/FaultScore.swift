@@ -14,6 +14,7 @@
 //  is nearer, the exact answer or the faulty one.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// What is left of the error after a fault has been taken into account.

@@ -2,6 +2,7 @@
 //  written, and what a caller without files hands in.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// A collection of named tensors in memory.

@@ -16,6 +16,7 @@
 //  For narrow operands of the products u is theirs and κ comes from perturbing each operand by it.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct GradientJudge: KindJudge {

@@ -7,6 +7,7 @@
 //  it: x·∂x̄ is x·∂x / Δ, and the rest of ∂Δ is A λ.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct GradientParts: Sendable {

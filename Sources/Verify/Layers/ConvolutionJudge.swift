@@ -11,6 +11,7 @@
 //  | conv_state     | [B, C, W]            | output: the last W columns of what was convolved             |
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct ConvolutionJudge: KindJudge {

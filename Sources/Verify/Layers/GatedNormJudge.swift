@@ -10,6 +10,7 @@
 //  squares, half of whose n roundings remain under the root, and a dozen more.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct GatedNormJudge: KindJudge {

@@ -8,6 +8,7 @@
 //  Stability of Numerical Algorithms, 2nd ed., section 3.1.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// Sizes of error of one number.

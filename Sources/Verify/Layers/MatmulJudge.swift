@@ -8,6 +8,7 @@
 //  `[M, O]`.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct MatmulJudge: KindJudge {

@@ -17,6 +17,7 @@
 //  it in float32, may change; the spread of what comes out is sigma.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct MixerJudge: KindJudge {

@@ -2,6 +2,7 @@
 //  and summing it in float32, may change.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// Random changes of the size that roundings have.

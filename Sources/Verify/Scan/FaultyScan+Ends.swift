@@ -2,6 +2,7 @@
 //  and what is stored.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 extension FaultyScan {

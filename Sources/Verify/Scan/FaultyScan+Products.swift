@@ -5,6 +5,7 @@
 //      H  <- exp(ℓ_end) H + sum over j of fl(exp(ℓ_end - ℓ_j) Δ_j B_j) fl(x_j)ᵀ
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 extension FaultyScan {

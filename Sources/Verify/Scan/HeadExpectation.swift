@@ -5,6 +5,7 @@
 //  that against the others too; it must be within the largest of them.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// The likeliest arithmetic, the recurrent one, and the likeliest that stores dt x, of those that

@@ -2,6 +2,7 @@
 //  channels only, in pairs.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct ScanDiagnosis: Sendable {

@@ -1,6 +1,7 @@
 //  Faults that are a wrong idea of the operands: what a kernel with the fault takes them for.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 extension ScanCall {

@@ -1,6 +1,7 @@
 //  Which part of a scan's outputs a diagnosis looks at, and what the declared arithmetic excuses.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 extension ScanJudge {

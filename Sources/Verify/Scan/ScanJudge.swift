@@ -6,6 +6,7 @@
 //  both.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 struct ScanJudge: KindJudge {

@@ -6,6 +6,7 @@
 //      between chunks   H <- exp(ℓ_end) H + T_end
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// One head on its way along one row.

@@ -6,6 +6,7 @@
 //         "inputs": {"x": {"dtype", "shape"}, …}, "outputs": {"y": {"shape"}, …}}, …]}
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 import Foundation
 

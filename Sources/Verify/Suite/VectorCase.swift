@@ -5,6 +5,7 @@
 //  dt_bias and states are stored as float32.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// One case of a suite.

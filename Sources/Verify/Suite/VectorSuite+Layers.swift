@@ -1,6 +1,7 @@
 //  Test vectors of the layers around the scan: convolution, gated norm, quantized matrix products.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 extension VectorSuite {

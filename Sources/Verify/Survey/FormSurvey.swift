@@ -10,6 +10,7 @@
 //  of a kernel that multiplies in bfloat16.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// A form in a precision.

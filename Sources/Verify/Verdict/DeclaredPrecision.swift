@@ -9,6 +9,7 @@
 //  state, a careless softplus or TF32.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// A declared precision, or the decision to infer one.

@@ -5,6 +5,7 @@
 //  are judged alike.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// The axes of an output, outermost first.

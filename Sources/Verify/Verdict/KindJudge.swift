@@ -2,6 +2,7 @@
 //  look for a known fault.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// An output that a kind knows.

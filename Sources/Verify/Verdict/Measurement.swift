@@ -5,6 +5,7 @@
 //      error / floor    ||error|| over that of the exact answer rounded to the output's format; 1 is perfect
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 extension OutputReport {

@@ -2,6 +2,7 @@
 //  right name, shape and number format. What is wrong with the others goes into the report.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 extension Verifier {
