@@ -106,7 +106,7 @@ extension HybridModel {
         var cache = composed.cache
         var history = composed.tokens
         while history.count < composed.tokens.count + maxTokens, cache.tokenCount < contextLimit ?? .max {
-            let logits: [Float] = try extend(&cache, by: [history[history.count - 1]])
+            let logits = try nextScores(&cache, after: [history[history.count - 1]])
             let token = try sampler.next(logits: logits, history: history)
             if endTokens.contains(token) { break }
             history.append(token)

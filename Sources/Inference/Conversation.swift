@@ -55,8 +55,7 @@ public struct Conversation<Model: LanguageModel>: Sendable {
 
     /// Adds the answer, also one that was stopped, to the history.
     public mutating func take(_ completion: Completion<Model>) {
-        let text = (try? tokenizer.decode(completion.tokens, skipSpecial: false)) ?? ""
-        messages.append(ChatMessage(role: .assistant, content: text))
+        messages.append(ChatMessage(role: .assistant, content: completion.text))
         context = completion.context
     }
 }

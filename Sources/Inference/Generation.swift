@@ -1,7 +1,7 @@
 //  Text out of a model, a token at a time.
 //
-//      logits = model.extend(cache, prompt)
-//      repeat:  token = sample(logits);  emit it;  logits = model.extend(cache, token)
+//      logits = model.nextScores(cache, after: prompt)
+//      repeat:  token = sample(logits);  emit it;  logits = model.nextScores(cache, after: token)
 //      until    an end token, a stop string, a limit, or nobody listens any more
 //
 //  A generation is an `AsyncSequence` that is pulled: nothing is computed before it is asked for,
@@ -83,6 +83,8 @@ public struct Completion<Model: LanguageModel>: Sendable {
     public let reason: Reason
     /// The tokens sampled, without the end token.
     public let tokens: [Int]
+    /// The whole text: that of every event, and `remainingText`. A stop string is not part of it.
+    public let text: String
     /// Text that was held back and is now certain; belongs after the last token's text.
     public let remainingText: String
     public let timings: GenerationTimings
@@ -98,7 +100,7 @@ public struct GenerationTimings: Sendable, Codable, Equatable {
     public var reusedTokens = 0
     public var promptSeconds = 0.0
     public var generatedTokens = 0
-    /// From the first sampled token to the last.
+    /// From the first sampled token to the last; the time of an end token is not part of it.
     public var generateSeconds = 0.0
 
     public var promptTokensPerSecond: Double {
@@ -163,6 +165,7 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
         private var stops: StopStrings
         private var timings = GenerationTimings()
         private var sampled: [Int] = []
+        private var emitted = ""
         private var pending: Completion<Model>.Reason?
         private var isFinished = false
         private var firstToken: ContinuousClock.Instant?
@@ -193,14 +196,15 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
             let logits = try readPending()
             let token = try sampler.next(logits: logits, history: context.tokens)
             let now = ContinuousClock.now
-            timings.generateSeconds = firstToken.map { seconds(from: $0, to: now) } ?? 0
             if firstToken == nil { firstToken = now }
 
             if generation.limits.endTokens.contains(token) { return finish(.endToken(token)) }
+            timings.generateSeconds = firstToken.map { (now - $0).seconds } ?? 0
             context.tokens.append(token)
             sampled.append(token)
             timings.generatedTokens = sampled.count
             let text = stops.push(decoder.push(token))
+            emitted += text
             if let stop = stops.matched { pending = .stopString(stop) }
             return .token(id: token, text: text)
         }
@@ -208,7 +212,7 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
         /// Reads what the model has not seen yet: the prompt at first, then the last sampled token.
         private mutating func readPending() throws -> [Float] {
             guard firstToken == nil else {
-                let logits = try generation.model.extend(&context.cache, by: [context.tokens.last!])
+                let logits = try generation.model.nextScores(&context.cache, after: [context.tokens.last!])
                 context.readCount = context.tokens.count
                 return logits
             }
@@ -216,10 +220,10 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
             let remainder = Array(context.remainder(of: generation.prompt) ?? generation.prompt[...])
             timings.reusedTokens = context.readCount
             timings.promptTokens = remainder.count
-            let logits = try generation.model.extend(&context.cache, by: remainder)
+            let logits = try generation.model.nextScores(&context.cache, after: remainder)
             context.tokens = generation.prompt
             context.readCount = generation.prompt.count
-            timings.promptSeconds = seconds(from: start, to: .now)
+            timings.promptSeconds = (ContinuousClock.now - start).seconds
             return logits
         }
 
@@ -229,12 +233,8 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
             if case .stopString = reason {} else { remaining = stops.push(decoder.finish()) + stops.finish() }
             return .finished(
                 Completion(
-                    reason: reason, tokens: sampled, remainingText: remaining, timings: timings, context: context))
-        }
-
-        private func seconds(from start: ContinuousClock.Instant, to end: ContinuousClock.Instant) -> Double {
-            let parts = (end - start).components
-            return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
+                    reason: reason, tokens: sampled, text: emitted + remaining, remainingText: remaining,
+                    timings: timings, context: context))
         }
     }
 }

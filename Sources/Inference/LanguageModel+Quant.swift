@@ -6,7 +6,7 @@ import DualityQuant
 extension QuantModel: LanguageModel {
     public var vocabularySize: Int { configuration.vocabularySize }
 
-    public func extend(_ cache: inout QuantCache, by tokens: [Int]) throws -> [Float] {
+    public func nextScores(_ cache: inout QuantCache, after tokens: [Int]) throws -> [Float] {
         try extend(&cache, by: tokens, logits: .last).elements
     }
 

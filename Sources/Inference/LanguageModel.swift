@@ -23,7 +23,7 @@ public protocol LanguageModel: Sendable {
     ///
     /// - Throws: `InputError` for no tokens, an id out of range, or more tokens than the context
     ///   holds.
-    func extend(_ cache: inout Cache, by tokens: [Int]) throws -> [Float]
+    func nextScores(_ cache: inout Cache, after tokens: [Int]) throws -> [Float]
 
     /// The same, returning the logits after every one of the tokens, `[k, V]`.
     func score(_ cache: inout Cache, by tokens: [Int]) throws -> Tensor<Score>
@@ -32,7 +32,7 @@ public protocol LanguageModel: Sendable {
 extension HybridModel: LanguageModel {
     public var vocabularySize: Int { embedding.shape[0] }
 
-    public func extend(_ cache: inout HybridCache<Scalar>, by tokens: [Int]) throws -> [Float] {
+    public func nextScores(_ cache: inout HybridCache<Scalar>, after tokens: [Int]) throws -> [Float] {
         try extend(&cache, by: tokens, logits: .last).converted(to: Float.self).elements
     }
 

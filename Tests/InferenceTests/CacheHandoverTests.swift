@@ -36,8 +36,8 @@ import Testing
                 #expect(error < 5e-5, "layer \(i), part \(part): \(error)")
             }
         }
-        let found: [Float] = try reference.extend(&handed, by: [3, 1, 4])
-        let wanted: [Float] = try reference.extend(&slow, by: [3, 1, 4])
+        let found = try reference.nextScores(&handed, after: [3, 1, 4])
+        let wanted = try reference.nextScores(&slow, after: [3, 1, 4])
         let error = relativeL2(found, wanted)
         #expect(error < 5e-5, "\(error)")
     }

@@ -73,6 +73,7 @@ private enum Embedded {
         let expected = whole.text.range(of: stop).map { String(whole.text[..<$0.lowerBound]) }
         #expect(result.text == expected)
         #expect(result.completion.reason == .stopString(stop))
+        #expect(result.completion.text == expected, "a conversation remembers what was shown")
     }
 
     @Test func theSameSeedGivesTheSameTextAndAnotherSeedAnother() async throws {

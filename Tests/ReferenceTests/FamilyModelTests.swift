@@ -64,7 +64,7 @@ private let tokens = (0..<29).map { ($0 * 7 + $0 / 3) % 40 }
     @Test func piecesGiveWhatTheWholeGives() throws {
         for (name, configuration) in Self.kinds {
             var model = try model(configuration)
-            model.useForm(.recurrent)
+            try model.useForm(.recurrent)
             var whole = model.makeCache()
             let expected = try model.extend(&whole, by: tokens)
             for size in [1, 2, 3, 4, 5, 6, 9, 11, 28] {
@@ -79,7 +79,7 @@ private let tokens = (0..<29).map { ($0 * 7 + $0 / 3) % 40 }
             }
             #expect(whole.fits(configuration))
             try model.useRecurrenceForm(.chunked(size: 7))
-            model.useForm(.chunked(size: 7))
+            try model.useForm(.chunked(size: 7))
             var cache = model.makeCache()
             let first = try model.extend(&cache, by: Array(tokens[..<10])).elements
             let error = maximumDifference(

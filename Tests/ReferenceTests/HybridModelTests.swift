@@ -160,12 +160,39 @@ private final class Recorder<Scalar: RealNumber> {
         #expect(worst.error < 1e-11, "largest change of a logit \(worst.error), pieces \(worst.pieces)")
     }
 
+    /// A form that fails in the middle of a pass would leave some layers ahead of others.
+    @Test func aFormThatCannotRunIsRefusedBeforeAnythingIsRead() throws {
+        let model = try Case("m2").model(Float.self)
+        for form in [SSDForm.chunked(size: 0), .associative(tree: .balanced, leaf: 0), .convolution] {
+            #expect(throws: InputError.self, "\(form)") {
+                var changed = model
+                try changed.useForm(form)
+            }
+        }
+    }
+
+    @Test func aCacheFileWithAnImpossibleCountIsRefused() throws {
+        let fixture = try Case("m2")
+        let model = try fixture.model(Float.self)
+        let folder = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appendingPathComponent("cache.safetensors").path
+        var cache = model.makeCache()
+        for count in [-1, Int.max, model.configuration.contextLength + 1] {
+            cache.tokenCount = count
+            try cache.write(to: path)
+            #expect(throws: InputError.self, "token_count \(count)") {
+                try HybridCache<Float>(path: path, configuration: model.configuration)
+            }
+        }
+    }
+
     @Test func everyFormGivesTheSameLogits() throws {
         let fixture = try Case("m2")
         var model = try fixture.model(Double.self)
         let expected = try fixture.tensor("logits_f64").elements
         for form in [SSDForm.recurrent, .chunked(size: 1), .chunked(size: 16), .chunked(size: 256), .quadratic] {
-            model.useForm(form)
+            try model.useForm(form)
             var cache = model.makeCache()
             let logits = try model.extend(&cache, by: fixture.ids("input_ids"))
             let error = relativeL2(logits.elements, expected)

@@ -69,7 +69,7 @@ func finds(_ answer: String, after composed: ComposedContext<Float>) throws -> B
     var cache = composed.cache
     var (token, said) = (composed.tokens[composed.tokens.count - 1], [Int]())
     while true {
-        let logits: [Float] = try model.extend(&cache, by: [token])
+        let logits = try model.nextScores(&cache, after: [token])
         token = logits.indices.max { logits[$0] < logits[$1] } ?? 0
         said.append(token)
         let text = try tokenizer.decode(said, skipSpecial: false).trimmingCharacters(in: .whitespaces)
@@ -89,8 +89,8 @@ func requireAgreement(on tokens: ArraySlice<Int>) throws {
     var (quick, slow) = (reader.makeCache(), model.makeCache())
     var handed = try read(tokens.dropLast(), after: &quick)
     _ = try model.extend(&slow, by: Array(tokens.dropLast()), logits: .none)
-    let found: [Float] = try model.extend(&handed, by: [tokens[tokens.endIndex - 1]])
-    let wanted: [Float] = try model.extend(&slow, by: [tokens[tokens.endIndex - 1]])
+    let found = try model.nextScores(&handed, after: [tokens[tokens.endIndex - 1]])
+    let wanted = try model.nextScores(&slow, after: [tokens[tokens.endIndex - 1]])
     let error = zip(found, wanted).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
     let norm = wanted.reduce(0) { $0 + $1 * $1 }
     guard (error / norm).squareRoot() < 1e-4 else {

@@ -18,9 +18,9 @@ extension HybridConfiguration {
                 .value, in: "token id at position \(position)", expected: "0 to \(vocabularySize - 1)",
                 found: "\(tokens[position])", remedy: "Was it made with another model's tokenizer?")
         }
-        if let limit, count + tokens.count > limit {
+        if let limit, tokens.count > limit || count > limit - tokens.count {
             throw InputError(
-                .value, in: "context", expected: "at most \(limit) tokens", found: "\(count + tokens.count)",
+                .value, in: "context", expected: "at most \(limit) tokens", found: "\(tokens.count) behind \(count)",
                 remedy: "Shorten the prompt.")
         }
     }

@@ -13,6 +13,8 @@ import DualityCore
 
 extension HybridCache {
     private static var format: String { "duality-cache-1" }
+    /// Of a model without a limit: far beyond any text, and far from overflow.
+    private static var largestTokenCount: Int { 1 << 48 }
 
     /// Writes the cache to a safetensors file, replacing it atomically.
     ///
@@ -36,6 +38,12 @@ extension HybridCache {
             throw InputError(
                 .malformed, in: path, expected: "a cache (format \(Self.format))",
                 found: file.metadata["format"] ?? "no format in its metadata")
+        }
+        let limit = configuration.plainMamba2 == nil ? configuration.contextLength : Self.largestTokenCount
+        guard count >= 0, count <= limit else {
+            throw InputError(
+                .value, in: "\(path): token_count", expected: "0 to \(limit)", found: "\(count)",
+                remedy: "Was the file written by another program, or for another model?")
         }
         try self.init(file, configuration: configuration, tokenCount: count)
     }

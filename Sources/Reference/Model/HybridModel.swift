@@ -56,7 +56,19 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
     }
 
     /// How the Mamba-2 layers evaluate SSD. Every form gives the same logits up to rounding.
-    public mutating func useForm(_ form: SSDForm) {
+    ///
+    /// - Throws: `InputError`: `.value` for a chunk size or leaf below 1, `.unsupported` for the
+    ///   convolution form, which operands that change with the token do not have.
+    public mutating func useForm(_ form: SSDForm) throws(InputError) {
+        switch form {
+        case .recurrent, .quadratic: break
+        case .chunked(let size): try requirePositive(size, "chunk size")
+        case .associative(_, let leaf): try requirePositive(leaf, "leaf")
+        case .convolution:
+            throw InputError(
+                .unsupported, in: "form", expected: "recurrent, chunked, quadratic or associative", found: form.name,
+                remedy: "The steps of a layer change with the token; a convolution needs constant ones.")
+        }
         changeMixers(mamba2: { $0.form = form })
     }
 
