@@ -16,7 +16,7 @@ private struct ConstantModel: LanguageModel {
     let contextLimit: Int? = nil
 
     func makeCache() -> Int { 0 }
-    func extend(_ cache: inout Int, by tokens: [Int]) throws -> [Float] { logits }
+    func nextScores(_ cache: inout Int, after tokens: [Int]) throws -> [Float] { logits }
     func score(_ cache: inout Int, by tokens: [Int]) throws -> Tensor<Float> {
         try Tensor(shape: [tokens.count, logits.count], elements: tokens.flatMap { _ in logits })
     }

@@ -15,7 +15,7 @@ private struct UniformModel: LanguageModel {
 
     func makeCache() -> [Int] { [] }
 
-    func extend(_ cache: inout [Int], by tokens: [Int]) throws -> [Float] {
+    func nextScores(_ cache: inout [Int], after tokens: [Int]) throws -> [Float] {
         cache += tokens
         return Array(repeating: 0.5, count: vocabularySize)
     }
