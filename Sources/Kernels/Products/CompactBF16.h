@@ -71,7 +71,8 @@ INLINE const uint32_t *decode_unit(const uint32_t *units, int64_t number, expone
                                    const uint32_t *exception, const uint32_t *end, float *out) {
     UNROLL for (int column = 0; column < 4; column++) {
         UNROLL for (int half = 0; half < 2; half++)
-            store16(out + column * 32 + half * 16, from_bits(unit_weights(units + number * UNIT_WORDS, alphabet, column, half)));
+            store16(out + column * 32 + half * 16,
+                    from_bits(unit_weights(units + number * UNIT_WORDS, alphabet, column, half)));
     }
     for (; exception < end && *exception >> 15 == (uint32_t)number; exception++) {
         uint32_t bits, place = *exception >> 8 & 127;
@@ -139,8 +140,8 @@ static void compact_row(const dk_compact_matrix *matrix, int64_t row, float *out
 /// with both, 1.24 with L2 alone, 1.17 with L1 alone.
 INLINE void fetch_units(const uint32_t *words) {
     UNROLL for (int line = 0; line < 3; line++) {
-        __builtin_prefetch((const char *)words + 8192 + 64 * line, 0, 2);
-        __builtin_prefetch((const char *)words + 1536 + 64 * line, 0, 3);
+        FETCH_L2(words, AHEAD_L2 + 64 * line);
+        FETCH_L1(words, AHEAD_FROM_L2 + 64 * line);
     }
 }
 
@@ -150,9 +151,7 @@ INLINE void fetch_units(const uint32_t *words) {
 INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t first, int64_t k, const float *a,
                                 const compact_panel *panel, float *c) {
     lanes sums[TILE][2];
-    UNROLL for (int r = 0; r < R; r++) {
-        UNROLL for (int v = 0; v < V; v++) sums[r][v] = 0.0f;
-    }
+    UNROLL for (int r = 0; r < R; r++) { UNROLL for (int v = 0; v < V; v++) sums[r][v] = 0.0f; }
     exponent_alphabet alphabet = alphabet_of(panel->exponents);
     const uint32_t *exception = exception_from(panel, first / 4);
     int64_t unit = first / 4, whole = unit + k / 4, last = unit + compact_units(k);
@@ -163,9 +162,8 @@ INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t fir
             fetch_units(words);
             UNROLL for (int i = 0; i < 4; i++) {
                 lanes w[2];
-                UNROLL for (int v = 0; v < V; v++)
-                    w[v] = from_bits(V == 1 && j ? unit_weights(words, alphabet, i, 1)
-                                                 : unit_weights(words, alphabet, i, v));
+                UNROLL for (int v = 0; v < V; v++) w[v] =
+                    from_bits(V == 1 && j ? unit_weights(words, alphabet, i, 1) : unit_weights(words, alphabet, i, v));
                 UNROLL for (int r = 0; r < R; r++) {
                     lanes x = a[i * R + r];
                     UNROLL for (int v = 0; v < V; v++) sums[r][v] = fma16(x, w[v], sums[r][v]);
@@ -180,8 +178,8 @@ INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t fir
         for (int64_t i = 0; i < columns; i++) {
             UNROLL for (int r = 0; r < R; r++) {
                 lanes x = a[i * R + r];
-                UNROLL for (int v = 0; v < V; v++)
-                    sums[r][v] = fma16(x, load16(mended + i * 32 + (j + v) * 16), sums[r][v]);
+                UNROLL for (int v = 0; v < V; v++) sums[r][v] =
+                    fma16(x, load16(mended + i * 32 + (j + v) * 16), sums[r][v]);
             }
         }
         unit++;
@@ -195,10 +193,10 @@ INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t fir
     }
 }
 
-#define DEFINE_COMPACT_STREAM(R)                                                                                       \
-    static void compact_stream_##R(int64_t first, int64_t k, const float *a, const compact_panel *panel, float *c) {   \
-        compact_stream_tile(R, VECTORS, 0, first, k, a, panel, c);                                                     \
-        if (VECTORS == 1) compact_stream_tile(R, VECTORS, 1, first, k, a, panel, c);                                   \
+#define DEFINE_COMPACT_STREAM(R)                                                                                     \
+    static void compact_stream_##R(int64_t first, int64_t k, const float *a, const compact_panel *panel, float *c) { \
+        compact_stream_tile(R, VECTORS, 0, first, k, a, panel, c);                                                   \
+        if (VECTORS == 1) compact_stream_tile(R, VECTORS, 1, first, k, a, panel, c);                                 \
     }
 FOR_EACH_TILE(DEFINE_COMPACT_STREAM)
 
