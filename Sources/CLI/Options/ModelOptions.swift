@@ -11,17 +11,36 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The model's directory (config.json, *.safetensors, tokenizer.json).",
+            "The model's directory (config.json, *.safetensors, tokenizer.json), or OWNER/NAME of one in the hub's cache.",
             discussion: "Default: $DUALITY_MODEL, else the embedded model.", valueName: "dir"))
     var model: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Tokens that a sequence may have, more or fewer than the configuration says.", valueName: "n"))
+    var context: Int?
+
+    @Flag(
+        name: .long,
+        help: "Of a plain Mamba-2 model: norm each group of B and C by itself, as mamba_ssm does (Codestral-Mamba).")
+    var normGroups = false
+
+    /// What is asked for against the word of the configuration.
+    var reading: ModelReading { ModelReading(context: context, normGroups: normGroups ? true : nil) }
+
+    func checkpoint() throws -> Checkpoint {
+        let checkpoint = try Checkpoint(directory: ModelLocation.find(model), reading: reading)
+        for warning in checkpoint.configuration.warnings + checkpoint.warnings { Terminal.note("warning: \(warning)") }
+        return checkpoint
+    }
 
     @Flag(name: .long, help: "Load a model even if a weight is NaN or infinite.")
     var allowNonFinite = false
 
     /// Finds and loads the model in one number format, with progress on stderr.
     func load<Scalar: RealNumber>(as type: Scalar.Type) throws -> HybridModel<Scalar> {
-        let checkpoint = try Checkpoint(directory: ModelLocation.find(model))
-        for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
+        let checkpoint = try checkpoint()
         defer { Terminal.clearProgress() }
         return try HybridModel<Scalar>(
             checkpoint, configuration: checkpoint.configuration, allowsNonFinite: allowNonFinite
