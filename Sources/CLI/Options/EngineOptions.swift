@@ -139,7 +139,7 @@ enum EngineChoice {
         let directory = try ModelLocation.find(model.model)
         let precision = options.precision ?? (options.engine == .fast ? nil : fallback)
         if PackedCheckpoint.isPacked(directory), !Checkpoint.holdsWeights(directory) {
-            var packed = try PackedCheckpoint(directory: directory)
+            var packed = try PackedCheckpoint(directory: directory, reading: model.reading)
             guard options.engine != .reference, options.precision != .f64 else {
                 throw InputError(
                     .unsupported, in: directory, expected: "a checkpoint, for the reference engine",
@@ -223,8 +223,7 @@ extension ModelOptions {
             try checkMemory(packed.configuration, quant, tokens, directory, packed)
             return try QuantModel(packed, options: quant, progress: progress)
         case .fast(let precision):
-            let checkpoint = try Checkpoint(directory: directory)
-            for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
+            let checkpoint = try checkpoint()
             let plan = PrecisionPlan(
                 precision, group: options.scales.group(for: checkpoint.configuration))
             var quant = QuantOptions(plan: plan, keyValues: options.keyValues, pool: options.pool)

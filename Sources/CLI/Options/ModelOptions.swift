@@ -11,17 +11,36 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The model's directory (config.json, *.safetensors, tokenizer.json).",
+            "The model's directory (config.json, *.safetensors, tokenizer.json), or OWNER/NAME of one in the hub's cache.",
             discussion: "Default: $DUALITY_MODEL, else the embedded model.", valueName: "dir"))
     var model: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Tokens that a sequence may have, more or fewer than the configuration says.", valueName: "n"))
+    var context: Int?
+
+    @Flag(
+        name: .long,
+        help: "Of a plain Mamba-2 model: norm each group of B and C by itself, as mamba_ssm does (Codestral-Mamba).")
+    var normGroups = false
+
+    /// What is asked for against the word of the configuration.
+    var reading: ModelReading { ModelReading(context: context, normGroups: normGroups ? true : nil) }
+
+    func checkpoint() throws -> Checkpoint {
+        let checkpoint = try Checkpoint(directory: ModelLocation.find(model), reading: reading)
+        for warning in checkpoint.configuration.warnings + checkpoint.warnings { Terminal.note("warning: \(warning)") }
+        return checkpoint
+    }
 
     @Flag(name: .long, help: "Load a model even if a weight is NaN or infinite.")
     var allowNonFinite = false
 
     /// Finds and loads the model in one number format, with progress on stderr.
     func load<Scalar: RealNumber>(as type: Scalar.Type) throws -> HybridModel<Scalar> {
-        let checkpoint = try Checkpoint(directory: ModelLocation.find(model))
-        for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
+        let checkpoint = try checkpoint()
         Terminal.note(Computation(reference: type == Double.self ? .f64 : .f32).line)
         defer { Terminal.clearProgress() }
         return try HybridModel<Scalar>(
@@ -49,13 +68,17 @@ struct TemplateOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The chat template: \(ChatTemplate.names.joined(separator: ", ")) (default: the model's own).",
-            valueName: "name"))
+            "The chat template: \(ChatTemplate.names.joined(separator: ", ")), one of the model's own by its name, or a "
+                + "Jinja file (default: the model's own).", valueName: "name|file"))
     var template: String?
 
     func chatTemplate(_ model: ModelOptions) throws -> ChatTemplate {
-        if let template { return try ChatTemplate(named: template) }
-        return try ChatTemplate(directory: ModelLocation.find(model.model))
+        let directory = try ModelLocation.find(model.model)
+        return if let template {
+            try ChatTemplate(choice: template, directory: directory)
+        } else {
+            try ChatTemplate(directory: directory)
+        }
     }
 }
 
@@ -78,8 +101,9 @@ struct SamplingOptions: ParsableArguments {
     @Option(name: .long, help: "Subtract this for every time a token was generated before.")
     var frequencyPenalty: Double?
     @Option(
-        name: .long, parsing: .upToNextOption,
-        help: ArgumentHelp("Add to the score of a token, as ID=BIAS; may be given several.", valueName: "id=bias"))
+        name: .long, parsing: .singleValue,
+        help: ArgumentHelp(
+            "Add to the score of a token, as ID=BIAS; give it once for each token.", valueName: "id=bias"))
     var logitBias: [String] = []
     @Option(name: .long, help: "Seed of the random draws; the same seed gives the same text.")
     var seed: UInt64?
