@@ -14,7 +14,7 @@ import Testing
         let model = try fixture.fast()
         for (ids, logits, figure) in [
             ("input_ids", "logits_f64", "logits"), ("input_ids_long", "logits_long_f64", "logits_long"),
-        ] {
+        ] where fixture.expected.contains(logits) {
             var cache = model.makeCache()
             let tokens = try fixture.ids(ids)
             let got = try model.extend(&cache, by: tokens)

@@ -163,7 +163,7 @@ public struct PackedInventory: Sendable {
             ("embed_tokens.weight", .embedding), ("lm_head.weight", .head), ("q_proj.weight", .query),
             ("k_proj.weight", .key), ("v_proj.weight", .value), ("o_proj.weight", .output),
             ("gate_proj.weight", .gate), ("up_proj.weight", .up), ("down_proj.weight", .down),
-            ("mamba.out_proj.weight", .outputProjection),
+            ("out_proj.weight", .outputProjection), ("backbone.embeddings.weight", .embedding),
         ]
         return suffixes.first { name.hasSuffix($0.0) }?.1
     }

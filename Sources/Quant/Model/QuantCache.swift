@@ -17,22 +17,28 @@ public struct QuantCache: Sendable {
     /// What decides the sizes of a cache.
     struct Shape: Sendable, Equatable {
         let layers: [LayerKind]
-        let headCount, keyValueHeadCount, headDim, convolutionTaps: Int
+        let keyValueHeadCount, headDim: Int
+        let mamba2: Mamba2Shape?
+        /// Of the convolutions of the kinds that have any.
+        let taps: [Int]
+        /// Of SWA.
+        let window: Int?
         let keyValueFormat: KeyValueFormat
 
         static let none = Shape()
 
         private init() {
-            layers = []
-            (headCount, keyValueHeadCount, headDim, convolutionTaps, keyValueFormat) = (0, 0, 0, 0, .f32)
+            (layers, taps) = ([], [])
+            (keyValueHeadCount, headDim, mamba2, window, keyValueFormat) = (0, 0, nil, nil, .f32)
         }
 
         init(_ configuration: HybridConfiguration, _ format: KeyValueFormat) {
             layers = configuration.layers
-            headCount = configuration.headCount
             keyValueHeadCount = configuration.keyValueHeadCount
             headDim = configuration.headDim
-            convolutionTaps = configuration.mamba2.convolutionTaps
+            mamba2 = configuration.has(.mamba2) ? configuration.mamba2Shape : nil
+            taps = [configuration.mamba2.convolutionTaps]
+            window = configuration.slidingWindow
             keyValueFormat = format
         }
     }
@@ -71,11 +77,12 @@ struct QuantLayerCache: Sendable {
 }
 
 extension dk_attention_shape {
-    init(_ configuration: HybridConfiguration, _ format: KeyValueFormat) {
+    /// - Parameter window: tokens that one sees, itself among them; nil for all.
+    init(_ configuration: HybridConfiguration, _ format: KeyValueFormat, window: Int? = nil) {
         self.init(
             heads: Int64(configuration.headCount), kvHeads: Int64(configuration.keyValueHeadCount),
             headDim: Int64(configuration.headDim), format: format.kernelFormat,
-            scale: 1 / Float(configuration.headDim).squareRoot(), window: 0)
+            scale: 1 / Float(configuration.headDim).squareRoot(), window: Int64(window ?? 0))
     }
 }
 
@@ -84,39 +91,29 @@ extension QuantCache {
     /// one.
     public func state(ofLayer layer: Int, configuration: HybridConfiguration) throws -> Tensor<Float>? {
         guard let scan = layers[layer].scan else { return nil }
-        let kernels = try KernelTable.active()
-        var shape = dk_ssd_shape(configuration)
+        let (kernels, sizes) = (try KernelTable.active(), configuration.mamba2Shape)
+        var shape = dk_ssd_shape(sizes)
         var pointers = scan.pointers
-        let (heads, dim) = (configuration.headCount, configuration.headDim)
-        var state = [Float](repeating: 0, count: heads * dim * dim)
+        let size = sizes.headDim * sizes.stateDim
+        var state = [Float](repeating: 0, count: sizes.heads * size)
         let workspace = AlignedMemory(byteCount: Int(DK_WORKSPACE_BYTES))
         state.withUnsafeMutableBufferPointer { state in
             guard let base = state.baseAddress else { return }
-            for head in 0..<heads {
+            for head in 0..<sizes.heads {
                 kernels.ssd_state(
-                    &shape, &pointers, Int64(tokenCount % Int(DK_SSD_CHUNK)), Int64(head), base + head * dim * dim,
+                    &shape, &pointers, Int64(tokenCount % Int(DK_SSD_CHUNK)), Int64(head), base + head * size,
                     workspace.base)
             }
         }
-        return try Tensor(shape: [heads, dim, dim], elements: state)
+        return try Tensor(shape: [sizes.heads, sizes.headDim, sizes.stateDim], elements: state)
     }
 
     /// The convolution window of layer `layer`, `[W-1, C]`, oldest first; nil for a layer without
     /// one.
     public func window(ofLayer layer: Int, configuration: HybridConfiguration) throws -> Tensor<Float>? {
         guard let scan = layers[layer].scan else { return nil }
-        let channels = configuration.innerSize + 2 * configuration.keyValueSize
-        let rows = configuration.mamba2.convolutionTaps - 1
+        let (channels, rows) = (configuration.mamba2Shape.channels, configuration.mamba2.convolutionTaps - 1)
         return try Tensor(
             shape: [rows, channels], elements: Array(UnsafeBufferPointer(start: scan.window, count: rows * channels)))
-    }
-}
-
-extension dk_ssd_shape {
-    init(_ configuration: HybridConfiguration) {
-        let (heads, shared) = (Int64(configuration.headCount), Int64(configuration.keyValueHeadCount))
-        self.init(
-            heads: heads, xHeads: shared, bHeads: shared, cHeads: heads, headDim: Int64(configuration.headDim),
-            stateDim: Int64(configuration.headDim))
     }
 }

@@ -52,7 +52,9 @@ public struct SensitivityModels {
     /// - Throws: `InputError`, as loading a model does.
     public init(_ source: any TensorSource, configuration: HybridConfiguration, pool: ThreadPool) throws {
         try QuantModel.checkLayers(configuration, place: source.place)
-        try WeightContract(configuration).check(source, finite: true)
+        let contract = try WeightContract(configuration)
+        let source = contract.adapted(source)
+        try contract.check(source, finite: true)
         store = SharedWeights(try CheckpointWeights(source, pool: pool))
         self.configuration = configuration
         self.pool = pool

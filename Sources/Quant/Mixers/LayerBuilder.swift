@@ -1,0 +1,64 @@
+//  Layers of the fast model from the named tensors of a store.
+
+import DualityCore
+
+/// Layers from the named tensors of a store.
+struct LayerBuilder {
+    let store: any WeightStore
+    let configuration: HybridConfiguration
+    let options: QuantOptions
+
+    func norm(_ name: String, _ epsilon: Double) throws -> NormWeights {
+        NormWeights(weight: try store.vector(name), epsilon: Float(epsilon))
+    }
+
+    /// `name.weight` and, if there is one, `name.bias`.
+    func linear(_ name: String, _ part: ModelPart, bias: Bool = false) throws -> Projection {
+        let matrix = try store.matrix("\(name).weight", rows: nil, label: "", format: options.plan[part])
+        return Projection(
+            blocks: [Projection.Block(firstOutput: 0, matrix: matrix)],
+            bias: bias ? try store.vector("\(name).bias") : nil)
+    }
+
+    func layer(_ kind: LayerKind, prefix: String) throws -> QuantDecoderLayer {
+        let mixer = "\(prefix)\(kind.attribute)."
+        return QuantDecoderLayer(
+            inputNorm: try norm("\(prefix)input_layernorm.weight", configuration.normEpsilon),
+            mixer: try self.mixer(kind, mixer),
+            feedForward: (
+                try norm("\(prefix)post_attention_layernorm.weight", configuration.normEpsilon),
+                QuantFeedForward(
+                    gate: try linear("\(prefix)mlp.gate_proj", .gate), up: try linear("\(prefix)mlp.up_proj", .up),
+                    down: try linear("\(prefix)mlp.down_proj", .down))
+            ))
+    }
+
+    /// A layer of a plain Mamba-2 model: a mixer behind a norm and nothing else.
+    func plainLayer(_ index: Int) throws -> QuantDecoderLayer {
+        let prefix = "backbone.layers.\(index)."
+        return QuantDecoderLayer(
+            inputNorm: try norm("\(prefix)norm.weight", configuration.normEpsilon),
+            mixer: try mamba2("\(prefix)mixer."), feedForward: nil)
+    }
+
+    /// - Parameter prefix: of the mixer's tensors, with its dot.
+    func mixer(_ kind: LayerKind, _ prefix: String) throws -> any SequenceMixer {
+        switch kind {
+        case .mamba2: try mamba2(prefix)
+        case .slidingWindowAttention: try attention(prefix, window: configuration.slidingWindow)
+        default: try attention(prefix)
+        }
+    }
+
+    private func attention(_ prefix: String, window: Int? = nil) throws -> QuantAttention {
+        let bias = configuration.attentionBias
+        return QuantAttention(
+            query: try linear("\(prefix)q_proj", .query, bias: bias),
+            key: try linear("\(prefix)k_proj", .key, bias: bias),
+            value: try linear("\(prefix)v_proj", .value, bias: bias),
+            output: try linear("\(prefix)o_proj", .output, bias: bias),
+            queryNorm: try norm("\(prefix)q_norm.weight", configuration.normEpsilon),
+            keyNorm: try norm("\(prefix)k_norm.weight", configuration.normEpsilon), configuration: configuration,
+            keyValueFormat: options.keyValues, window: window)
+    }
+}
