@@ -50,7 +50,15 @@ FOR_EACH_TILE(DEFINE_INT8_TILE)
 
 #include "Scan.h"
 
+#include "Delta/HeadVectors.h"
+
+#include "Delta/DeltaRule.h"
+
+#include "Delta/KalmaRule.h"
+
 #include "AttentionKernel.h"
+
+#include "Attention/FadingAttention.h"
 
 #include "Probes.h"
 

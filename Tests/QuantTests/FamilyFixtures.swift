@@ -39,6 +39,36 @@ struct OddModel: Sendable, CustomTestStringConvertible {
     }
 
     static let all: [OddModel] = [
+        OddModel("GDN", [.gatedDeltaNet, .attention]),
+        OddModel("GDN, expanded", [.gatedDeltaNet]) { $0.gatedDeltaNet.expansion.rank = 3 },
+        OddModel("GDN, bare", [.gatedDeltaNet]) {
+            $0.gatedDeltaNet.usesGate = false
+            $0.gatedDeltaNet.usesConvolution = false
+            $0.gatedDeltaNet.allowsNegativeEigenvalues = true
+        },
+        OddModel("GKA", [.gatedKalmaNet, .attention]),
+        OddModel("GKA, expanded", [.gatedKalmaNet]) {
+            $0.gatedKalmaNet.expansion.rank = 2
+            $0.gatedKalmaNet.expansion.learnsResidual = true
+        },
+        OddModel("GKA, bare", [.gatedKalmaNet]) {
+            $0.gatedKalmaNet.usesGate = false
+            $0.gatedKalmaNet.usesAlpha = false
+            $0.gatedKalmaNet.usesBeta = false
+            $0.gatedKalmaNet.convolvesValues = false
+            $0.gatedKalmaNet.rescales = false
+            $0.gatedKalmaNet.decaysGram = false
+        },
+        OddModel("GKA without decay", [.gatedKalmaNet]) { $0.gatedKalmaNet.decays = false },
+        OddModel("GKA without iterations", [.gatedKalmaNet]) { $0.gatedKalmaNet.iterations = 0 },
+        OddModel("BMF of M2", [.bmojo]),
+        OddModel("BMF of GDN", [.bmojo], window: 130) { $0.bmojo.mixer = .gatedDeltaNet },
+        OddModel("BMF of GKA, untied", [.bmojo, .attention]) {
+            $0.bmojo.mixer = .gatedKalmaNet
+            $0.bmojo.tiesAttention = false
+            $0.attentionBias = true
+        },
+        OddModel("BMF of one token", [.bmojo], window: 1),
         OddModel("SWA", [.slidingWindowAttention, .attention]),
         OddModel("SWA of one token", [.slidingWindowAttention], window: 1),
         OddModel("SWA of 140 tokens", [.slidingWindowAttention, .mamba2], window: 140),

@@ -3,11 +3,12 @@
 
 import DualityCore
 import DualityKernels
-import DualityReference
+import Foundation
 import TestSupport
 import Testing
 
 @testable import DualityQuant
+@testable import DualityReference
 
 @Suite struct FamilyModelTests {
     @Test(arguments: OddModel.all) func float32IsNearTheReference(odd: OddModel) throws {
@@ -20,6 +21,16 @@ import Testing
         // The reference in float32 rounds as often, in another order.
         let limit = 3 * relativeL2(try float.extend(&single, by: tokens).elements, expected)
         #expect(error < limit, "\(error), limit \(limit)")
+        for (i, layer) in exact.layers.enumerated() {
+            for (name, tensor) in try cache.tensors(ofLayer: i, configuration: odd.configuration) {
+                let wanted = try #require(layer.named(name), "layer \(i) has no \(name)")
+                #expect(tensor.shape == wanted.shape, "layer \(i), \(name)")
+                let off = relativeL2(tensor.elements, wanted.elements)
+                #expect(off < max(2 * limit, 1e-5), "layer \(i), \(name): off by \(off), logits may be by \(limit)")
+            }
+            let decays = layer.scan?.logDecay ?? layer.kalmaNet?.logDecay
+            #expect(maximumDifference(cache.logDecay(ofLayer: i) ?? [], decays ?? []) < 1e-3)
+        }
     }
 
     @Test(arguments: OddModel.all, EnginePrecision.allCases) func piecesThreadsAndBatchesChangeNoBit(
@@ -57,6 +68,27 @@ import Testing
         }
     }
 
+    /// Tokens of a sequence whose window reaches back to its beginning see plain attention.
+    @Test func aFadingLayerWithAWideWindowIsPlainAttention() throws {
+        for mixer in [LayerKind.mamba2, .gatedDeltaNet, .gatedKalmaNet] {
+            let fading = OddModel("BMF", [.bmojo], window: 200) { $0.bmojo.mixer = mixer }
+            let dense = OddModel("dense", [.attention])
+            let source = try fading.checkpoint()
+            var checkpoint = try dense.checkpoint()
+            for name in checkpoint.names {
+                let theirs = name.replacingOccurrences(of: ".self_attn.", with: ".bmojo_f.bmojo_attn.")
+                let tensor = try source.tensor(theirs, as: Float.self)
+                checkpoint.set(name, tensor.shape, tensor.elements)
+            }
+            let plain = try QuantModel(
+                checkpoint, configuration: dense.configuration, options: QuantOptions(.f32))
+            let model = try fading.fast()
+            var (a, b) = (model.makeCache(), plain.makeCache())
+            #expect(
+                try model.extend(&a, by: fading.tokens(200)) == plain.extend(&b, by: fading.tokens(200)), "\(mixer)")
+        }
+    }
+
     @Test func pagesBehindAWindowAreLetGo() throws {
         let odd = OddModel("SWA", [.slidingWindowAttention], window: 100)
         let model = try odd.fast()
@@ -79,5 +111,25 @@ import Testing
         #expect(try model.extend(&copies[7], by: [7]) == next)
         _ = try model.extend(&copies[6], by: odd.tokens(130), logits: .none)
         #expect(try model.extend(&copies[6], by: [7]) == next)
+    }
+}
+
+extension LayerCache {
+    /// The tensor that a cache's file has under this name.
+    fileprivate func named(_ name: String) -> Tensor<Scalar>? {
+        func stacked(_ heads: [Tensor<Scalar>]?) -> Tensor<Scalar>? {
+            heads.map { heads in
+                var whole = Tensor<Scalar>(repeating: 0, shape: [heads.count] + heads[0].shape)
+                whole.elements = heads.flatMap(\.elements)
+                return whole
+            }
+        }
+        switch name {
+        case "keys": return stacked(keyValues?.keys)
+        case "values": return stacked(keyValues?.values)
+        case "fading_keys": return stacked(fadingKeyValues?.keys)
+        case "fading_values": return stacked(fadingKeyValues?.values)
+        default: return fixedTensors.first { $0.name == name }?.tensor
+        }
     }
 }

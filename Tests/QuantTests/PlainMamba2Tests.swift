@@ -22,13 +22,14 @@ import Testing
         let logits = try model.extend(&cache, by: ids)
         let error = relativeL2(logits.elements, try reference.extend(&exact, by: ids).elements)
         #expect(error < Self.limit, "\(error)")
-        // States are held to three times the distance of the reference in float32.
+        // States are held to six times the distance of the reference in float32, whose recurrence
+        // rounds in another place than chunks do; hybrid models' are held to as much.
         let float = try HybridModel<Float>(checkpoint, configuration: checkpoint.configuration)
         var single = float.makeCache()
         _ = try float.extend(&single, by: ids, logits: .none)
         for (i, layer) in exact.layers.enumerated() {
             let (scan, rounded) = (try #require(layer.scan), try #require(single.layers[i].scan))
-            let limit = 3 * relativeL2(rounded.state.elements, scan.state.elements)
+            let limit = 6 * relativeL2(rounded.state.elements, scan.state.elements)
             let state = try #require(try cache.state(ofLayer: i, configuration: model.configuration))
             let window = try #require(try cache.window(ofLayer: i, configuration: model.configuration))
             let stateError = relativeL2(state.elements, scan.state.elements)

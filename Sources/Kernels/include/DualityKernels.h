@@ -9,7 +9,7 @@
 //      is an instruction of its own);
 //    - for any split of its range, and for a token alone or among others ("row-invariant"): the sum that makes a number
 //      runs in an order that depends on neither. Prefill in one piece, in pieces and token by token agree exactly.
-//  Zeros may differ in sign. The scan and attention take numbers below the normal range as zero.
+//  Zeros may differ in sign. The scan, the recurrences and attention take numbers below the normal range as zero.
 //
 //  | symbol | meaning                                   | symbol | meaning                                           |
 //  |--------|-------------------------------------------|--------|---------------------------------------------------|
@@ -171,6 +171,60 @@ typedef struct {
     double *_Nullable logDecaySum;  ///< [H], Δ A of the new tokens is added
 } dk_ssd_operands;
 
+// MARK: - Recurrences over a matrix-valued state
+
+/// Sizes of the gated delta rule and of Gated KalmaNet. Head h reads head h / (H / kHeads) of k,
+/// and so v.
+typedef struct {
+    int64_t heads, kHeads, vHeads;
+    int64_t headDim;  ///< D, at most 512
+} dk_rule_shape;
+
+/// The operands of T new tokens of the gated delta rule.
+typedef struct {
+    int64_t tokens;
+    const float *q;  ///< [T][H D], before its norm
+    int64_t ldq;
+    const float *k;  ///< [T][kHeads D], before its norm
+    int64_t ldk;
+    const float *_Nullable v;  ///< [T][vHeads D]; null for zero
+    int64_t ldv;
+    const float *beta;  ///< [T][H], before the sigmoid
+    int64_t ldbeta;
+    const float *decay;  ///< [T][H]; a token's decay is exp(rate softplus(decay + bias))
+    int64_t lddecay;
+    const float *rates;   ///< [H], negative
+    const float *dtBias;  ///< [H]
+    float reach;          ///< what the sigmoid is multiplied with: 1, or 2 for eigenvalues down to -1
+    float *_Nullable o;   ///< [T][H D]
+    int64_t ldo;
+} dk_delta_operands;
+
+/// The operands of T new tokens of Gated KalmaNet.
+typedef struct {
+    int64_t tokens;
+    const float *q;  ///< [T][H D], before its norm
+    int64_t ldq;
+    const float *k;  ///< [T][kHeads D], before its norm
+    int64_t ldk;
+    const float *v;  ///< [T][vHeads D]
+    int64_t ldv;
+    const float *_Nullable alpha;  ///< [T][H], before the sigmoid; null for 1
+    int64_t ldalpha;
+    const float *_Nullable beta;  ///< [T][H], before the sigmoid; null for none
+    int64_t ldbeta;
+    const float *_Nullable decay;  ///< as of the delta rule; null for none
+    int64_t lddecay;
+    const float *rates;
+    const float *dtBias;
+    bool decaysGram;
+    int64_t iterations;  ///< of Chebyshev after the first step; 0 leaves the query as it is, and G
+    float ridge, scale;
+    double *_Nullable logDecaySum;  ///< [H], the logarithms of the new tokens' decays are added
+    float *o;                       ///< [T][H D]
+    int64_t ldo;
+} dk_kalma_operands;
+
 // MARK: - Attention
 
 typedef enum { DK_KV_F32 = 0, DK_KV_BF16 = 1, DK_KV_INT8 = 2 } dk_kv_format;
@@ -183,6 +237,13 @@ typedef struct {
     float scale;     ///< scores are scale (q · k)
     int64_t window;  ///< a token sees itself and window - 1 before it; 0 for all
 } dk_attention_shape;
+
+/// Keys and values, and the queries that read them, [T][heads D].
+typedef struct {
+    void *_Nonnull const *_Nonnull pages;
+    const float *q;
+    int64_t ldq;
+} dk_attention_set;
 
 /// Bytes of a page: keys and values of `DK_KV_PAGE` tokens of one layer. A new page must be zero.
 ///
@@ -309,6 +370,20 @@ typedef struct {
     void (*ssd_state)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, int64_t head, float *state,
                       void *workspace);
 
+    // Recurrences over a matrix-valued state, token by token. Ranges of heads may run at the same
+    // time. A state that is zero is the empty sequence. D' is D rounded up to 16.
+
+    /// The gated delta rule: states [H][D'/16][D][16], keys by values in panels of 16 columns.
+    void (*delta_extend)(const dk_rule_shape *shape, float *states, const dk_delta_operands *operands, int64_t headBegin,
+                         int64_t headEnd, void *workspace);
+    /// Gated KalmaNet: G and M, [H][D][D'] each.
+    void (*kalma_extend)(const dk_rule_shape *shape, float *grams, float *memories, const dk_kalma_operands *operands,
+                         int64_t headBegin, int64_t headEnd, void *workspace);
+    /// out = rms(x; weight) silu(gate) in each of `groups` stretches of `width`, the norm first;
+    /// weight [width]. Null for no gate.
+    void (*norm_gate)(const float *x, int64_t ldx, const float *_Nullable gate, int64_t ldg, float *out, int64_t ldo,
+                      int64_t tokens, int64_t groups, int64_t width, const float *weight, float epsilon);
+
     // Attention. `position` is the number of tokens before the T new ones.
 
     /// Appends keys and values, [T][kvHeads D] each, for kv heads headBegin ..< headEnd.
@@ -331,6 +406,12 @@ typedef struct {
     /// heads headBegin ..< headEnd. The bits are those of `attention`.
     void (*attention_merge)(const dk_attention_shape *shape, int64_t segments, const float *partial, float *out,
                             int64_t headBegin, int64_t headEnd);
+    /// Attention of T tokens to the last `window` tokens of one set and, in the same softmax, to the
+    /// `window` before them of another, for kv heads headBegin ..< headEnd; window > 0. Keys and
+    /// values of the T tokens must have been stored in both.
+    void (*fading_attention)(const dk_attention_shape *shape, const dk_attention_set *context,
+                             const dk_attention_set *fading, int64_t position, int64_t tokens, float *out, int64_t ldo,
+                             int64_t headBegin, int64_t headEnd, void *workspace);
 
     // Limits of the machine, for one thread at a time: run on several threads at once and divide by
     // the time.

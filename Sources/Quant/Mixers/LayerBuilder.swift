@@ -45,20 +45,24 @@ struct LayerBuilder {
     func mixer(_ kind: LayerKind, _ prefix: String) throws -> any SequenceMixer {
         switch kind {
         case .mamba2: try mamba2(prefix)
+        case .gatedDeltaNet: try gatedDeltaNet(prefix)
+        case .gatedKalmaNet: try gatedKalmaNet(prefix)
+        case .bmojo: try bmojo(prefix)
         case .slidingWindowAttention: try attention(prefix, window: configuration.slidingWindow)
-        default: try attention(prefix)
+        case .attention: try attention(prefix)
         }
     }
 
-    private func attention(_ prefix: String, window: Int? = nil) throws -> QuantAttention {
+    /// - Parameter suffix: stands behind the names of what a B'MOJO-F layer has twice.
+    func attention(_ prefix: String, window: Int? = nil, suffix: String = "") throws -> QuantAttention {
         let bias = configuration.attentionBias
         return QuantAttention(
-            query: try linear("\(prefix)q_proj", .query, bias: bias),
-            key: try linear("\(prefix)k_proj", .key, bias: bias),
-            value: try linear("\(prefix)v_proj", .value, bias: bias),
+            query: try linear("\(prefix)q_proj\(suffix)", .query, bias: bias),
+            key: try linear("\(prefix)k_proj\(suffix)", .key, bias: bias),
+            value: try linear("\(prefix)v_proj\(suffix)", .value, bias: bias),
             output: try linear("\(prefix)o_proj", .output, bias: bias),
-            queryNorm: try norm("\(prefix)q_norm.weight", configuration.normEpsilon),
-            keyNorm: try norm("\(prefix)k_norm.weight", configuration.normEpsilon), configuration: configuration,
-            keyValueFormat: options.keyValues, window: window)
+            queryNorm: try norm("\(prefix)q_norm\(suffix).weight", configuration.normEpsilon),
+            keyNorm: try norm("\(prefix)k_norm\(suffix).weight", configuration.normEpsilon),
+            configuration: configuration, keyValueFormat: options.keyValues, window: window)
     }
 }

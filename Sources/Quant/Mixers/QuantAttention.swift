@@ -69,7 +69,8 @@ struct QuantAttention: SequenceMixer {
             let (segment, head) = (pass.segments[part / heads], part % heads)
             guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
             let first = segment.rows.lowerBound
-            normalizeAndRotate(pass, segment, head, q, k, v, ld)
+            finishQueries(pass, segment, head, q, ld)
+            finishKeys(pass, segment, head, k, v, ld)
             pages.withAddresses { pages in
                 var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
                 let (position, count) = (Int64(segment.position), Int64(segment.rows.count))
@@ -115,23 +116,30 @@ struct QuantAttention: SequenceMixer {
         pass.kernels.attention_merge(&shape, Int64(segments), partial, attended, 0, Int64(configuration.headCount))
     }
 
-    /// Biases, norms and rotation of the query heads of one key/value head, of its key, and the
-    /// bias of its value.
-    private func normalizeAndRotate(
-        _ pass: Pass, _ segment: Segment, _ head: Int, _ q: UnsafeMutablePointer<Float>,
-        _ k: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ ld: Int
+    /// Bias, norm and rotation of the query heads that read one key/value head.
+    func finishQueries(
+        _ pass: Pass, _ segment: Segment, _ head: Int, _ q: UnsafeMutablePointer<Float>, _ ld: Int
     ) {
         let (dim, group) = (configuration.headDim, configuration.headsPerKeyValueHead)
-        let (queryOffset, keyOffset) = (head * group * dim, head * dim)
-        query.addBias(q, stride: ld, rows: segment.rows, outputs: queryOffset..<queryOffset + group * dim)
-        key.addBias(k, stride: ld, rows: segment.rows, outputs: keyOffset..<keyOffset + dim)
-        value.addBias(v, stride: ld, rows: segment.rows, outputs: keyOffset..<keyOffset + dim)
-        let first = segment.rows.lowerBound
+        let offset = head * group * dim
+        query.addBias(q, stride: ld, rows: segment.rows, outputs: offset..<offset + group * dim)
         pass.normalizeAndRotate(
-            q + first * ld + queryOffset, stride: ld, segment: segment, heads: group, dim: dim, norm: queryNorm,
+            q + segment.rows.lowerBound * ld + offset, stride: ld, segment: segment, heads: group, dim: dim,
+            norm: queryNorm, rotates: true)
+    }
+
+    /// Bias, norm and rotation of one key head, and the bias of its value.
+    func finishKeys(
+        _ pass: Pass, _ segment: Segment, _ head: Int, _ k: UnsafeMutablePointer<Float>,
+        _ v: UnsafeMutablePointer<Float>, _ ld: Int
+    ) {
+        let dim = configuration.headDim
+        let offset = head * dim
+        key.addBias(k, stride: ld, rows: segment.rows, outputs: offset..<offset + dim)
+        value.addBias(v, stride: ld, rows: segment.rows, outputs: offset..<offset + dim)
+        pass.normalizeAndRotate(
+            k + segment.rows.lowerBound * ld + offset, stride: ld, segment: segment, heads: 1, dim: dim, norm: keyNorm,
             rotates: true)
-        pass.normalizeAndRotate(
-            k + first * ld + keyOffset, stride: ld, segment: segment, heads: 1, dim: dim, norm: keyNorm, rotates: true)
     }
 }
 

@@ -1,18 +1,52 @@
-//  What a fast model's cache holds, as tensors in the order of the reference's caches: for
-//  comparing, and for handing a context over.
+//  What a fast model's cache holds, as tensors in the order of the reference's caches and under the
+//  names of a cache's file: for comparing, and for handing a context over.
 //
-//  | layer | what            | shape        |
-//  |-------|-----------------|--------------|
-//  | *     | keys, values    | [Hkv, T, D]  |
-//  | SWA   | keys, values    | [Hkv, T', D], of the last T' = min(T, W-1) tokens |
-//  | M2    | state           | [H, P, N]    |
-//  | M2    | window          | [W-1, C]     |
-//  | M2    | logDecay        | [H], float64 |
+//  | layer | tensors                          | shape                                           |
+//  |-------|----------------------------------|-------------------------------------------------|
+//  | *     | keys, values                     | [Hkv, T, D]                                     |
+//  | SWA   | keys, values                     | [Hkv, T, D], of the last W - 1 tokens           |
+//  | BMF   | keys, values                     | as SWA                                          |
+//  |       | fading_keys, fading_values       | of the last 2 W - 1 tokens                      |
+//  | M2    | conv_window, ssm_state           | [W-1, C], [H, P, N]                             |
+//  | GDN   | q_window, k_window, v_window     | [W-1, C]                                        |
+//  |       | delta_state                      | [H, D, D]                                       |
+//  | GKA   | q_window, k_window, v_window     | [W-1, C]                                        |
+//  |       | gram, memory                     | [H, D, D]                                       |
+//
+//  M2 and GKA have log_decay beside them, [H], in float64.
 
 import DualityCore
 import DualityKernels
 
 extension QuantCache {
+    /// All tensors of layer `layer`, with the names of the table above.
+    ///
+    /// - Parameter configuration: of the model that made the cache.
+    /// - Throws: `InputError` (`.unsupported`) for keys and values that are not kept in float32.
+    public func tensors(ofLayer layer: Int, configuration: HybridConfiguration) throws -> [(
+        name: String, tensor: Tensor<Float>
+    )] {
+        var tensors: [(name: String, tensor: Tensor<Float>)] = []
+        if let (keys, values) = try keysAndValues(ofLayer: layer) {
+            tensors += [("keys", keys), ("values", values)]
+        }
+        if let pages = layers[layer].fading, let window = shape.keyValues[layer]?.fadingWindow {
+            let (keys, values) = contents(of: pages, tokens: max(tokenCount - window + 1, 0)..<tokenCount)
+            tensors += [("fading_keys", keys), ("fading_values", values)]
+        }
+        if let state = try state(ofLayer: layer, configuration: configuration),
+            let window = try window(ofLayer: layer, configuration: configuration)
+        {
+            tensors += [("conv_window", window), ("ssm_state", state)]
+        }
+        if let matrix = layers[layer].matrix {
+            tensors += zip(["q_window", "k_window", "v_window"], try matrix.windows()).map { ($0, $1) }
+            let names = matrix.layout.isPanelled ? ["delta_state"] : ["gram", "memory"]
+            tensors += names.enumerated().map { ($1, matrix.tensor($0)) }
+        }
+        return tensors
+    }
+
     /// Keys and values of layer `layer`, `[Hkv, T, D]` each, those of a layer with a window of the
     /// last W - 1 tokens; nil for a layer without them.
     ///
@@ -24,8 +58,8 @@ extension QuantCache {
                 .unsupported, in: "keys and values of layer \(layer)", expected: "a cache that keeps them in f32",
                 found: shape.keyValueFormat.rawValue, remedy: "Choose f32 keys and values for the model.")
         }
-        let isWindowed = shape.layers[layer] == .slidingWindowAttention
-        let first = isWindowed ? max(tokenCount - (shape.window ?? tokenCount + 1) + 1, 0) : 0
+        let window = shape.keyValues[layer]?.window
+        let first = window.map { max(tokenCount - $0 + 1, 0) } ?? 0
         return contents(of: pages, tokens: first..<tokenCount)
     }
 
@@ -54,9 +88,13 @@ extension QuantCache {
         return (keys, values)
     }
 
-    /// The log of what the state before the first token has been multiplied by since, a number an
-    /// SSM head; nil for a layer without a state.
+    /// The log of what the state before the first token has been multiplied by since, a number a
+    /// head; nil for a layer that does not keep it.
     public func logDecay(ofLayer layer: Int) -> [Double]? {
-        layers[layer].scan.map { Array(UnsafeBufferPointer(start: $0.decaySum, count: shape.mamba2?.heads ?? 0)) }
+        if let scan = layers[layer].scan {
+            return Array(UnsafeBufferPointer(start: scan.decaySum, count: shape.mamba2?.heads ?? 0))
+        }
+        guard let matrix = layers[layer].matrix, !matrix.layout.isPanelled else { return nil }
+        return Array(UnsafeBufferPointer(start: matrix.decaySum, count: matrix.layout.heads))
     }
 }

@@ -18,27 +18,30 @@ public struct QuantCache: Sendable {
     struct Shape: Sendable, Equatable {
         let layers: [LayerKind]
         let keyValueHeadCount, headDim: Int
+        let keyValues: [KeyValueLayout?]
         let mamba2: Mamba2Shape?
-        /// Of the convolutions of the kinds that have any.
-        let taps: [Int]
-        /// Of SWA.
-        let window: Int?
+        /// W of Mamba-2.
+        let taps: Int
+        let matrices: [MatrixState.Layout?]
         let keyValueFormat: KeyValueFormat
 
         static let none = Shape()
 
         private init() {
-            (layers, taps) = ([], [])
-            (keyValueHeadCount, headDim, mamba2, window, keyValueFormat) = (0, 0, nil, nil, .f32)
+            (layers, keyValues, matrices) = ([], [], [])
+            (keyValueHeadCount, headDim, mamba2, taps, keyValueFormat) = (0, 0, nil, 0, .f32)
         }
 
         init(_ configuration: HybridConfiguration, _ format: KeyValueFormat) {
             layers = configuration.layers
             keyValueHeadCount = configuration.keyValueHeadCount
             headDim = configuration.headDim
+            keyValues = layers.map { KeyValueLayout($0, configuration) }
             mamba2 = configuration.has(.mamba2) ? configuration.mamba2Shape : nil
-            taps = [configuration.mamba2.convolutionTaps]
-            window = configuration.slidingWindow
+            taps = configuration.mamba2.convolutionTaps
+            matrices = layers.map { kind in
+                MatrixState.Layout(kind == .bmojo ? configuration.bmojo.mixer : kind, configuration)
+            }
             keyValueFormat = format
         }
     }
@@ -59,19 +62,48 @@ public struct QuantCache: Sendable {
     public var layerCount: Int { layers.count }
 
     /// The bytes held.
-    public var byteCount: Int { layers.reduce(0) { $0 + ($1.keyValues?.byteCount ?? 0) + ($1.scan?.byteCount ?? 0) } }
-
+    public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
 }
 
-/// The memory of one layer.
+/// The memory of one layer: keys and values, a state of some kind, or both.
 struct QuantLayerCache: Sendable {
     var keyValues: KeyValuePages?
+    /// Keys and values of the fading tokens of a B'MOJO-F layer.
+    var fading: KeyValuePages?
     var scan: ScanState?
+    /// Of Gated DeltaNet and Gated KalmaNet.
+    var matrix: MatrixState?
 
     init(_ kind: LayerKind, _ configuration: HybridConfiguration, _ format: KeyValueFormat) {
+        if let layout = KeyValueLayout(kind, configuration) {
+            let shape = dk_attention_shape(configuration, format, window: layout.window)
+            keyValues = KeyValuePages(shape)
+            if layout.fadingWindow != nil { fading = KeyValuePages(shape) }
+        }
+        let mixer = kind == .bmojo ? configuration.bmojo.mixer : kind
+        if mixer == .mamba2 { scan = ScanState(configuration) }
+        matrix = MatrixState.Layout(mixer, configuration).map { MatrixState($0) }
+    }
+
+    var byteCount: Int {
+        (keyValues?.byteCount ?? 0) + (fading?.byteCount ?? 0) + (scan?.byteCount ?? 0) + (matrix?.byteCount ?? 0)
+    }
+}
+
+/// Which keys and values a layer keeps.
+struct KeyValueLayout: Sendable, Equatable {
+    /// The tokens that one sees, itself among them; nil for all.
+    let window: Int?
+    /// The same of fading tokens, in layers that have them.
+    let fadingWindow: Int?
+
+    /// Nil for a layer without keys.
+    init?(_ kind: LayerKind, _ configuration: HybridConfiguration) {
         switch kind {
-        case .mamba2: scan = ScanState(configuration)
-        default: keyValues = KeyValuePages(dk_attention_shape(configuration, format))
+        case .attention: (window, fadingWindow) = (nil, nil)
+        case .slidingWindowAttention: (window, fadingWindow) = (configuration.slidingWindow, nil)
+        case .bmojo: (window, fadingWindow) = (configuration.bmojo.window, 2 * configuration.bmojo.window)
+        case .mamba2, .gatedDeltaNet, .gatedKalmaNet: return nil
         }
     }
 }

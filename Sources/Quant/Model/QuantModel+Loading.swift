@@ -46,20 +46,11 @@ extension QuantModel {
         try self.init(store, configuration, options, progress)
     }
 
-    /// - Throws: `InputError` (`.unsupported`) for a layer that only the reference has, or heads
-    ///   wider than the kernels take.
+    /// - Throws: `InputError` (`.unsupported`) for heads wider than the kernels take.
     public static func checkLayers(_ configuration: HybridConfiguration, place: String) throws(InputError) {
-        let fast: Set<LayerKind> = [.attention, .slidingWindowAttention, .mamba2]
-        if let index = configuration.layers.firstIndex(where: { !fast.contains($0) }) {
-            throw InputError(
-                .unsupported, in: "\(place): layer \(index)",
-                expected: "layers \(LayerKind.allCases.filter(fast.contains).map(\.rawValue).joined(separator: ", ")), which the fast engine has",
-                found: configuration.layers[index].rawValue, remedy: "Use --engine reference.")
-        }
-        let shape = configuration.mamba2Shape
-        let isScanned = configuration.has(.mamba2)
-        let widths = [("head_dim", configuration.headDim, isScanned ? 512 : 1024)]
-            + (isScanned ? [("state_size", shape.stateDim, 512)] : [])
+        let hasStates = [LayerKind.mamba2, .gatedDeltaNet, .gatedKalmaNet].contains(where: configuration.has)
+        var widths = [("head_dim", configuration.headDim, hasStates ? 512 : 1024)]
+        if configuration.has(.mamba2) { widths.append(("state_size", configuration.mamba2Shape.stateDim, 512)) }
         for (name, width, widest) in widths where width > widest {
             throw InputError(
                 .unsupported, in: "\(place): \(name)", expected: "at most \(widest), which the fast engine has",
@@ -78,7 +69,8 @@ extension QuantModel {
         let embedding = try store.matrix(name, rows: nil, label: "", format: plan[.embedding])
         var layers: [QuantDecoderLayer] = []
         for (i, kind) in configuration.layers.enumerated() {
-            layers.append(try isPlain ? builder.plainLayer(i) : builder.layer(kind, prefix: "model.layers.\(i)."))
+            let prefix = "model.layers.\(i)."
+            layers.append(try isPlain ? builder.plainLayer(i) : builder.layer(kind, prefix: prefix))
             progress?(i + 1, configuration.layers.count)
         }
         let head: PackedMatrix =

@@ -39,8 +39,12 @@ public struct MemoryNeed: Sendable, Equatable {
         self.tokens = tokens
         cache = Self.cache(configuration, keyValues, tokens: tokens)
         let rows = min(QuantModel.rowLimit, max(tokens, 1))
-        let projected = configuration.mamba2Shape.projectedSize
-        let widest = max(projected, 2 * configuration.intermediateSize)
+        let (heads, shared) = (configuration.headCount, configuration.keyValueSize)
+        // Of Mamba-2; of q, k, v, gates and decays; of both sets of a B'MOJO-F layer beside it.
+        let projected = max(
+            configuration.mamba2Shape.projectedSize, 2 * configuration.innerSize + 2 * shared + 3 * heads)
+        let fading = configuration.layers.contains(.bmojo) ? 2 * configuration.innerSize + 4 * shared : 0
+        let widest = max(projected, 2 * configuration.intermediateSize) + fading
         let inner = max(configuration.intermediateSize, configuration.innerSize)
         let convolved = configuration.mamba2Shape.channels
         let numbers = rows * (3 * configuration.hiddenSize + widest + inner + convolved + configuration.headDim)
@@ -52,12 +56,15 @@ public struct MemoryNeed: Sendable, Equatable {
     static func cache(_ configuration: HybridConfiguration, _ format: KeyValueFormat, tokens: Int) -> Int {
         var bytes = 0
         for kind in configuration.layers {
-            switch kind {
-            case .mamba2: bytes += ScanState.byteCount(configuration)
-            case .slidingWindowAttention:
-                bytes += Self.pages(configuration, format, tokens: tokens, window: configuration.slidingWindow)
-            default: bytes += Self.pages(configuration, format, tokens: tokens, window: nil)
+            if let layout = KeyValueLayout(kind, configuration) {
+                bytes += Self.pages(configuration, format, tokens: tokens, window: layout.window)
+                if let window = layout.fadingWindow {
+                    bytes += Self.pages(configuration, format, tokens: tokens, window: window)
+                }
             }
+            let mixer = kind == .bmojo ? configuration.bmojo.mixer : kind
+            if mixer == .mamba2 { bytes += ScanState.byteCount(configuration) }
+            if let layout = MatrixState.Layout(mixer, configuration) { bytes += 4 * layout.count }
         }
         return bytes
     }
