@@ -56,7 +56,7 @@ struct EngineOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Who computes: fast or reference (default: fast for layers that it has; `duality logits` takes the reference).",
+            "Who computes: fast or reference (default: fast; `duality logits` takes the reference).",
             valueName: "engine"))
     var engine: Engine?
     @Option(
@@ -128,13 +128,6 @@ enum EngineChoice {
         let configuration = try HybridConfiguration(directory: directory)
         if precision == .f64 || options.engine == .reference {
             self = .reference(precision == .f64 ? .f64 : .f32)
-            return
-        }
-        let hasFastForm =
-            configuration.plainMamba2 == nil && configuration.layers.allSatisfy { $0 == .attention || $0 == .mamba2 }
-        if !hasFastForm && options.engine == nil && (precision == nil || precision == .f32) {
-            Terminal.note("Some layers have no fast form yet; the reference engine runs, in f32.")
-            self = .reference(.f32)
             return
         }
         let weights = try WeightContract(configuration).requirements.reduce(0) { $0 + 2 * $1.count }
