@@ -32,18 +32,10 @@ private struct CacheTensors: TensorSource {
         try cache.requireShape(of: configuration)
         for layer in 0..<cache.layerCount {
             func name(_ part: String) -> String { "layers.\(layer).\(part)" }
-            if let (keys, values) = try cache.keysAndValues(ofLayer: layer) {
-                add(name("keys"), .f32, keys.shape, keys.elements)
-                add(name("values"), .f32, values.shape, values.elements)
+            for (part, tensor) in try cache.tensors(ofLayer: layer) {
+                add(name(part), .f32, tensor.shape, tensor.elements)
             }
-            if let state = try cache.state(ofLayer: layer),
-                let window = try cache.window(ofLayer: layer),
-                let decays = try cache.logDecay(ofLayer: layer)
-            {
-                add(name("ssm_state"), .f32, state.shape, state.elements)
-                add(name("conv_window"), .f32, window.shape, window.elements)
-                add(name("log_decay"), .f64, [decays.count], decays)
-            }
+            if let decays = try cache.logDecay(ofLayer: layer) { add(name("log_decay"), .f64, [decays.count], decays) }
         }
     }
 

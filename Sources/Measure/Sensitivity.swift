@@ -17,19 +17,22 @@ public struct SensitivityVariant: Sendable {
     /// - Parameter format: what each part of the weights is stored in.
     public static func all(_ configuration: HybridConfiguration, format: WeightFormat) -> [SensitivityVariant] {
         let float = PrecisionPlan(uniform: .float32)
-        let hasAttention = configuration.layers.contains(.attention)
-        let hasMamba = configuration.layers.contains(.mamba2)
+        let hasKeys = configuration.layers.contains { KeyValueLayout($0, configuration) != nil }
+        let hasMatrices = configuration.has(.gatedDeltaNet) || configuration.has(.gatedKalmaNet)
+        let hasMamba = configuration.has(.mamba2)
         let attention: Set<ModelPart> = [.query, .key, .value, .output]
-        let mamba: Set<ModelPart> = [.z, .x, .b, .c, .dt, .outputProjection]
+        let mamba: Set<ModelPart> = [.x, .b, .c, .outputProjection]
+        let steering: Set<ModelPart> = [.z, .dt]
         var variants: [SensitivityVariant] = []
         for part in ModelPart.allCases {
-            if attention.contains(part) && !hasAttention || mamba.contains(part) && !hasMamba { continue }
+            if attention.contains(part) && !(hasKeys || hasMatrices) || mamba.contains(part) && !hasMamba { continue }
+            if steering.contains(part) && !(hasMamba || hasMatrices) { continue }
             var plan = float
             plan[part] = format
             variants.append(
                 SensitivityVariant(name: part.rawValue, plan: plan, keyValues: .f32, roundsState: false))
         }
-        if hasAttention {
+        if hasKeys {
             for keyValues in [KeyValueFormat.bf16, .int8] {
                 variants.append(
                     SensitivityVariant(
@@ -53,7 +56,9 @@ public struct SensitivityModels {
     /// - Throws: `InputError`, as loading a model does.
     public init(_ source: any TensorSource, configuration: HybridConfiguration, pool: ThreadPool) throws {
         try QuantModel.checkLayers(configuration, place: source.place)
-        try WeightContract(configuration).check(source, finite: true)
+        let contract = try WeightContract(configuration)
+        let source = contract.adapted(source)
+        try contract.check(source, finite: true)
         store = try SharedWeights(source, pool: pool)
         self.configuration = configuration
         self.pool = pool

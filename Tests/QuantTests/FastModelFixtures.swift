@@ -8,7 +8,7 @@ import Testing
 @testable import DualityQuant
 
 /// The checkpoints that the fast engine can run.
-let conformanceModels = ["qwen3_dense", "m2", "m2_rope", "m2_tied", "m2_tied_noqknorm_f32"]
+let conformanceModels = ["qwen3_dense", "m2", "m2_rope", "m2_tied", "m2_tied_noqknorm_f32", "swa", "gdn", "gka"]
 
 /// A conformance checkpoint and its expected tensors.
 struct ConformanceModel {

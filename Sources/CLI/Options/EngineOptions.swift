@@ -67,7 +67,7 @@ struct EngineOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Who computes: fast or reference (default: fast for layers that it has; `duality logits` takes the reference).",
+            "Who computes: fast or reference (default: fast; `duality logits` takes the reference).",
             valueName: "engine"))
     var engine: Engine?
     @Option(

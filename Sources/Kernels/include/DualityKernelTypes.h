@@ -139,6 +139,60 @@ typedef struct {
     double *_Nullable logDecaySum;  ///< [H], Δ A of the new tokens is added
 } dk_ssd_operands;
 
+// MARK: - Recurrences over a matrix-valued state
+
+/// Sizes of the gated delta rule and of Gated KalmaNet. Head h reads head h / (H / kHeads) of k,
+/// and so v.
+typedef struct {
+    int64_t heads, kHeads, vHeads;
+    int64_t headDim;  ///< D, at most 512
+} dk_rule_shape;
+
+/// The operands of T new tokens of the gated delta rule.
+typedef struct {
+    int64_t tokens;
+    const float *q;  ///< [T][H D], before its norm
+    int64_t ldq;
+    const float *k;  ///< [T][kHeads D], before its norm
+    int64_t ldk;
+    const float *_Nullable v;  ///< [T][vHeads D]; null for zero
+    int64_t ldv;
+    const float *beta;  ///< [T][H], before the sigmoid
+    int64_t ldbeta;
+    const float *decay;  ///< [T][H]; a token's decay is exp(rate softplus(decay + bias))
+    int64_t lddecay;
+    const float *rates;   ///< [H], negative
+    const float *dtBias;  ///< [H]
+    float reach;          ///< what the sigmoid is multiplied with: 1, or 2 for eigenvalues down to -1
+    float *_Nullable o;   ///< [T][H D]
+    int64_t ldo;
+} dk_delta_operands;
+
+/// The operands of T new tokens of Gated KalmaNet.
+typedef struct {
+    int64_t tokens;
+    const float *q;  ///< [T][H D], before its norm
+    int64_t ldq;
+    const float *k;  ///< [T][kHeads D], before its norm
+    int64_t ldk;
+    const float *v;  ///< [T][vHeads D]
+    int64_t ldv;
+    const float *_Nullable alpha;  ///< [T][H], before the sigmoid; null for 1
+    int64_t ldalpha;
+    const float *_Nullable beta;  ///< [T][H], before the sigmoid; null for none
+    int64_t ldbeta;
+    const float *_Nullable decay;  ///< as of the delta rule; null for none
+    int64_t lddecay;
+    const float *rates;
+    const float *dtBias;
+    bool decaysGram;
+    int64_t iterations;  ///< of Chebyshev after the first step; 0 leaves the query as it is, and G
+    float ridge, scale;
+    double *_Nullable logDecaySum;  ///< [H], the logarithms of the new tokens' decays are added
+    float *o;                       ///< [T][H D]
+    int64_t ldo;
+} dk_kalma_operands;
+
 // MARK: - Attention
 
 typedef enum { DK_KV_F32 = 0, DK_KV_BF16 = 1, DK_KV_INT8 = 2 } dk_kv_format;
@@ -151,6 +205,13 @@ typedef struct {
     float scale;     ///< scores are scale (q · k)
     int64_t window;  ///< a token sees itself and window - 1 before it; 0 for all
 } dk_attention_shape;
+
+/// Keys and values, and the queries that read them, [T][heads D].
+typedef struct {
+    void *_Nonnull const *_Nonnull pages;
+    const float *q;
+    int64_t ldq;
+} dk_attention_set;
 
 /// Bytes of a page: keys and values of `DK_KV_PAGE` tokens of one layer. A new page must be zero.
 ///

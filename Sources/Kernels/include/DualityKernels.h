@@ -159,6 +159,20 @@ typedef struct {
     void (*ssd_state)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, int64_t head, float *state,
                       void *workspace);
 
+    // Recurrences over a matrix-valued state, token by token. Ranges of heads may run at the same
+    // time. A state that is zero is the empty sequence. D' is D rounded up to 16.
+
+    /// The gated delta rule: states [H][D'/16][D][16], keys by values in panels of 16 columns.
+    void (*delta_extend)(const dk_rule_shape *shape, float *states, const dk_delta_operands *operands, int64_t headBegin,
+                         int64_t headEnd, void *workspace);
+    /// Gated KalmaNet: G and M, [H][D][D'] each.
+    void (*kalma_extend)(const dk_rule_shape *shape, float *grams, float *memories, const dk_kalma_operands *operands,
+                         int64_t headBegin, int64_t headEnd, void *workspace);
+    /// out = rms(x; weight) silu(gate) in each of `groups` stretches of `width`, the norm first;
+    /// weight [width]. Null for no gate.
+    void (*norm_gate)(const float *x, int64_t ldx, const float *_Nullable gate, int64_t ldg, float *out, int64_t ldo,
+                      int64_t tokens, int64_t groups, int64_t width, const float *weight, float epsilon);
+
     // Attention. `position` is the number of tokens before the T new ones.
 
     /// Appends keys and values, [T][kvHeads D] each, for kv heads headBegin ..< headEnd.
@@ -181,6 +195,12 @@ typedef struct {
     /// heads headBegin ..< headEnd. The bits are those of `attention`.
     void (*attention_merge)(const dk_attention_shape *shape, int64_t segments, const float *partial, float *out,
                             int64_t headBegin, int64_t headEnd);
+    /// Attention of T tokens to the last `window` tokens of one set and, in the same softmax, to the
+    /// `window` before them of another, for kv heads headBegin ..< headEnd; window > 0. Keys and
+    /// values of the T tokens must have been stored in both.
+    void (*fading_attention)(const dk_attention_shape *shape, const dk_attention_set *context,
+                             const dk_attention_set *fading, int64_t position, int64_t tokens, float *out, int64_t ldo,
+                             int64_t headBegin, int64_t headEnd, void *workspace);
 
     // Limits of the machine, for one thread at a time: run on several threads at once and divide by
     // the time.

@@ -1,7 +1,8 @@
 //  The parts of a model that may each have a number format of their own.
 //
 //  in_proj is five parts side by side (z | x | B | C | dt): dt steers the decay of the state over
-//  hundreds of tokens and stays float32 where the rest is int8 or bfloat16.
+//  hundreds of tokens and stays float32 where the rest is int8 or bfloat16. So do the steps, decays
+//  and gates of heads in Gated DeltaNet and Gated KalmaNet, whose output gate counts as z.
 
 import DualityCore
 

@@ -159,12 +159,17 @@ public struct PackedInventory: Sendable {
 
     /// The part that a matrix is, by its name; nil for what is no matrix.
     private static func part(of name: String) -> ModelPart? {
-        let suffixes: [(String, ModelPart)] = [
-            ("embed_tokens.weight", .embedding), ("lm_head.weight", .head), ("q_proj.weight", .query),
-            ("k_proj.weight", .key), ("v_proj.weight", .value), ("o_proj.weight", .output),
-            ("gate_proj.weight", .gate), ("up_proj.weight", .up), ("down_proj.weight", .down),
-            ("mamba.out_proj.weight", .outputProjection),
-        ]
-        return suffixes.first { name.hasSuffix($0.0) }?.1
+        let words = name.split(separator: ".")
+        guard words.count >= 2, words.last == "weight" else { return nil }
+        if name.contains(".proj_k.") { return .key }
+        if name.contains(".proj_v.") { return .value }
+        return parts[String(words[words.count - 2])]
     }
+
+    private static let parts: [String: ModelPart] = [
+        "embed_tokens": .embedding, "embeddings": .embedding, "lm_head": .head, "q_proj": .query, "k_proj": .key,
+        "v_proj": .value, "q_proj_": .query, "k_proj_": .key, "v_proj_": .value, "o_proj": .output,
+        "gate_proj": .gate, "up_proj": .up, "down_proj": .down, "out_proj": .outputProjection, "g_proj": .z,
+        "b_proj": .dt, "a_proj": .dt, "gk_proj": .dt, "alpha_proj": .dt,
+    ]
 }

@@ -46,7 +46,9 @@ public struct Quantizer {
         self.plan = plan
         self.fingerprint = fingerprint
         inventory = try PackedInventory(configuration, plan)
-        try WeightContract(configuration).check(source, finite: !allowsNonFinite)
+        let contract = try WeightContract(configuration)
+        let source = contract.adapted(source)
+        try contract.check(source, finite: !allowsNonFinite)
         weights = try CheckpointWeights(source, pool: pool)
     }
 

@@ -2,7 +2,8 @@
 //
 //      page s / 128 holds token s          keys and values of all key/value heads, in the order the kernels read (DualityKernels.h)
 //
-//  Growing by a token touches the last page only, whatever the length. Copies of the cache share
+//  Growing by a token touches the last page only, whatever the length. Pages that a sliding window
+//  has passed are let go. Copies of the cache share
 //  pages; a page that two copies share is copied before one of them writes to it. Pages come out of
 //  blocks of up to 2 MiB, which the system can hold as one huge page each: reading all pages for
 //  every token is what attention's time goes to, and small pages cost a tenth of it.
@@ -31,12 +32,15 @@ public enum KeyValueFormat: String, Sendable, CaseIterable, Codable {
 /// A growing cache of keys and values.
 struct KeyValuePages: @unchecked Sendable {
     let pageBytes: Int
-    private var pages: [Page] = []
-    /// The addresses of `pages`, which kernels take as an array.
+    /// Nil for a page that the window has passed.
+    private var pages: [Page?] = []
+    /// The addresses of `pages`, which kernels take as an array; those of passed pages are not read.
     private var addresses: [UnsafeMutableRawPointer] = []
     /// Where the next pages come from; copies of the cache take from the same block, never the same
     /// page.
     private var block: PageBlock?
+    /// A page that the window has passed and nobody else has.
+    private var spare: Page?
 
     static let pageTokens = Int(DK_KV_PAGE)
     /// A huge page.
@@ -47,10 +51,20 @@ struct KeyValuePages: @unchecked Sendable {
         pageBytes = Int(dk_kv_page_bytes(&shape))
     }
 
-    var byteCount: Int { pages.count * pageBytes }
+    var byteCount: Int { (pages.count - passed) * pageBytes }
+
+    /// Pages in front that the window has passed.
+    private var passed = 0
+
+    /// The first token whose key and value are still there.
+    var firstToken: Int { passed * Self.pageTokens }
 
     /// Makes the pages of tokens `position ..< position + count` present and this cache's own.
-    mutating func prepareToWrite(position: Int, count: Int) {
+    ///
+    /// - Parameter window: tokens that one sees, itself among them; what the first of the new
+    ///   tokens does not see is let go. Nil for all.
+    mutating func prepareToWrite(position: Int, count: Int, window: Int? = nil) {
+        if let window { letGo(before: position - window + 1) }
         let last = (position + count + Self.pageTokens - 1) / Self.pageTokens
         for index in position / Self.pageTokens..<max(last, position / Self.pageTokens) {
             if index == pages.count {
@@ -58,19 +72,31 @@ struct KeyValuePages: @unchecked Sendable {
                 memset(page.base, 0, pageBytes)
                 pages.append(page)
                 addresses.append(page.base)
-            } else if !isKnownUniquelyReferenced(&pages[index]) {
+            } else if !isKnownUniquelyReferenced(&pages[index]), let shared = pages[index] {
                 let page = newPage()
-                memcpy(page.base, pages[index].base, pageBytes)
+                memcpy(page.base, shared.base, pageBytes)
                 pages[index] = page
                 addresses[index] = page.base
             }
         }
     }
 
+    /// Lets go of the pages that hold no token from `token` on. One of them, if no copy of the
+    /// cache has it, is the next new page.
+    private mutating func letGo(before token: Int) {
+        while (passed + 1) * Self.pageTokens <= token, passed < pages.count {
+            if var page = pages[passed].take(), isKnownUniquelyReferenced(&page) { spare = page }
+            passed += 1
+        }
+    }
+
     private mutating func newPage() -> Page {
+        // A copy of this cache may have taken the same one.
+        if isKnownUniquelyReferenced(&spare), let page = spare.take() { return page }
+        spare = nil
         if let page = block?.takePage() { return page }
         // As many pages as there are already, so that a short sequence stays small.
-        let count = min(max(pages.count, 1), max(Self.largestBlock / pageBytes, 1))
+        let count = min(max(pages.count - passed, 1), max(Self.largestBlock / pageBytes, 1))
         let fresh = PageBlock(pages: count, pageBytes: pageBytes)
         block = fresh
         return fresh.takePage() ?? Page(AlignedMemory(byteCount: pageBytes), offset: 0)

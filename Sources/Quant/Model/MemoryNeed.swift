@@ -39,10 +39,14 @@ public struct MemoryNeed: Sendable, Equatable {
         self.tokens = tokens
         cache = Self.cache(configuration, keyValues, tokens: tokens)
         let rows = min(QuantModel.rowLimit, max(tokens, 1))
-        let projected = 2 * configuration.innerSize + 2 * configuration.keyValueSize + configuration.headCount
-        let widest = max(projected, 2 * configuration.intermediateSize)
+        let (heads, shared) = (configuration.headCount, configuration.keyValueSize)
+        // Of Mamba-2; of q, k, v, gates and decays; of both sets of a B'MOJO-F layer beside it.
+        let projected = max(
+            configuration.mamba2Shape.projectedSize, 2 * configuration.innerSize + 2 * shared + 3 * heads)
+        let fading = configuration.layers.contains(.bmojo) ? 2 * configuration.innerSize + 4 * shared : 0
+        let widest = max(projected, 2 * configuration.intermediateSize) + fading
         let inner = max(configuration.intermediateSize, configuration.innerSize)
-        let convolved = configuration.innerSize + 2 * configuration.keyValueSize
+        let convolved = configuration.mamba2Shape.channels
         let numbers = rows * (3 * configuration.hiddenSize + widest + inner + convolved + configuration.headDim)
         // Packed activations: float32 and int8 forms of the widest input; logits of one row.
         pass = 4 * numbers + 5 * rows * inner + 4 * configuration.vocabularySize + threads * Int(DK_WORKSPACE_BYTES)
@@ -52,14 +56,28 @@ public struct MemoryNeed: Sendable, Equatable {
     static func cache(_ configuration: HybridConfiguration, _ format: KeyValueFormat, tokens: Int) -> Int {
         var bytes = 0
         for kind in configuration.layers {
-            switch kind {
-            case .mamba2: bytes += ScanState.byteCount(configuration)
-            default:
-                let pages = KeyValuePages(dk_attention_shape(configuration, format))
-                bytes += (tokens + KeyValuePages.pageTokens - 1) / KeyValuePages.pageTokens * pages.pageBytes
+            if let layout = KeyValueLayout(kind, configuration) {
+                bytes += Self.pages(configuration, format, tokens: tokens, window: layout.window)
+                if let window = layout.fadingWindow {
+                    bytes += Self.pages(configuration, format, tokens: tokens, window: window)
+                }
             }
+            let mixer = kind == .bmojo ? configuration.bmojo.mixer : kind
+            if mixer == .mamba2 { bytes += ScanState.byteCount(configuration) }
+            if let layout = MatrixState.Layout(mixer, configuration) { bytes += 4 * layout.count }
         }
         return bytes
+    }
+
+    /// The bytes of the pages of one layer: of all tokens, or of a window and the tokens of a pass.
+    private static func pages(
+        _ configuration: HybridConfiguration, _ format: KeyValueFormat, tokens: Int, window: Int?
+    ) -> Int {
+        let pages = KeyValuePages(dk_attention_shape(configuration, format))
+        let size = KeyValuePages.pageTokens
+        let whole = (tokens + size - 1) / size
+        guard let window else { return whole * pages.pageBytes }
+        return min(whole, (window + QuantModel.rowLimit) / size + 2) * pages.pageBytes
     }
 
     /// Bytes that a new process can use without pushing others out; nil where the system does not

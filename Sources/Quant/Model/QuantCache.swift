@@ -18,39 +18,39 @@ public struct QuantCache: Sendable {
     /// What decides the sizes of a cache.
     struct Shape: Sendable, Equatable {
         let layers: [LayerKind]
-        let headCount, keyValueHeadCount, headDim, convolutionTaps: Int
+        let keyValueHeadCount, headDim: Int
+        let keyValues: [KeyValueLayout?]
+        let mamba2: Mamba2Shape?
+        /// W of Mamba-2.
+        let taps: Int
+        let matrices: [MatrixState.Layout?]
         let keyValueFormat: KeyValueFormat
 
         static let none = Shape()
 
         private init() {
-            layers = []
-            (headCount, keyValueHeadCount, headDim, convolutionTaps, keyValueFormat) = (0, 0, 0, 0, .f32)
+            (layers, keyValues, matrices) = ([], [], [])
+            (keyValueHeadCount, headDim, mamba2, taps, keyValueFormat) = (0, 0, nil, 0, .f32)
         }
 
         init(_ configuration: HybridConfiguration, _ format: KeyValueFormat) {
             layers = configuration.layers
-            headCount = configuration.headCount
             keyValueHeadCount = configuration.keyValueHeadCount
             headDim = configuration.headDim
-            convolutionTaps = configuration.mamba2.convolutionTaps
+            keyValues = layers.map { KeyValueLayout($0, configuration) }
+            mamba2 = configuration.has(.mamba2) ? configuration.mamba2Shape : nil
+            taps = configuration.mamba2.convolutionTaps
+            matrices = layers.map { kind in
+                MatrixState.Layout(kind == .bmojo ? configuration.bmojo.mixer : kind, configuration)
+            }
             keyValueFormat = format
         }
 
         /// For messages.
         var text: String {
-            "\(layers.map(\.rawValue).joined()), \(headCount) heads, \(keyValueHeadCount) for keys and values, "
-                + "head dimension \(headDim), \(convolutionTaps) taps"
-        }
-
-        /// Channels of the convolution: C, x and B side by side.
-        var convolutionChannels: Int { (headCount + 2 * keyValueHeadCount) * headDim }
-
-        /// The sizes of the scan.
-        var scan: dk_ssd_shape {
-            let (heads, shared, dim) = (Int64(headCount), Int64(keyValueHeadCount), Int64(headDim))
-            return dk_ssd_shape(
-                heads: heads, xHeads: shared, bHeads: shared, cHeads: heads, headDim: dim, stateDim: dim)
+            let states = mamba2.map { ", \($0.heads) SSM heads of \($0.headDim) x \($0.stateDim), \(taps) taps" } ?? ""
+            return "\(layers.map(\.rawValue).joined()), \(keyValueHeadCount) heads for keys and values, "
+                + "head dimension \(headDim)\(states)"
         }
     }
 
@@ -82,34 +82,58 @@ public struct QuantCache: Sendable {
     }
 
     /// The bytes held.
-    public var byteCount: Int { layers.reduce(0) { $0 + ($1.keyValues?.byteCount ?? 0) + ($1.scan?.byteCount ?? 0) } }
-
+    public var byteCount: Int { layers.reduce(0) { $0 + $1.byteCount } }
 }
 
-/// The memory of one layer.
+/// The memory of one layer: keys and values, a state of some kind, or both.
 struct QuantLayerCache: Sendable {
     var keyValues: KeyValuePages?
+    /// Keys and values of the fading tokens of a B'MOJO-F layer.
+    var fading: KeyValuePages?
     var scan: ScanState?
+    /// Of Gated DeltaNet and Gated KalmaNet.
+    var matrix: MatrixState?
 
     init(_ kind: LayerKind, _ configuration: HybridConfiguration, _ format: KeyValueFormat) {
+        if let layout = KeyValueLayout(kind, configuration) {
+            let shape = dk_attention_shape(configuration, format, window: layout.window)
+            keyValues = KeyValuePages(shape)
+            if layout.fadingWindow != nil { fading = KeyValuePages(shape) }
+        }
+        let mixer = kind == .bmojo ? configuration.bmojo.mixer : kind
+        if mixer == .mamba2 { scan = ScanState(configuration) }
+        matrix = MatrixState.Layout(mixer, configuration).map { MatrixState($0) }
+    }
+
+    var byteCount: Int {
+        (keyValues?.byteCount ?? 0) + (fading?.byteCount ?? 0) + (scan?.byteCount ?? 0) + (matrix?.byteCount ?? 0)
+    }
+}
+
+/// Which keys and values a layer keeps.
+struct KeyValueLayout: Sendable, Equatable {
+    /// The tokens that one sees, itself among them; nil for all.
+    let window: Int?
+    /// The same of fading tokens, in layers that have them.
+    let fadingWindow: Int?
+
+    /// Nil for a layer without keys.
+    init?(_ kind: LayerKind, _ configuration: HybridConfiguration) {
         switch kind {
-        case .mamba2: scan = ScanState(configuration)
-        default: keyValues = KeyValuePages(dk_attention_shape(configuration, format))
+        case .attention: (window, fadingWindow) = (nil, nil)
+        case .slidingWindowAttention: (window, fadingWindow) = (configuration.slidingWindow, nil)
+        case .bmojo: (window, fadingWindow) = (configuration.bmojo.window, 2 * configuration.bmojo.window)
+        case .mamba2, .gatedDeltaNet, .gatedKalmaNet: return nil
         }
     }
 }
 
 extension dk_attention_shape {
-    init(_ configuration: HybridConfiguration, _ format: KeyValueFormat) {
+    /// - Parameter window: tokens that one sees, itself among them; nil for all.
+    init(_ configuration: HybridConfiguration, _ format: KeyValueFormat, window: Int? = nil) {
         self.init(
             heads: Int64(configuration.headCount), kvHeads: Int64(configuration.keyValueHeadCount),
             headDim: Int64(configuration.headDim), format: format.kernelFormat,
-            scale: 1 / Float(configuration.headDim).squareRoot(), window: 0)
-    }
-}
-
-extension dk_ssd_shape {
-    init(_ configuration: HybridConfiguration) {
-        self = QuantCache.Shape(configuration, .f32).scan
+            scale: 1 / Float(configuration.headDim).squareRoot(), window: Int64(window ?? 0))
     }
 }

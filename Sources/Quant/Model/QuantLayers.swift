@@ -1,7 +1,7 @@
 //  The layers of the fast model, in the order of their reference siblings.
 //
 //      h = h + mixer( rms(h; inputNorm) )
-//      h = h + mlp( rms(h; feedForwardNorm) )
+//      h = h + mlp( rms(h; feedForwardNorm) )          not in plain Mamba-2 models
 //
 //  What a sublayer adds stays apart (`delta`) until the next norm reads it, so that adding and
 //  normalising are one walk through memory.
@@ -15,18 +15,21 @@ struct NormWeights: Sendable {
     let epsilon: Float
 }
 
-/// What mixes tokens in a decoder layer.
-enum QuantMixer: Sendable {
-    case attention(QuantAttention)
-    case mamba2(QuantMamba2Mixer)
-}
-
 /// A mixer and an MLP, pre-normalised, with residuals.
 struct QuantDecoderLayer: Sendable {
     let inputNorm: NormWeights
-    let mixer: QuantMixer
-    let feedForwardNorm: NormWeights
-    let feedForward: QuantFeedForward
+    let mixer: any SequenceMixer
+    /// The MLP and its norm, where the layer has one.
+    let feedForward: (norm: NormWeights, mlp: QuantFeedForward)?
+
+    private var projections: [Projection] {
+        mixer.projections + (feedForward.map { [$0.mlp.gate, $0.mlp.up, $0.mlp.down] } ?? [])
+    }
+
+    /// The bytes of its matrices.
+    var byteCount: Int { projections.reduce(0) { $0 + $1.byteCount } }
+    /// Of its matrices, for one token.
+    var multiplyAdds: Int { projections.reduce(0) { $0 + $1.columns * $1.outputSize } }
 
     /// Extends every sequence of the pass by its rows.
     ///
@@ -34,17 +37,12 @@ struct QuantDecoderLayer: Sendable {
     ///   - stream: residual stream and pending addition; advanced.
     ///   - index: which layer of the caches.
     func extend(_ stream: inout ResidualStream, in pass: Pass, caches: inout [QuantCache], layer index: Int) {
-        switch mixer {
-        case .attention(let attention):
-            let u = stream.normalized(inputNorm, for: attention.inputs, in: pass)
-            attention.extend(u, in: pass, caches: &caches, layer: index, into: stream.delta, stride: stream.width)
-        case .mamba2(let mamba2):
-            let u = stream.normalized(inputNorm, for: [mamba2.inputProjection], in: pass)
-            mamba2.extend(u, in: pass, caches: &caches, layer: index, into: stream.delta, stride: stream.width)
-        }
+        let mixed = stream.normalized(inputNorm, for: mixer.inputs, in: pass)
+        mixer.extend(mixed, in: pass, caches: &caches, layer: index, into: stream.delta, stride: stream.width)
         stream.hasDelta = true
-        let u = stream.normalized(feedForwardNorm, for: [feedForward.gate, feedForward.up], in: pass)
-        feedForward.extend(u, in: pass, into: stream.delta, stride: stream.width)
+        guard let feedForward else { return }
+        let u = stream.normalized(feedForward.norm, for: [feedForward.mlp.gate, feedForward.mlp.up], in: pass)
+        feedForward.mlp.extend(u, in: pass, into: stream.delta, stride: stream.width)
         stream.hasDelta = true
     }
 }

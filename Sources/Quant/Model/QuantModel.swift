@@ -13,7 +13,7 @@
 import DualityCore
 import DualityKernels
 
-/// A hybrid Attention + Mamba-2 language model on the kernels of this machine.
+/// A hybrid or plain Mamba-2 language model on the kernels of this machine.
 public struct QuantModel: Sendable {
     public let configuration: HybridConfiguration
     /// The number formats of its matrices.
@@ -26,7 +26,8 @@ public struct QuantModel: Sendable {
     let layers: [QuantDecoderLayer]
     let norm: NormWeights
     let head: Projection
-    let rope: RotaryFrequencies
+    /// Nil where nothing is rotated.
+    let rope: RotaryFrequencies?
     private(set) var pool: ThreadPool
     private let kernels: KernelTable
     private var workspaces: WorkspacePool
@@ -54,7 +55,7 @@ public struct QuantModel: Sendable {
         self.norm = norm
         self.head = head
         self.pool = pool
-        rope = try RotaryFrequencies(configuration)
+        rope = configuration.rotates ? try RotaryFrequencies(configuration) : nil
         kernels = try KernelTable.active()
         workspaces = WorkspacePool(threads: pool.threadCount)
     }
@@ -166,7 +167,7 @@ public struct QuantModel: Sendable {
     /// scan where a sequence goes on after.
     private func pieces(_ tokens: [[Int]], _ caches: [QuantCache], _ read: [Int]) -> [(sequence: Int, count: Int)] {
         let chunk = Int(DK_SSD_CHUNK)
-        let limit = layers.contains(where: \.roundsState) ? chunk : Self.rowLimit
+        let limit = layers.contains(where: \.mixer.roundsState) ? chunk : Self.rowLimit
         var pieces: [(sequence: Int, count: Int)] = []
         var room = Self.rowLimit
         for sequence in tokens.indices where room > 0 {
@@ -200,7 +201,7 @@ public struct QuantModel: Sendable {
             let (h, ids) = (stream.h + first * configuration.hiddenSize, tokens[sequence][read[sequence]...])
             let begin = first
             pool.run(over: length, multiple: 16) { range, _ in
-                rope.fill(
+                rope?.fill(
                     cosines + (begin + range.lowerBound) * half, sines + (begin + range.lowerBound) * half,
                     positions: position + range.lowerBound..<position + range.upperBound, length: ends[sequence])
                 for t in range {
@@ -266,23 +267,5 @@ public struct QuantModel: Sendable {
                 .value, in: "cache", expected: "one made by this model", found: "one of another shape",
                 remedy: "Start from the model's makeCache().")
         }
-    }
-}
-
-extension QuantDecoderLayer {
-    private var projections: [Projection] {
-        switch mixer {
-        case .attention(let attention):
-            attention.inputs + [attention.output, feedForward.gate, feedForward.up, feedForward.down]
-        case .mamba2(let mamba2):
-            [mamba2.inputProjection, mamba2.outputProjection, feedForward.gate, feedForward.up, feedForward.down]
-        }
-    }
-
-    var byteCount: Int { projections.reduce(0) { $0 + $1.byteCount } }
-    var multiplyAdds: Int { projections.reduce(0) { $0 + $1.columns * $1.outputSize } }
-
-    var roundsState: Bool {
-        if case .mamba2(let mixer) = mixer { mixer.roundsState } else { false }
     }
 }

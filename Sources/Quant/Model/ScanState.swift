@@ -4,7 +4,7 @@
 //  |----------|----------------|--------------------------------------------------------------------------------|
 //  | window   | [W-1, C]       | the last inputs of the convolution                                             |
 //  | state    | [H, N, P']     | the SSM state that entered the current chunk of Q tokens, transposed           |
-//  | x, b     | [Hkv, Q, P'], [Hkv, N, Q] | operands of the tokens of that chunk                                |
+//  | x, b     | [Hx, Q, P'], [Hb, N, Q] | operands of the tokens of that chunk                                   |
 //  | delta, logDecay | [H, Q]  | their steps and the running sums of Δ A                                        |
 //  | decaySum | [H], float64   | sum of Δ A over all tokens                                                     |
 //
@@ -22,7 +22,7 @@ struct ScanState: Sendable {
     private var memory: AlignedMemory
 
     init(_ configuration: HybridConfiguration) {
-        layout = Layout(configuration)
+        layout = Layout(configuration.mamba2Shape, taps: configuration.mamba2.convolutionTaps)
         memory = AlignedMemory(byteCount: 4 * layout.count)
         memory.clear()
     }
@@ -30,7 +30,9 @@ struct ScanState: Sendable {
     var byteCount: Int { 4 * layout.count }
 
     /// The bytes of a state before one is made.
-    static func byteCount(_ configuration: HybridConfiguration) -> Int { 4 * Layout(configuration).count }
+    static func byteCount(_ configuration: HybridConfiguration) -> Int {
+        4 * Layout(configuration.mamba2Shape, taps: configuration.mamba2.convolutionTaps).count
+    }
 
     /// Makes the bytes this value's own.
     mutating func prepareToWrite() {
@@ -51,37 +53,39 @@ struct ScanState: Sendable {
     }
 
     /// The addresses as the kernels take them; valid while this value is not replaced.
-    var pointers: dk_ssd_cache { pointers(fromKeyValueHead: 0) }
+    var pointers: dk_ssd_cache { pointers(fromPart: 0, of: 1) }
 
-    /// The addresses of the memory of key/value head `head` and of the SSM heads that read it, and
-    /// of those behind.
-    func pointers(fromKeyValueHead head: Int) -> dk_ssd_cache {
-        dk_ssd_cache(
-            state: base + head * layout.group * layout.statePerHead, x: base + layout.x + head * layout.xPerHead,
-            b: base + layout.b + head * layout.bPerHead,
-            delta: base + layout.delta + head * layout.group * Int(DK_SSD_CHUNK),
-            logDecay: base + layout.logDecay + head * layout.group * Int(DK_SSD_CHUNK))
+    /// The addresses of the memory of one of `parts` equal parts of the heads, and of those behind;
+    /// heads of x and B are shared out alike.
+    func pointers(fromPart part: Int, of parts: Int) -> dk_ssd_cache {
+        let (head, shape) = (part * layout.shape.heads / parts, layout.shape)
+        return dk_ssd_cache(
+            state: base + head * layout.statePerHead,
+            x: base + layout.x + part * shape.xHeads / parts * layout.xPerHead,
+            b: base + layout.b + part * shape.bHeads / parts * layout.bPerHead,
+            delta: base + layout.delta + head * Int(DK_SSD_CHUNK),
+            logDecay: base + layout.logDecay + head * Int(DK_SSD_CHUNK))
     }
 
     /// Offsets in floats, every one a multiple of 16.
     private struct Layout: Sendable, Equatable {
         let x, b, delta, logDecay, window, decaySum, count: Int
-        /// SSM heads of a key/value head, and floats of one head.
-        let group, statePerHead, xPerHead, bPerHead: Int
+        let shape: Mamba2Shape
+        /// Floats of one head.
+        let statePerHead, xPerHead, bPerHead: Int
 
-        init(_ configuration: HybridConfiguration) {
+        init(_ shape: Mamba2Shape, taps: Int) {
             func rounded(_ count: Int) -> Int { (count + 15) / 16 * 16 }
-            let (heads, shared) = (configuration.headCount, configuration.keyValueHeadCount)
-            let (dim, chunk) = (configuration.headDim, Int(DK_SSD_CHUNK))
-            let channels = configuration.innerSize + 2 * configuration.keyValueSize
-            group = configuration.headsPerKeyValueHead
-            (statePerHead, xPerHead, bPerHead) = (dim * rounded(dim), chunk * rounded(dim), dim * chunk)
+            let (heads, chunk) = (shape.heads, Int(DK_SSD_CHUNK))
+            self.shape = shape
+            statePerHead = shape.stateDim * rounded(shape.headDim)
+            (xPerHead, bPerHead) = (chunk * rounded(shape.headDim), shape.stateDim * chunk)
             x = heads * statePerHead
-            b = x + shared * xPerHead
-            delta = b + shared * bPerHead
+            b = x + shape.xHeads * xPerHead
+            delta = b + shape.bHeads * bPerHead
             logDecay = delta + rounded(heads * chunk)
             window = logDecay + rounded(heads * chunk)
-            decaySum = window + rounded((configuration.mamba2.convolutionTaps - 1) * channels)
+            decaySum = window + rounded((taps - 1) * shape.channels)
             count = decaySum + rounded(2 * heads)
         }
     }

@@ -19,6 +19,12 @@ final class Workspace: Sendable {
     let partial = Buffer<Float>()
     /// The convolved x, B and C.
     let convolved = Buffer<Float>()
+    /// Keys and values of all heads, and the inner rows of what expands them.
+    let expanded = Buffer<Float>()
+    let hidden = Buffer<Float>()
+    /// What a B'MOJO-F layer keeps while its mixer runs, and what the mixer makes.
+    let outer = Buffer<Float>()
+    let fading = Buffer<Float>()
     let cosines = Buffer<Float>()
     let sines = Buffer<Float>()
     let logits = Buffer<Float>()

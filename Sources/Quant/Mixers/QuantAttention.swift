@@ -1,9 +1,11 @@
-//  Causal grouped-query attention over pages of keys and values: the twin of the reference's
-//  `Attention`.
+//  Causal grouped-query attention over pages of keys and values, with or without a sliding window:
+//  the twin of the reference's `Attention`.
 //
 //      q = rope( rms(W_q u) )     k = rope( rms(W_k u) )     v = W_v u
 //      o_h[t] = sum over s <= t of  softmax_s( q_h[t] · k_g[s] / sqrt(D) )  v_g[s],     g = h div (H / Hkv)
 //      y = W_o concat_h(o_h)
+//
+//  With a window of W tokens the sum is over t - W < s <= t, and pages behind it are let go.
 //
 //  Between the projections every key/value head is a part of one job: it normalises and rotates its
 //  own query heads and key, stores key and value, and attends; nothing of another head is read.
@@ -15,7 +17,7 @@ import DualityCore
 import DualityKernels
 
 /// The attention mixer of a decoder layer.
-struct QuantAttention: Sendable {
+struct QuantAttention: SequenceMixer {
     let query: Projection
     let key: Projection
     let value: Projection
@@ -24,15 +26,12 @@ struct QuantAttention: Sendable {
     let keyNorm: NormWeights
     let configuration: HybridConfiguration
     let keyValueFormat: KeyValueFormat
+    /// W, the tokens that one sees, itself among them; nil for all.
+    var window: Int? = nil
 
-    /// The matrices that read the normalised stream.
     var inputs: [Projection] { [query, key, value] }
+    var projections: [Projection] { inputs + [output] }
 
-    /// Extends every sequence of the pass by its rows.
-    ///
-    /// - Parameters:
-    ///   - u: `[R, Dm]`, packed for `inputs`.
-    ///   - out: `[R, Dm]`, row t at `out + t * stride`.
     func extend(
         _ u: Activations, in pass: Pass, caches: inout [QuantCache], layer index: Int,
         into out: UnsafeMutablePointer<Float>, stride: Int
@@ -48,7 +47,7 @@ struct QuantAttention: Sendable {
 
         for segment in pass.segments {
             caches[segment.sequence].layers[index].keyValues?.prepareToWrite(
-                position: segment.position, count: segment.rows.count)
+                position: segment.position, count: segment.rows.count, window: window)
         }
         let attended = pass.workspace.inner.pointer(inner * pass.rows)
         attend(pass, caches, index, q, k, v, ld, into: attended)
@@ -70,9 +69,10 @@ struct QuantAttention: Sendable {
             let (segment, head) = (pass.segments[part / heads], part % heads)
             guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
             let first = segment.rows.lowerBound
-            normalizeAndRotate(pass, segment, head, q, k, v, ld)
+            finishQueries(pass, segment, head, q, ld)
+            finishKeys(pass, segment, head, k, v, ld)
             pages.withAddresses { pages in
-                var shape = dk_attention_shape(configuration, keyValueFormat)
+                var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
                 let (position, count) = (Int64(segment.position), Int64(segment.rows.count))
                 let (begin, end, stride) = (Int64(head), Int64(head + 1), Int64(ld))
                 pass.kernels.kv_store(
@@ -90,7 +90,7 @@ struct QuantAttention: Sendable {
     /// Whether the heads of the pass's only token leave threads idle that its keys could occupy.
     private func splitsKeys(_ pass: Pass) -> Bool {
         let (heads, threads) = (configuration.keyValueHeadCount, pass.pool.threadCount)
-        return pass.rows == 1 && pass.segments[0].position >= Int(DK_KV_SEGMENT) && heads < 2 * threads
+        return window == nil && pass.rows == 1 && pass.segments[0].position >= Int(DK_KV_SEGMENT) && heads < 2 * threads
             && heads % threads != 0
     }
 
@@ -99,7 +99,7 @@ struct QuantAttention: Sendable {
     private func attendBySegments(
         _ pass: Pass, _ pages: KeyValuePages, _ q: UnsafePointer<Float>, into attended: UnsafeMutablePointer<Float>
     ) {
-        var shape = dk_attention_shape(configuration, keyValueFormat)
+        var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
         let (heads, position) = (configuration.keyValueHeadCount, pass.segments[0].position)
         let segments = position / Int(DK_KV_SEGMENT) + 1
         let partial = pass.workspace.partial.pointer(
@@ -107,7 +107,7 @@ struct QuantAttention: Sendable {
         let scratch = pass.workspace.scratch
         pages.withAddresses { pages in
             pass.pool.run(segments * heads) { part, thread in
-                var shape = dk_attention_shape(configuration, keyValueFormat)
+                var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
                 let head = Int64(part % heads)
                 pass.kernels.attention_partial(
                     &shape, pages, Int64(position), q, Int64(part / heads), head, head + 1, partial, scratch[thread])
@@ -116,23 +116,30 @@ struct QuantAttention: Sendable {
         pass.kernels.attention_merge(&shape, Int64(segments), partial, attended, 0, Int64(configuration.headCount))
     }
 
-    /// Biases, norms and rotation of the query heads of one key/value head, of its key, and the
-    /// bias of its value.
-    private func normalizeAndRotate(
-        _ pass: Pass, _ segment: Segment, _ head: Int, _ q: UnsafeMutablePointer<Float>,
-        _ k: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ ld: Int
+    /// Bias, norm and rotation of the query heads that read one key/value head.
+    func finishQueries(
+        _ pass: Pass, _ segment: Segment, _ head: Int, _ q: UnsafeMutablePointer<Float>, _ ld: Int
     ) {
         let (dim, group) = (configuration.headDim, configuration.headsPerKeyValueHead)
-        let (queryOffset, keyOffset) = (head * group * dim, head * dim)
-        query.addBias(q, stride: ld, rows: segment.rows, outputs: queryOffset..<queryOffset + group * dim)
-        key.addBias(k, stride: ld, rows: segment.rows, outputs: keyOffset..<keyOffset + dim)
-        value.addBias(v, stride: ld, rows: segment.rows, outputs: keyOffset..<keyOffset + dim)
-        let first = segment.rows.lowerBound
+        let offset = head * group * dim
+        query.addBias(q, stride: ld, rows: segment.rows, outputs: offset..<offset + group * dim)
         pass.normalizeAndRotate(
-            q + first * ld + queryOffset, stride: ld, segment: segment, heads: group, dim: dim, norm: queryNorm,
+            q + segment.rows.lowerBound * ld + offset, stride: ld, segment: segment, heads: group, dim: dim,
+            norm: queryNorm, rotates: true)
+    }
+
+    /// Bias, norm and rotation of one key head, and the bias of its value.
+    func finishKeys(
+        _ pass: Pass, _ segment: Segment, _ head: Int, _ k: UnsafeMutablePointer<Float>,
+        _ v: UnsafeMutablePointer<Float>, _ ld: Int
+    ) {
+        let dim = configuration.headDim
+        let offset = head * dim
+        key.addBias(k, stride: ld, rows: segment.rows, outputs: offset..<offset + dim)
+        value.addBias(v, stride: ld, rows: segment.rows, outputs: offset..<offset + dim)
+        pass.normalizeAndRotate(
+            k + segment.rows.lowerBound * ld + offset, stride: ld, segment: segment, heads: 1, dim: dim, norm: keyNorm,
             rotates: true)
-        pass.normalizeAndRotate(
-            k + first * ld + keyOffset, stride: ld, segment: segment, heads: 1, dim: dim, norm: keyNorm, rotates: true)
     }
 }
 
