@@ -34,12 +34,12 @@ NEVER_INLINE static void attend_to_both(const dk_attention_shape *shape, const d
                                         const dk_attention_set *fading, int64_t position, int64_t tokens, float *out,
                                         int64_t ldo, int64_t headBegin, int64_t headEnd, void *workspace) {
     int64_t D = shape->headDim, width = padded(D), sharing = shape->heads / shape->kvHeads;
-    int64_t together = sharing < ROWS ? ROWS / sharing : 1;
+    int64_t together = sharing < ATTENTION_ROWS ? ATTENTION_ROWS / sharing : 1;
     attention_rows r = rows_in(workspace, width);
-    float *maximum = (float *)(void *)(r.seenTo + ROWS), *sum = maximum + ROWS, *output = sum + ROWS;
+    float *maximum = (float *)(void *)(r.seenTo + ATTENTION_ROWS), *sum = maximum + ATTENTION_ROWS, *output = sum + ATTENTION_ROWS;
     for (int64_t head = headBegin; head < headEnd; head++) {
-        for (int64_t query = head * sharing; query < (head + 1) * sharing; query += ROWS) {
-            int64_t queryEnd = least(query + ROWS, (head + 1) * sharing);
+        for (int64_t query = head * sharing; query < (head + 1) * sharing; query += ATTENTION_ROWS) {
+            int64_t queryEnd = least(query + ATTENTION_ROWS, (head + 1) * sharing);
             for (int64_t t = 0; t < tokens; t += together) {
                 int64_t end = least(t + together, tokens);
                 attend_set(&r, shape, context->pages, position, context->q, context->ldq, t, end, query, queryEnd, head);
