@@ -22,14 +22,14 @@ import Testing
         let limit = 3 * relativeL2(try float.extend(&single, by: tokens).elements, expected)
         #expect(error < limit, "\(error), limit \(limit)")
         for (i, layer) in exact.layers.enumerated() {
-            for (name, tensor) in try cache.tensors(ofLayer: i, configuration: odd.configuration) {
+            for (name, tensor) in try cache.tensors(ofLayer: i) {
                 let wanted = try #require(layer.named(name), "layer \(i) has no \(name)")
                 #expect(tensor.shape == wanted.shape, "layer \(i), \(name)")
                 let off = relativeL2(tensor.elements, wanted.elements)
                 #expect(off < max(2 * limit, 1e-5), "layer \(i), \(name): off by \(off), logits may be by \(limit)")
             }
             let decays = layer.scan?.logDecay ?? layer.kalmaNet?.logDecay
-            #expect(maximumDifference(cache.logDecay(ofLayer: i) ?? [], decays ?? []) < 1e-3)
+            #expect(maximumDifference(try cache.logDecay(ofLayer: i) ?? [], decays ?? []) < 1e-3)
         }
     }
 

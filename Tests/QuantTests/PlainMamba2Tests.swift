@@ -30,8 +30,8 @@ import Testing
         for (i, layer) in exact.layers.enumerated() {
             let (scan, rounded) = (try #require(layer.scan), try #require(single.layers[i].scan))
             let limit = 6 * relativeL2(rounded.state.elements, scan.state.elements)
-            let state = try #require(try cache.state(ofLayer: i, configuration: model.configuration))
-            let window = try #require(try cache.window(ofLayer: i, configuration: model.configuration))
+            let state = try #require(try cache.state(ofLayer: i))
+            let window = try #require(try cache.window(ofLayer: i))
             let stateError = relativeL2(state.elements, scan.state.elements)
             #expect(stateError < limit, "state of layer \(i): \(stateError), limit \(limit)")
             #expect(relativeL2(window.elements, scan.window.elements) < Self.limit, "window of layer \(i)")

@@ -2,6 +2,7 @@
 //  scales with threads.
 
 import DualityCore
+import DualityMeasure
 import DualityInference
 import DualityQuant
 import Foundation

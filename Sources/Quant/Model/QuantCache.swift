@@ -111,14 +111,14 @@ struct QuantLayerCache: Sendable {
 }
 
 /// Which keys and values a layer keeps.
-struct KeyValueLayout: Sendable, Equatable {
+package struct KeyValueLayout: Sendable, Equatable {
     /// The tokens that one sees, itself among them; nil for all.
     let window: Int?
     /// The same of fading tokens, in layers that have them.
     let fadingWindow: Int?
 
     /// Nil for a layer without keys.
-    init?(_ kind: LayerKind, _ configuration: HybridConfiguration) {
+    package init?(_ kind: LayerKind, _ configuration: HybridConfiguration) {
         switch kind {
         case .attention: (window, fadingWindow) = (nil, nil)
         case .slidingWindowAttention: (window, fadingWindow) = (configuration.slidingWindow, nil)
