@@ -53,8 +53,8 @@ struct FaultEvidence: Sendable {
                 let s = expected.sigma.elements[i]
                 sigma.append(s)
                 let magnitude = expected.magnitudes?.elements[i] ?? expected.exact.elements[i].magnitude
-                unit.append(magnitude > 0 ? min(s / magnitude, 0.1) : expected.format.unitRoundoff)
-                storage.append(max(expected.format.unitRoundoff, 0x1p-24))
+                unit.append(magnitude > 0 ? min(s / magnitude, DiagnosisLimits.largestUnit) : expected.format.unitRoundoff)
+                storage.append(max(expected.format.unitRoundoff, DiagnosisLimits.leastStorage))
                 headOf.append(head?(i) ?? 0)
                 channelOf.append(channel?(i) ?? 0)
             }
@@ -74,7 +74,7 @@ struct FaultEvidence: Sendable {
     static func square(_ remainder: Double, _ sigma: Double) -> Double {
         if remainder == 0 { return 0 }
         let ratio = remainder / sigma
-        return ratio.isFinite ? min(ratio * ratio, 1e16) : 1e16
+        return ratio.isFinite ? min(ratio * ratio, DiagnosisLimits.ceiling) : DiagnosisLimits.ceiling
     }
 
     /// The faulty outputs in the order of the evidence.

@@ -26,7 +26,7 @@ struct ScanDiagnosis: Sendable {
         var seen: [(attempt: FaultAttempt, score: FaultScore)] = []
         var trials: [FaultTrial] = []
         var findings: [Finding] = []
-        let others = [16, 32, 64, 128, 256].filter { $0 != chunkSize && $0 < view.call.length }
+        let others = DiagnosisLimits.chunkSizes.filter { $0 != chunkSize && $0 < view.call.length }
         for size in [chunkSize] + others where findings.isEmpty {
             let faults = size == chunkSize ? all : all.filter(\.dependsOnChunks)
             let attempts = faults.flatMap { fault in
@@ -73,7 +73,7 @@ struct ScanDiagnosis: Sendable {
                 evidence.values(of: $0)
             }
             .filter { $0 != 0 && $0.isFinite }
-            guard numbers.count >= 16, numbers.allSatisfy({ format.round($0) == $0 }), !allowed.contains(fault)
+            guard numbers.count >= DiagnosisLimits.narrowStates, numbers.allSatisfy({ format.round($0) == $0 }), !allowed.contains(fault)
             else { continue }
             let scores = (0..<fault.variants).compactMap {
                 view.score(FaultAttempt(faults: [fault], variant: $0, chunkSize: chunkSize))
@@ -90,7 +90,8 @@ struct ScanDiagnosis: Sendable {
 
     /// Two faults at once: those that explain most, each with every other.
     private func pairFindings(_ seen: [(attempt: FaultAttempt, score: FaultScore)]) -> [Finding] {
-        let seeds = seen.filter { $0.score.changes }.sorted { $0.score.remainder < $1.score.remainder }.prefix(6)
+        let seeds = seen.filter { $0.score.changes }.sorted { $0.score.remainder < $1.score.remainder }
+            .prefix(DiagnosisLimits.pairSeeds)
         var findings: [Finding] = []
         var tried: Set<Set<ScanFault>> = []
         for (seed, _) in seeds {
@@ -112,7 +113,7 @@ struct ScanDiagnosis: Sendable {
                 }
             }
         }
-        return Array(FaultTrial.ranked(findings, evidence).prefix(3))
+        return Array(FaultTrial.ranked(findings, evidence).prefix(DiagnosisLimits.pairsReported))
     }
 }
 

@@ -25,10 +25,23 @@ extension VectorSuite {
         gradient("grad-packed", "gradients that stop at packed boundaries") {
             ($0.cuts, $0.decay) = ([20, 64, 90], 0.01)
         },
+        gradient("grad-no-states", "the backward pass without states at either end, over three chunks") {
+            ($0.stateScale, $0.chunkSize, $0.length) = (0, 32, 75)
+        },
+        gradient("grad-long", "the backward pass through many states of chunks") {
+            ($0.chunkSize, $0.length, $0.headDim, $0.stateDim, $0.decay) = (16, 131, 4, 8, 0.02)
+        },
         gradient("grad-limit", "steps that the clamp holds, whose gradient is zero", limits: "0.25,0.875") { _ in },
-    ]
+    ] + lengths
 
-    private static func gradient(
+    /// Lengths around the chunk: where the last one is full, misses a token, or is one token.
+    private static let lengths: [VectorCase] = [1, 2, 31, 32, 33, 64, 65].map { length in
+        gradient("grad-length-\(length)", "the backward pass of lengths around the chunk") {
+            ($0.length, $0.chunkSize, $0.gate, $0.heads, $0.xHeads) = (length, 32, true, 4, 2)
+        }
+    }
+
+    static func gradient(
         _ name: String, _ catches: String, limits: String? = nil, _ describe: (inout SSDCase) -> Void
     ) -> VectorCase {
         .scan(name, catches, kind: .gradients, limits: limits) {
