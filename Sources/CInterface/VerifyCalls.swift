@@ -107,7 +107,8 @@ private func suite(_ options: Options) throws -> (name: String, cases: [VectorCa
     for member in object.members {
         guard let size = member.value.int else {
             throw InputError(
-                .value, in: "options: shape: \(member.name)", expected: "a whole number", found: member.value.serialized())
+                .value, in: "options: shape: \(member.name)", expected: "a whole number",
+                found: member.value.serialized())
         }
         try shape.set(member.name, to: size)
     }

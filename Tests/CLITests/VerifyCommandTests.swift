@@ -45,8 +45,8 @@ import Testing
             let file = Fixtures.path("npy/\(name).npz")
             let run = try Duality.run("verify", file)
             #expect(run.status == 0 && run.output.hasPrefix("PASS"), "\(name): \(run.output) \(run.errors)")
-            let operator_ = try Duality.run("ssd", "--in", file, "--out", path("y.safetensors"))
-            #expect(operator_.status == 0, "\(operator_.errors)")
+            let computed = try Duality.run("ssd", "--in", file, "--out", path("y.safetensors"))
+            #expect(computed.status == 0, "\(computed.errors)")
             #expect(try SafetensorsFile(path: path("y.safetensors")).info("y").shape == [1, 40, 2, 4])
         }
     }

@@ -72,9 +72,14 @@ import Testing
         let directory = try Fixtures.temporaryDirectory()
         defer { try? FileManager.default.removeItem(at: directory) }
         for (kind, bytes, word) in [
-            (FileKind.gitLFSPointer, Array("version https://git-lfs.github.com/spec/v1\noid sha256:0\n".utf8), "git lfs"),
-            (.html, Array("\n <!DOCTYPE HTML><html>".utf8), "Download"), (.gguf, Array("GGUF\u{3}\0\0\0".utf8), "safetensors"),
-            (.pickle, [0x80, 2, 0x8a, 10, 0, 0, 0, 0, 0, 0], "torch"), (.gzip, [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0], "gunzip"),
+            (
+                FileKind.gitLFSPointer, Array("version https://git-lfs.github.com/spec/v1\noid sha256:0\n".utf8),
+                "git lfs"
+            ),
+            (.html, Array("\n <!DOCTYPE HTML><html>".utf8), "Download"),
+            (.gguf, Array("GGUF\u{3}\0\0\0".utf8), "safetensors"),
+            (.pickle, [0x80, 2, 0x8a, 10, 0, 0, 0, 0, 0, 0], "torch"),
+            (.gzip, [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0], "gunzip"),
             (.numpyArray, [0x93] + Array("NUMPY\u{1}\0aaaaaaaa".utf8), "npy"),
         ] {
             let path = directory.appendingPathComponent("model.safetensors").path

@@ -66,7 +66,9 @@ import Testing
     @Test func aSuiteHeldAgainstItselfOrACopyIsUnchecked() throws {
         let directory = try Fixtures.temporaryDirectory()
         defer { try? FileManager.default.removeItem(at: directory) }
-        let (path, copy) = (directory.appendingPathComponent("suite").path, directory.appendingPathComponent("copy").path)
+        let (path, copy) = (
+            directory.appendingPathComponent("suite").path, directory.appendingPathComponent("copy").path
+        )
         try SuiteDirectory.write(.smoke, in: .f32, to: path)
         try FileManager.default.copyItem(atPath: path, toPath: copy)
         for results in [path, "\(path)/../suite", copy] {

@@ -158,7 +158,9 @@ struct VerifyCommand: ParsableCommand {
         if faults {
             for fault in FaultCatalog.all { table.add(fault.name, fault.summary) }
         } else {
-            for preset in DeclaredPrecision.presets { table.add(preset.name, "\(preset.summary): \(preset.arithmetic)") }
+            for preset in DeclaredPrecision.presets {
+                table.add(preset.name, "\(preset.summary): \(preset.arithmetic)")
+            }
         }
         print(table.lines().joined(separator: "\n"))
     }

@@ -53,7 +53,8 @@ struct FaultEvidence: Sendable {
                 let s = expected.sigma.elements[i]
                 sigma.append(s)
                 let magnitude = expected.magnitudes?.elements[i] ?? expected.exact.elements[i].magnitude
-                unit.append(magnitude > 0 ? min(s / magnitude, DiagnosisLimits.largestUnit) : expected.format.unitRoundoff)
+                unit.append(
+                    magnitude > 0 ? min(s / magnitude, DiagnosisLimits.largestUnit) : expected.format.unitRoundoff)
                 storage.append(max(expected.format.unitRoundoff, DiagnosisLimits.leastStorage))
                 headOf.append(head?(i) ?? 0)
                 channelOf.append(channel?(i) ?? 0)

@@ -63,7 +63,9 @@ struct FaultScore: Sendable {
         var (sum, left, difference) = (0.0, 0.0, 0.0)
         var squares = [Double](repeating: 0, count: evidence.groupSquares.count)
         for i in faulty.indices where faulty[i].isFinite { squares[evidence.group[i]] += faulty[i] * faulty[i] }
-        let larger = zip(squares, evidence.groupSquares).map { $1 > 0 ? min(max($0 / $1, 1), DiagnosisLimits.largestGrowth) : 1 }
+        let larger = zip(squares, evidence.groupSquares).map {
+            $1 > 0 ? min(max($0 / $1, 1), DiagnosisLimits.largestGrowth) : 1
+        }
         for i in faulty.indices {
             let (found, exact, value) = (evidence.found[i], evidence.exact[i], faulty[i])
             let sigma = evidence.sigma[i]
@@ -74,7 +76,9 @@ struct FaultScore: Sendable {
                 (remainder, raw) = (0, 0)  // both overflow
             } else {
                 // What a fault puts in place of a copied number is computed, in float32 at best.
-                let shift = max(evidence.unit[i], DiagnosisLimits.unitsOfComputed * NumberFormat.f32.unitRoundoff) * (value - exact)
+                let shift =
+                    max(evidence.unit[i], DiagnosisLimits.unitsOfComputed * NumberFormat.f32.unitRoundoff)
+                    * (value - exact)
                 let store = evidence.storage[i] * value
                 var spread = (sigma * sigma * larger[evidence.group[i]] + shift * shift + store * store).squareRoot()
                 if let magnitudes { spread = max(spread, evidence.unit[i] * magnitudes[i]) }

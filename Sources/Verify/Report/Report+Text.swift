@@ -10,7 +10,8 @@ extension Report {
         let counts = Verdict.allCases.map { verdict in (verdict, checked.count { $0.verdict == verdict }) }
         let words = counts.filter { $0.1 > 0 }.map { "\($0.1) \($0.0.rawValue)" }.joined(separator: ", ")
         guard !checked.isEmpty else {
-            return cases.isEmpty ? "no case" : "nothing was judged in \(cases.count == 1 ? "1 case" : "\(cases.count) cases")"
+            return cases.isEmpty
+                ? "no case" : "nothing was judged in \(cases.count == 1 ? "1 case" : "\(cases.count) cases")"
         }
         let outputs = checked.flatMap(\.outputs).filter { $0.verdict != .unchecked }
         var figures: [String] = []

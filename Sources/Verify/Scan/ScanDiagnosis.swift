@@ -73,7 +73,8 @@ struct ScanDiagnosis: Sendable {
                 evidence.values(of: $0)
             }
             .filter { $0 != 0 && $0.isFinite }
-            guard numbers.count >= DiagnosisLimits.narrowStates, numbers.allSatisfy({ format.round($0) == $0 }), !allowed.contains(fault)
+            guard numbers.count >= DiagnosisLimits.narrowStates, numbers.allSatisfy({ format.round($0) == $0 }),
+                !allowed.contains(fault)
             else { continue }
             let scores = (0..<fault.variants).compactMap {
                 view.score(FaultAttempt(faults: [fault], variant: $0, chunkSize: chunkSize))

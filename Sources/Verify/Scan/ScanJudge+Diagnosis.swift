@@ -20,7 +20,8 @@ extension ScanJudge {
         let isSmall = heads.count * channels.count <= WorkLimits.unscreenedColumns
         let screen = isSmall ? whole : view([worst], screenChannels(of: worst, channels, found, expectations))
         var diagnosis = ScanDiagnosis(
-            view: whole, screen: screen, chunkSize: chunkSize ?? DiagnosisLimits.usualChunk, allowed: allowedFaults, seeksPairs: seeksPairs)
+            view: whole, screen: screen, chunkSize: chunkSize ?? DiagnosisLimits.usualChunk, allowed: allowedFaults,
+            seeksPairs: seeksPairs)
         var result = diagnosis.run()
         if result.findings.isEmpty && channels.count < inputs.headDim && inputs.headDim == inputs.stateDim {
             // A transposition mixes channels, and takes all those of a head.
@@ -61,7 +62,8 @@ extension ScanJudge {
         let budget = WorkLimits.diagnosis
         guard work > budget else { return (Array(0..<inputs.heads), Array(0..<inputs.headDim)) }
         let perChannel = max(inputs.batch * inputs.length * inputs.stateDim, 1)
-        let channelCount = min(inputs.headDim, max(budget / (perChannel * min(inputs.heads, WorkLimits.diagnosisHeads)), 2))
+        let channelCount = min(
+            inputs.headDim, max(budget / (perChannel * min(inputs.heads, WorkLimits.diagnosisHeads)), 2))
         let headCount = min(inputs.heads, max(budget / (perChannel * channelCount), 2))
         let errors = (0..<inputs.heads).map { headError($0, found, expectations) }
         let ordered = (0..<inputs.heads).sorted { errors[$0] > errors[$1] }

@@ -61,19 +61,20 @@ extension VectorSuite {
         }
     }
 
-    private static let convolutions: [VectorCase] = [
-        convolution("conv-plain", "the order of the taps", length: 37, batch: 2),
-        convolution("conv-no-bias", "a convolution without a bias", length: 20, bias: false),
-        convolution("conv-short", "fewer tokens than taps", length: 2),
-        convolution(
-            "conv-window", "the window that comes in and the one that goes out", length: 9, window: true, batch: 2),
-        convolution("conv-packed", "taps that reach across a boundary", length: 40, cuts: [1, 2, 7, 20, 39]),
-        convolution("conv-two-taps", "another width", length: 25, window: true, width: 2),
-        convolution("conv-three-taps", "a width that is no power of two", length: 26, window: true, width: 3),
-        convolution(
-            "conv-packed-window", "a window that belongs to the first sequence alone", length: 12, window: true,
-            cuts: [1, 5], batch: 2),
-    ] + shortCalls
+    private static let convolutions: [VectorCase] =
+        [
+            convolution("conv-plain", "the order of the taps", length: 37, batch: 2),
+            convolution("conv-no-bias", "a convolution without a bias", length: 20, bias: false),
+            convolution("conv-short", "fewer tokens than taps", length: 2),
+            convolution(
+                "conv-window", "the window that comes in and the one that goes out", length: 9, window: true, batch: 2),
+            convolution("conv-packed", "taps that reach across a boundary", length: 40, cuts: [1, 2, 7, 20, 39]),
+            convolution("conv-two-taps", "another width", length: 25, window: true, width: 2),
+            convolution("conv-three-taps", "a width that is no power of two", length: 26, window: true, width: 3),
+            convolution(
+                "conv-packed-window", "a window that belongs to the first sequence alone", length: 12, window: true,
+                cuts: [1, 5], batch: 2),
+        ] + shortCalls
 
     /// Calls for fewer tokens than there are taps, with a window: what every step of decoding is.
     private static let shortCalls: [VectorCase] =

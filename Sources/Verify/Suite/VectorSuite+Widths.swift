@@ -29,7 +29,8 @@ extension VectorSuite {
         }
         + [(64, 128), (80, 96), (16, 256)].map { headDim, stateDim in
             gradient(
-                "grad-width-\(headDim)x\(stateDim)", "the backward pass of heads of \(headDim) and states of \(stateDim)"
+                "grad-width-\(headDim)x\(stateDim)",
+                "the backward pass of heads of \(headDim) and states of \(stateDim)"
             ) {
                 ($0.heads, $0.xHeads, $0.bHeads, $0.cHeads) = (2, 2, 1, 1)
                 ($0.length, $0.chunkSize, $0.headDim, $0.stateDim) = (20, 16, headDim, stateDim)

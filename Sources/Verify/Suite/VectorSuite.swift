@@ -27,7 +27,8 @@ public enum VectorSuite: String, Sendable, CaseIterable {
             ]
             return VectorSuite.standard.cases.filter { names.contains($0.name) }
         case .standard:
-            return Self.scanLengths + Self.shapes + Self.widths + Self.decays + Self.steps + Self.packings + Self.values + Self.decoding
+            return Self.scanLengths + Self.shapes + Self.widths + Self.decays + Self.steps + Self.packings + Self.values
+                + Self.decoding
                 + Self.gradients + Self.layers
         case .stress:
             return VectorSuite.standard.cases + Self.long + Self.conventions

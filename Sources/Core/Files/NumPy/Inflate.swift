@@ -184,7 +184,8 @@ struct HuffmanCode {
         for length in 1...Self.longest {
             free = free << 1 - counts[length]
             guard free >= 0 else {
-                throw InputError(.malformed, in: place, expected: "a deflate stream", found: "a code with too many words")
+                throw InputError(
+                    .malformed, in: place, expected: "a deflate stream", found: "a code with too many words")
             }
         }
         self.counts = counts

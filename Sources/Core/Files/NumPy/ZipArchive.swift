@@ -33,7 +33,9 @@ struct ZipArchive {
         let (count, offset) = try fields.directory()
         var at = offset
         for _ in 0..<count {
-            guard try fields.word(at) == 0x0201_4b50 else { throw fields.broken("no entry of the directory at byte \(at)") }
+            guard try fields.word(at) == 0x0201_4b50 else {
+                throw fields.broken("no entry of the directory at byte \(at)")
+            }
             let (flags, method) = (try fields.half(at + 8), try fields.half(at + 10))
             let (nameLength, extraLength) = (try fields.half(at + 28), try fields.half(at + 30))
             let name = String(decoding: try fields.bytes(at + 46, nameLength), as: UTF8.self)
