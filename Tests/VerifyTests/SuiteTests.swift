@@ -1,4 +1,5 @@
 import DualityCore
+import DualityNumerics
 import DualityReference
 import TestSupport
 import Testing

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DualityCore
+import DualityNumerics
 import DualityReference
 import DualityVerify
 import Foundation

@@ -6,6 +6,7 @@
 //  (docs/verify.md, "How well the judge judges"): tighter ones leave planted faults without a name,
 //  looser ones name faults that are not there.
 
+import DualityNumerics
 import DualityReference
 
 enum DiagnosisLimits {

@@ -5,6 +5,7 @@
 //  sizes at which a kernel runs, and at no others.
 
 import DualityCore
+import DualityNumerics
 import DualityReference
 
 /// The sizes of a suite.
