@@ -59,7 +59,7 @@ public struct Verifier: Sendable {
                     if let tile = TileCorruption.find(found, expectations.outputs) {
                         report.diagnosis.findings = [tile]
                     }
-                    report.diagnosis.structure = ErrorStructure.sentences(
+                    report.diagnosis.structure += ErrorStructure.sentences(
                         found, expectations.outputs, chunkSize: judge.chunkSize, decays: expectations.decays)
                 }
             }

@@ -75,6 +75,7 @@ enum DiagnosisLimits {
     static let chunkSizes = [16, 32, 64, 128, 256]
     /// Chunk size where a call proposes none: that of the public kernels.
     static let usualChunk = 256
+    static let usualGradientChunk = 64
     /// So many states that are all exact in a narrow format were stored in it; fewer may be chance.
     static let narrowStates = 16
 
@@ -136,6 +137,10 @@ enum WorkLimits {
     /// Tokens around a token over which sigma is widened, where chunks may begin anywhere: the
     /// longest chunk of the public kernels.
     static let windowOfChunks = 256
+
+    /// Faults of gradients inside chunks are tried up to so many operations on pairs of tokens, B L Q H
+    /// (P + N): half a second per fault.
+    static let gradientPairs = 500_000_000
 
     /// Cases of a suite on which two faults at once are sought: if a kernel has two, most cases show
     /// both.

@@ -27,6 +27,10 @@ struct FaultEvidence: Sendable {
     /// The median of sigma over the sum of magnitudes, at least that of float32.
     let relativeSigma: Double
 
+    /// The largest number of the kernel's arithmetic: beyond it float32 overflows, where float64 does
+    /// not.
+    let largest: Double
+
     /// What heads and channels are called, where only some are looked at.
     var headNumbers: [Int]?
     var channelNumbers: [Int]?
@@ -65,6 +69,8 @@ struct FaultEvidence: Sendable {
         (self.unit, self.storage, head, channel) = (unit, storage, headOf, channelOf)
         (group, groupSquares) = (groupOf, groups)
         relativeSigma = max(unit.sorted()[safe: unit.count / 2] ?? 0, NumberFormat.f32.unitRoundoff)
+        let isWide = expectations.contains { $0.format == .f64 }
+        largest = isWide ? Double.greatestFiniteMagnitude : NumberFormat.f32.largest
         let squares = values.indices.map { Self.square(values[$0] - exact[$0], sigma[$0]) }
         baseline = squares.reduce(0, +) / Double(max(values.count, 1))
         worst = squares.max() ?? 0

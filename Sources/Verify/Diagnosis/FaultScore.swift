@@ -53,9 +53,13 @@ struct FaultScore: Sendable {
 
     /// - Parameters:
     ///   - faulty: what the fault leads to, in the order of the evidence.
+    ///   - sigmas: of the rounding of the fault's own numbers, where they are made otherwise than the
+    ///     right ones: a computed number in place of a copy.
     ///   - magnitudes: the sums of the magnitudes of its terms; where they are larger than those of
     ///     the right numbers, so is what rounding may leave.
-    init(_ evidence: FaultEvidence, _ faulty: [Double], magnitudes: [Double]? = nil) {
+    init(
+        _ evidence: FaultEvidence, _ faulty: [Double], magnitudes: [Double]? = nil, sigmas: [Double]? = nil
+    ) {
         let unit = evidence.relativeSigma / NumberFormat.f32.unitRoundoff
         smallShare = min(DiagnosisLimits.shareLeftInFloat * unit * unit, DiagnosisLimits.largestShareLeft)
         var heads = [Part](repeating: Part(), count: (evidence.head.max() ?? 0) + 1)
@@ -72,7 +76,7 @@ struct FaultScore: Sendable {
             let error = FaultEvidence.square(found - exact, sigma)
             var remainder: Double
             var raw: Double
-            if !found.isFinite && !value.isFinite {
+            if !found.isFinite && !(value.magnitude <= evidence.largest) {
                 (remainder, raw) = (0, 0)  // both overflow
             } else {
                 // What a fault puts in place of a copied number is computed, in float32 at best.
@@ -82,6 +86,7 @@ struct FaultScore: Sendable {
                 let store = evidence.storage[i] * value
                 var spread = (sigma * sigma * larger[evidence.group[i]] + shift * shift + store * store).squareRoot()
                 if let magnitudes { spread = max(spread, evidence.unit[i] * magnitudes[i]) }
+                if let sigmas { spread = max(spread, sigmas[i]) }
                 remainder = FaultEvidence.square(found - value, spread.isFinite ? spread : sigma)
                 raw = FaultEvidence.square(found - value, sigma)
             }

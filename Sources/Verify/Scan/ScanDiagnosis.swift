@@ -43,6 +43,7 @@ struct ScanDiagnosis: Sendable {
         }
         if findings.isEmpty { findings = narrowStates() }
         if findings.isEmpty { findings = FaultTrial.partial(trials, evidence) }
+        if findings.isEmpty { findings = shiftedStates() }
         if findings.isEmpty && seeksPairs { findings = pairFindings(seen) }
         return Diagnosis(findings: findings)
     }
@@ -85,6 +86,21 @@ struct ScanDiagnosis: Sendable {
                     names: [fault.rawValue], scope: "all states are \(format.name) numbers",
                     remainder: best.remainder.squareRoot(), worst: best.worst.squareRoot(), explained: best.explained)
             ]
+        }
+        return []
+    }
+
+    /// Something that stood in the state at the start of a sequence: first of those without an
+    /// initial state, then of all.
+    private func shiftedStates() -> [Finding] {
+        let fault = ScanFault.stateNotCleared
+        guard candidates.contains(fault), !allowed.contains(fault) else { return [] }
+        for onlyWithout in [true, false] {
+            guard let values = StateShift(view, onlyWithoutState: onlyWithout)?.outputs else { continue }
+            let trial = FaultTrial(
+                name: fault.rawValue, isOfPrecision: false, score: FaultScore(evidence, values))
+            let findings = FaultTrial.whole([trial], evidence)
+            if !findings.isEmpty { return findings }
         }
         return []
     }
