@@ -24,7 +24,10 @@ func judge(
         throw InputError(
             .value, in: "cases", expected: "the address of some cases", found: cases == nil ? "NULL" : "\(count) cases")
     }
-    let calls = try UnsafeBufferPointer(start: cases, count: Int(count)).enumerated().map { try call($1, number: $0) }
+    var calls: [JudgedCall] = []
+    for (number, item) in UnsafeBufferPointer(start: cases, count: Int(count)).enumerated() {
+        try add(item, number: number, to: &calls)
+    }
     let report = verifier.verify(
         calls, candidate: try options.fields.string("candidate") ?? "kernel",
         reference: try options.fields.string("reference") ?? "float64 reference")
@@ -39,7 +42,9 @@ func judge(
     return result
 }
 
-private func call(_ item: duality_case, number: Int) throws -> JudgedCall {
+/// Adds a case to the calls; with the option `repeat_of` its outputs are another run of the case of
+/// that name.
+private func add(_ item: duality_case, number: Int, to calls: inout [JudgedCall]) throws {
     let name = item.name.map { String(cString: $0) } ?? "case \(number)"
     var described: [String: String] = [:]
     if let text = item.options {
@@ -48,13 +53,27 @@ private func call(_ item: duality_case, number: Int) throws -> JudgedCall {
             described[member.name] = try plain(member.value, in: fields.place(of: member.name))
         }
     }
+    if let first = described.removeValue(forKey: "repeat_of") {
+        guard let i = calls.lastIndex(where: { $0.call.name == first }) else {
+            throw InputError(
+                .unknown, in: "\(name): repeat_of", expected: "the name of an earlier case", found: "\"\(first)\"")
+        }
+        calls[i].repeats.append(
+            try ArgumentTensors(item.outputs, count: item.output_count, place: "\(name): outputs"))
+        return
+    }
     let catches = described.removeValue(forKey: "catches") ?? ""
+    let description = try CallDescription(name: name, metadata: described)
+    try description.requireKnown(described.keys, in: "\(name): options")
     let isRun = item.outputs != nil || item.output_count != 0
-    return JudgedCall(
-        call: try CallDescription(name: name, metadata: described),
-        inputs: try ArgumentTensors(item.inputs, count: item.input_count, place: "\(name): inputs"),
-        outputs: isRun ? try ArgumentTensors(item.outputs, count: item.output_count, place: "\(name): outputs") : nil,
-        catches: catches)
+    let inputs = try ArgumentTensors(item.inputs, count: item.input_count, place: "\(name): inputs")
+    try description.requireNoMisspeltOperand(inputs.names, in: "\(name): inputs")
+    calls.append(
+        JudgedCall(
+            call: description, inputs: inputs,
+            outputs: isRun
+                ? try ArgumentTensors(item.outputs, count: item.output_count, place: "\(name): outputs") : nil,
+            catches: catches))
 }
 
 /// An option's value as the string table of a file has it: a list is joined by commas.
@@ -72,12 +91,35 @@ private func plain(_ value: JSON, in place: String) throws(InputError) -> String
     }
 }
 
+/// The suite that is asked for by its name, or by the sizes of a shape.
+private func suite(_ options: Options) throws -> (name: String, cases: [VectorCase]) {
+    guard let sizes = options.fields["shape"] else {
+        let name = try options.word("suite", of: VectorSuite.allCases.map(\.rawValue))
+        return (name, VectorSuite(rawValue: name)?.cases ?? [])
+    }
+    guard options.fields["suite"] == nil else {
+        throw InputError(.value, in: "options: suite", expected: "no suite beside a shape", found: "both")
+    }
+    guard let object = sizes.object else {
+        throw InputError(.json, in: "options: shape", expected: "an object of sizes", found: sizes.kindName)
+    }
+    var shape = SuiteShape()
+    for member in object.members {
+        guard let size = member.value.int else {
+            throw InputError(
+                .value, in: "options: shape: \(member.name)", expected: "a whole number",
+                found: member.value.serialized())
+        }
+        try shape.set(member.name, to: size)
+    }
+    return (shape.name, try shape.cases())
+}
+
 /// The cases of a suite, and the operands of those that are asked for.
 func vectors(options text: UnsafePointer<CChar>?) throws -> CallResult {
-    let options = try Options(text, known: ["suite", "dtype", "cases"])
-    let suite = try options.word("suite", of: VectorSuite.allCases.map(\.rawValue))
+    let options = try Options(text, known: ["suite", "dtype", "cases", "shape"])
     let format = try NumberFormat(named: try options.word("dtype", of: ["f32", "bf16", "f16"]))
-    let cases = VectorSuite(rawValue: suite)?.cases ?? []
+    let (suite, cases) = try suite(options)
     let wanted = try options.fields.strings("cases") ?? []
     if let other = wanted.first(where: { name in !cases.contains { $0.name == name } }) {
         throw InputError(

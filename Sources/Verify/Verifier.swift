@@ -10,7 +10,6 @@
 import DualityCore
 import DualityNumerics
 import DualityReference
-import Foundation
 
 /// Judges outputs against the reference.
 public struct Verifier: Sendable {
@@ -40,10 +39,7 @@ public struct Verifier: Sendable {
         do {
             let judge = try judge(call, inputs)
             let (found, formats) = read(judge, inputs, outputs, into: &report)
-            guard !found.isEmpty else {
-                report.verdict = report.problems.isEmpty ? .pass : .fail
-                return report
-            }
+            guard !found.isEmpty else { return report }
             let expectations = try judge.expect(found, formats: formats)
             report.precision = expectations.precision
             report.remarks += expectations.remarks
@@ -57,21 +53,18 @@ public struct Verifier: Sendable {
                         of: tensor, dtype: outputs.find(expected.name)?.dtype.rawValue ?? "", against: expected,
                         chunkSize: judge.chunkSize))
             }
-            report.verdict = report.outputs.map(\.verdict).max() ?? .pass
-            if !report.problems.isEmpty { report.verdict = .fail }
-            if diagnoses && report.outputs.contains(where: { $0.verdict != .pass }) {
+            if diagnoses && report.outputs.contains(where: { $0.verdict > .pass }) {
                 report.diagnosis = judge.diagnose(found, expectations.outputs, seeksPairs: seeksPairs)
                 if report.diagnosis.findings.isEmpty {
                     if let tile = TileCorruption.find(found, expectations.outputs) {
                         report.diagnosis.findings = [tile]
                     }
-                    report.diagnosis.structure = ErrorStructure.sentences(
+                    report.diagnosis.structure += ErrorStructure.sentences(
                         found, expectations.outputs, chunkSize: judge.chunkSize, decays: expectations.decays)
                 }
             }
         } catch {
             report.problems.append("\(call.name): \(error)")
-            report.verdict = .fail
         }
         return report
     }
@@ -89,6 +82,7 @@ extension Verifier {
             var report =
                 call.outputs.map { verify(call.call, inputs: call.inputs, outputs: $0) }
                 ?? CaseReport(name: call.call.name, kind: call.call.kind)
+            if let outputs = call.outputs { report.take(repeats: call.repeats, of: outputs) }
             report.catches = call.catches
             return report
         }
@@ -103,12 +97,14 @@ extension Verifier {
     /// Judges a dump.
     ///
     /// - Parameter results: a second file, where the outputs are not in the first.
+    /// - Returns: a report whose verdict is UNCHECKED where the outputs have no numbers.
     /// - Throws: `InputError` when the inputs cannot be read, or no output is there.
     public func verify(_ dump: Dump, against results: String? = nil) throws -> Report {
         let inputs = try dump.source(dump.path)
         _ = try judge(dump.call, inputs)  // what is wrong with the inputs is no verdict on the kernel
-        let item = verify(dump.call, inputs: inputs, outputs: try results.map { try dump.source($0) } ?? inputs)
-        if item.isUnchecked {
+        var item = verify(dump.call, inputs: inputs, outputs: try results.map { try dump.source($0) } ?? inputs)
+        item.remarks += dump.remarks
+        if item.outputs.isEmpty && item.problems.isEmpty {
             throw InputError(
                 .missing, in: results ?? dump.path, expected: "an output: \(item.notChecked.joined(separator: ", "))",
                 found: "inputs alone", remedy: "If it has another name, say so: --map y=NAME.")
@@ -127,48 +123,47 @@ extension Verifier {
     ///
     /// - Parameters:
     ///   - suite: the test vectors.
-    ///   - results: the directory where the kernel's author wrote NAME.safetensors for each case.
-    /// - Throws: `InputError` when the directory is not there, or holds no result of any case.
-    public func verify(_ suite: SuiteDirectory, against results: String) throws -> Report {
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: results, isDirectory: &isDirectory), isDirectory.boolValue else {
-            throw InputError(
-                .missingFile, in: results, expected: "a directory of results", found: "none",
-                remedy: "It holds NAME.safetensors for each case of \(suite.path).")
-        }
-        let files = try FileManager.default.contentsOfDirectory(atPath: results).filter { $0.hasSuffix(".safetensors") }
-        let known = Set(suite.entries.map(\.file))
-        let strangers = files.filter { !known.contains($0) }.sorted()
-        guard !files.isEmpty else {
-            throw InputError(
-                .missing, in: results, expected: "NAME.safetensors for at least one case of \(suite.path)",
-                found: "no such file")
-        }
-        let present = Set(files)
+    ///   - results: the directory where the kernel's author wrote NAME.safetensors (or NAME.npz) for
+    ///     each case.
+    ///   - again: a directory with the results of another run, whose bits must be the same.
+    /// - Returns: a report whose verdict is UNCHECKED where no result was judged, as when the
+    ///   directory is that of the suite.
+    /// - Throws: `InputError` when the directory is not there, or holds no file of results.
+    public func verify(
+        _ suite: SuiteDirectory, against results: String, repeated again: String? = nil
+    ) throws -> Report {
+        let found = try ResultFiles(results)
+        let repeats = try again.map { try ResultFiles($0) }
+        let known = Set(suite.entries.map(\.stem))
+        let strangers = found.files.keys.filter { !known.contains($0) }.sorted()
         var single = self
         single.seeksPairs = false
         let verifier = single
         var reports = parallelMap(suite.entries.count) { i in
-            verifier.verify(
-                suite.entries[i], of: suite, results: results, isPresent: present.contains(suite.entries[i].file))
+            verifier.verify(suite.entries[i], of: suite, found, repeats)
         }
         // Two faults at once are sought on a few cases: if a kernel has two, most cases show both.
         let unexplained = reports.indices.filter { i in
-            reports[i].diagnosis.findings.isEmpty && reports[i].outputs.contains { $0.verdict != .pass }
+            reports[i].diagnosis.findings.isEmpty && reports[i].outputs.contains { $0.verdict > .pass }
         }.sorted { reports[$0].size < reports[$1].size }
         if seeksPairs && diagnoses {
             // From the middle: the smallest cases show little, the largest take long.
-            let chosen = Array(unexplained.dropFirst(unexplained.count / 3).prefix(4))
+            let chosen = Array(
+                unexplained.dropFirst(unexplained.count / WorkLimits.casesSkippedForPairs)
+                    .prefix(WorkLimits.casesForPairs))
             let again = parallelMap(chosen.count) { i in
-                verify(suite.entries[chosen[i]], of: suite, results: results, isPresent: true)
+                verify(suite.entries[chosen[i]], of: suite, found, repeats)
             }
             for (i, report) in zip(chosen, again) { reports[i] = report }
         }
         var report = Report(candidate: results, reference: suite.path, cases: reports)
-        for file in strangers {
-            let near = nearest(file, among: known.subtracting(present))
+        if isSameDirectory(results, suite.path) {
+            report.problems.append("\(results) is the suite itself: it holds operands and no results")
+        }
+        for name in strangers {
+            let near = nearest(name, among: known.subtracting(found.files.keys))
             report.problems.append(
-                "\(results)/\(file): no case is called so" + (near.map { "; is it meant for \($0)?" } ?? ""))
+                "\(found.path(of: name)): no case is called so" + (near.map { "; is it meant for \($0)?" } ?? ""))
         }
         report.machine = Machine.description
         report.rankAcrossCases()

@@ -84,6 +84,14 @@ enum MutationCases {
             small(&$0)
             ($0.length, $0.stateScale, $0.skip) = (90, 1e6, .none)
         },
+        .scan("mutant-no-state", "") {
+            small(&$0)
+            ($0.stateScale, $0.gate) = (0, true)
+        },
+        .scan("mutant-no-softplus", "") {
+            small(&$0)
+            ($0.softplus, $0.bias) = (false, false)
+        },
         .scan("mutant-limit", "", limits: "0.1,0.6") { small(&$0) },
         .scan("mutant-large", "") {
             small(&$0)

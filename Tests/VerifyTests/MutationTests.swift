@@ -107,7 +107,9 @@ import Testing
             let wrong = own.filter { $0.verdict != .pass }
             let found = wrong.filter { $0.best.contains(fault.rawValue) }
             (rejected, named) = (rejected + wrong.count, named + found.count)
-            let verdicts = Verdict.allCases.reversed().map { verdict in "\(own.count { $0.verdict == verdict })" }
+            let verdicts = Verdict.allCases.dropFirst().reversed().map { verdict in
+                "\(own.count { $0.verdict == verdict })"
+            }
             print(
                 "| `\(fault.rawValue)` | \(own.count) | \(own.count { $0.effect > Limits.certainSigma }) "
                     + "| \(verdicts.joined(separator: " | ")) | \(found.count) of \(wrong.count) |")

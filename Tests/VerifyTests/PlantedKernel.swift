@@ -26,9 +26,11 @@ struct PlantedKernel {
 
     func step(_ raw: Float, _ bias: Float?, _ call: ScanCall) -> Float {
         var u = raw
+        if has(.stepNotPrepared) { return min(max(u, Float(call.limit.lowerBound)), Float(call.limit.upperBound)) }
         if let bias, !has(.dtBiasMissing), !has(.dtBiasAfterSoftplus) { u += has(.dtBiasTwice) ? bias + bias : bias }
+        if has(.dtLimitBeforeSoftplus) { u = min(max(u, Float(call.limit.lowerBound)), Float(call.limit.upperBound)) }
         var step = u
-        if call.softplus && !has(.softplusMissing) {
+        if call.softplus != has(.softplusUnwanted) && !has(.softplusMissing) {
             if has(.softplusNaive) {
                 step = u > 20 ? u : Float.log(1 + Float.exp(u))
             } else if has(.softplusThresholdMissing) {
@@ -38,7 +40,9 @@ struct PlantedKernel {
             }
         }
         if let bias, has(.dtBiasAfterSoftplus) { step += bias }
-        if !has(.dtLimitIgnored) { step = min(max(step, Float(call.limit.lowerBound)), Float(call.limit.upperBound)) }
+        if has(.softplusTwice) { step = Float.thresholdedSoftplus(step) }
+        if let bias, has(.stepPreparedTwice) { step = Float.thresholdedSoftplus(step + bias) }
+        if !has(.dtLimitIgnored), !has(.dtLimitBeforeSoftplus) { step = min(max(step, Float(call.limit.lowerBound)), Float(call.limit.upperBound)) }
         if has(.dtClampThousandth) { step = max(step, 0.001) }
         return has(.dtBFloat16) ? bf16(step) : step
     }
@@ -53,6 +57,11 @@ struct PlantedKernel {
                     scan(call, row, h, &result)
                 }
             }
+        }
+        if has(.sequenceStatesShifted) {
+            let size = call.heads * call.headDim * call.stateDim
+            let states = result.sequenceStates.elements
+            for i in states.indices { result.sequenceStates.elements[i] = states[(i + size) % states.count] }
         }
         return result
     }
@@ -80,6 +89,8 @@ struct PlantedKernel {
         if has(.aBFloat16Log) { rate = -Float.exp(bf16(Float.log(-rate))) }
         if has(.aBFloat16) { rate = bf16(rate) }
         if has(.aTakenAsLog) { rate = -Float.exp(rate) }
+        if has(.aNegatedTwice) { rate = -rate }
+        if has(.aLogNotExponentiated) { rate = Float.log(-rate) }
         let bias = call.dtBias.map { Float($0.elements[h]) }
         let steps = (0..<length).map { step(Float(call.dt.elements[(row * length + $0) * heads + h]), bias, call) }
         var z = steps.map { $0 * rate }
@@ -113,8 +124,11 @@ struct PlantedKernel {
         }
         func initial(_ t: Int) -> [Float] {
             let zero = [Float](repeating: 0, count: headDim * stateDim)
-            guard let states = call.initialState, !has(.initialStateIgnored) else { return zero }
             let own = run(of: t)
+            if has(.stateNotCleared), own.initialState == nil {
+                return (0..<headDim * stateDim).map { Float(($0 * 7 + h * 3 + own.sequence) % 11) / 8 - 0.5 }
+            }
+            guard let states = call.initialState, !has(.initialStateIgnored) else { return zero }
             var index = own.initialState
             if has(.initialStateEverySequence) { index = row }
             if has(.initialStateWrongSequence) {
@@ -207,7 +221,18 @@ struct PlantedKernel {
                     }
                 }
                 if let (sequence, _) = ends.first(where: { $0.1 == t }) {
-                    store(call, state(first, t, entering), sequence, row, h, steps, rate, bias, t, entering, &result)
+                    var left = state(first, t, entering)
+                    let start = begin(t)
+                    let held = start >= first ? initial(t) : entering
+                    if has(.stateTakenEarly) { left = t > max(first, start) ? state(first, t - 1, entering) : held }
+                    if has(.stateTakenAtChunk), (t + 1) % chunk != 0 { left = held }
+                    if has(.stateTakenLate), t + 1 < length {
+                        let decay = Float.exp(z[t + 1])
+                        for i in left.indices {
+                            left[i] = decay * left[i] + steps[t + 1] * x(t + 1, i / stateDim) * b(t + 1, i % stateDim)
+                        }
+                    }
+                    store(call, left, sequence, row, h, steps, rate, bias, t, entering, &result)
                 }
             }
             before = entering

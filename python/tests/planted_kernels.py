@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Dict, Optional
 
 import numpy as np
+from planted_gradients import backward, is_of_chunks
 
 f32 = np.float32
 Arrays = Dict[str, np.ndarray]
@@ -32,6 +33,8 @@ def convolution(t: Arrays, options: Dict[str, str], fault: Optional[str] = None)
     before = np.zeros((rows, width - 1, channels), f32)
     if "initial_window" in t and fault != "conv-window-ignored":
         before = t["initial_window"].astype(f32).transpose(0, 2, 1)
+    if fault == "conv-window-not-cleared":
+        before = np.sin(np.arange(before.size, dtype=f32)).reshape(before.shape)
     if fault == "conv-taps-reversed":
         taps = taps[:, ::-1]
     whole = np.concatenate([before, x, np.zeros((rows, width, channels), f32)], axis=1)
@@ -46,19 +49,35 @@ def convolution(t: Arrays, options: Dict[str, str], fault: Optional[str] = None)
             term = taps[:, j] * whole[:, source]
             if ids is not None and fault != "conv-across-boundary":
                 at = min(max(source - width + 1, 0), length - 1)
-                term = np.where((ids[:, at] == ids[:, token])[:, None], term, f32(0))
+                same = (ids[:, at] == ids[:, token])[:, None]
+                term = np.where(same, term, f32(0))
+                if fault == "conv-window-in-every-sequence":
+                    for row in range(rows):
+                        start = int(np.argmax(ids[row] == ids[row, token]))
+                        column = source - start  # of the window, oldest first
+                        if not same[row, 0] and 0 <= column < width - 1:
+                            term[row] = taps[:, j] * before[row, column]
             pre[:, token] += term
     if "bias" in t and fault != "conv-bias-missing":
         pre = pre + t["bias"].astype(f32)
     out = pre if fault == "conv-activation-missing" else pre * sigmoid(pre)
     if fault == "conv-activation-twice":
         out = out * sigmoid(out)
-    kept = out if fault == "conv-state-of-output" else x
+    kept = {"conv-state-of-output": out, "conv-state-of-pre-activation": pre}.get(fault or "", x)
     history = np.concatenate([np.zeros((rows, 1, channels), f32), before, kept], axis=1)
     end = history.shape[1] - (1 if fault == "conv-state-misses-last-token" else 0)
     if end < width:
         history, end = np.concatenate([np.zeros((rows, width, channels), f32), history], axis=1), end + width
     state = history[:, end - width : end].transpose(0, 2, 1)
+    if fault == "conv-state-newest-first":
+        state = state[:, :, ::-1]
+    if fault == "conv-state-not-written" or fault == "conv-state-not-updated":
+        state = np.zeros_like(state)
+    if fault == "conv-state-not-updated":
+        state[:, :, 1:] = before.transpose(0, 2, 1)
+    if fault == "conv-state-misses-window" and length < width:
+        state = np.zeros_like(state)
+        state[:, :, width - length :] = x.transpose(0, 2, 1)
     return {name: narrow(a, t["x"]) for name, a in {"out": out, "pre_activation": pre, "conv_state": state}.items()}
 
 
@@ -216,6 +235,19 @@ def gradients(t: Arrays, options: Dict[str, str], fault: Optional[str] = None) -
         if not (fault == "grad-initial-state-not-decayed" and i == 0):
             g = decay * g
         g = np.where(first[:, i, None, None, None], number(0), g)
+    if is_of_chunks(fault):
+        scaled = step[..., None] * x
+        last = zero if "dfinal_states" not in t else t["dfinal_states"].astype(number)
+        chunk = int(options.get("chunk_size", "64"))
+        for row in range(rows):
+            for h in range(heads):
+                gx_, gB[row, :, h], gC[row, :, h], lam, g[row, h] = backward(
+                    scaled[row, :, h], B[row, :, h], C[row, :, h], step[row, :, h] * A[h], pull[row, :, h],
+                    initial[row, h], last[row, h], first[row], chunk, fault,
+                )  # fmt: skip
+                gx[row, :, h] = gx_ * step[row, :, h, None]
+                g_step[row, :, h] = (gx_ * x[row, :, h]).sum(-1) + lam * A[h]
+                g_rate[row, :, h] = lam * step[row, :, h]
     if "initial_states" in t:
         out["grad_initial_states"] = g
     out["grad_A"] = g_rate.sum((0, 1)) * (A if fault == "grad-a-is-of-a-log" else 1)

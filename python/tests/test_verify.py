@@ -38,6 +38,71 @@ def test_outputs_may_come_bare(call):
         verify((found["y"], found["final_states"], None), call)
 
 
+def test_nothing_judged_is_never_a_pass(call):
+    for judge in (verify, assert_ssd_close):
+        with pytest.raises(InputError, match="None"):
+            judge(None, call)
+    for nothing in ({}, {"y": None}, {"y": None, "final_states": None}, (None, None)):
+        report = verify(nothing, call)
+        assert report.verdict == "UNCHECKED" and not report and not report.passed, nothing
+        with pytest.raises(AssertionError, match="UNCHECKED"):
+            assert_ssd_close(nothing, call)
+    report = verify_kernel(lambda case: None, "smoke")
+    assert report.verdict == "UNCHECKED" and report.cases == [] and "UNCHECKED" in report.text
+    assert verify_kernel(lambda case: {"y": None}, "smoke").verdict == "UNCHECKED"
+    assert verify_kernel(kernel, "smoke", kinds=["nonsense"]).verdict == "UNCHECKED"
+
+
+def test_misspelt_options_and_operands_are_refused(call):
+    found = kernel(call)
+    for inputs, options, word in [
+        (call, {"dt_sofplus": False}, "dt_softplus"),
+        (call, {"epsilon": 1e-5}, "gated_norm"),
+        ({**call, "dt_sofplus": False}, None, "dt_sofplus"),
+        ({**{k: v for k, v in call.items() if k != "dt_bias"}, "dt_biass": call["dt_bias"]}, None, "dt_bias"),
+    ]:
+        with pytest.raises(InputError, match=word):
+            verify(found, inputs, options=options)
+    assert verify(found, {**call, "foreign": call["A"]}, options={"chunk_size": 8})
+
+
+def test_a_kernel_is_run_twice_and_its_bits_compared():
+    runs = []
+
+    def scan(case):
+        if case.kind != "scan" or "seq_idx" in case.inputs:
+            return None
+        runs.append(case.name)
+        y, states = recurrence(**case.inputs, dtype=np.float32)
+        case.inputs["x"][:] = 0  # a kernel that spoils its operands does not change what is judged
+        if runs.count(case.name) == 2 and case.name == "plain":
+            y[0, 5, 1, 2] = np.nextafter(y[0, 5, 1, 2], np.float32(9))
+        return y, states
+
+    report = verify_kernel(scan, "standard", kinds=["scan"], repeats=2, precision="float32")
+    assert all(runs.count(name) == 2 for name in runs)
+    plain = next(case for case in report.cases if case["name"] == "plain")
+    assert report.verdict == "SUSPECT" and plain["repeats"]["y"]["differing"] == 1, report.text
+    assert plain["repeats"]["y"]["first"] == [0, 5, 1, 2] and "not repeatable" in report.text
+    assert [case["name"] for case in report.cases if case["verdict"] != "PASS"] == ["plain"]
+    with pytest.raises(InputError, match="repeats"):
+        verify_kernel(scan, "smoke", repeats=0)
+
+
+def test_vectors_of_a_shape():
+    cases = vectors(heads=4, x_heads=2, groups=1, head_dim=3, state=5, chunk=4, length=9)
+    assert {case.kind for case in cases} == {"scan", "step", "gradients"}
+    assert all(case.inputs["x"].shape[2:] == (2, 3) and case.inputs["B"].shape[2:] == (1, 5) for case in cases)
+    report = verify_kernel(
+        lambda case: recurrence(**case.inputs, dtype=np.float32) if "seq_idx" not in case.inputs else None,
+        shape={"heads": 2, "head_dim": 3, "state": 5, "chunk": 4}, kinds=["scan"],
+    )  # fmt: skip
+    assert report and report.cases, report.text
+    for wrong in ({"heads": 0}, {"heads": 4, "groups": 3}, {"state": 10**6}):
+        with pytest.raises(InputError):
+            vectors(**wrong)
+
+
 def test_a_fault_is_named(call):
     report = verify(kernel({**call, "D": None}), call)
     assert not report and report.verdict == "FAIL"

@@ -90,7 +90,7 @@ enum SurveyReport {
         }
         lines.append("")
         let failures = survey.rows.filter { !$0.passes }
-        let limit = "\(Int(SurveyRow.largestSigma)) sigma"
+        let limit = "\(Int(Limits.sigma)) sigma"
         lines.append(
             failures.isEmpty
                 ? "PASS  \(survey.cases.grouped) cases: every form inside its bound, and \(limit) in float32 and bfloat16"

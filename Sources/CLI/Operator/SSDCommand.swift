@@ -18,7 +18,8 @@ struct SSDCommand: ParsableCommand {
             operands whose dt, B and C are the same at every token of a sequence; it sums
             directly, or with --convolution fft through FFTW, where the build has that.
 
-            The file of operands holds, in any number format:
+            The file of operands (safetensors, .npz, or a directory of .npy files) holds,
+            in any number format:
               x               [batch, length, heads of x, head dim]
               dt              [batch, length, heads]     the raw step
               A               [heads]                    decay rate, <= 0
@@ -75,8 +76,8 @@ struct SSDCommand: ParsableCommand {
     @Option(help: "How to compute it. (default: recurrent)")
     var form: Form?
 
-    @Option(help: "What to compute in. Operands are widened or rounded to it.")
-    var precision: Precision = .f64
+    @Option(help: "What to compute in: f64 or f32. Operands are widened or rounded to it. (default: f64)")
+    var precision: Precision?
 
     @Option(
         help: ArgumentHelp(
@@ -122,7 +123,7 @@ struct SSDCommand: ParsableCommand {
     var output: String
 
     func run() throws {
-        switch precision {
+        switch precision ?? .f64 {
         case .f64: try run(in: Double.self)
         case .f32: try run(in: Float.self)
         }
@@ -130,7 +131,7 @@ struct SSDCommand: ParsableCommand {
 
     private func run<Scalar: OperatorNumber>(in type: Scalar.Type) throws {
         try requireCompatibleOptions()
-        let source = try SafetensorsFile(path: input)
+        let source = try TensorFile(path: input)
         func read<Number: RealNumber>() throws -> SSDInputs<Number> {
             try SSDInputs<Number>(readingFrom: source, dtSoftplus: !noSoftplus, dtLimit: limits())
         }
@@ -165,6 +166,17 @@ struct SSDCommand: ParsableCommand {
             throw InputError(
                 .unsupported, in: "--states-every", expected: "no --emulate beside it", found: "both",
                 remedy: "The chunk states of kernels that are imitated are not kept.")
+        }
+        if chunk != nil, form != .chunked, form != .associative {
+            throw InputError(
+                .value, in: "--chunk", expected: "--form chunked or --form associative beside it",
+                found: form.map { "--form \($0.rawValue)" } ?? "no --form",
+                remedy: emulate == nil ? "" : "An arithmetic has its chunks in it: form=chunked:SIZE.")
+        }
+        if emulate != nil, precision != nil {
+            throw InputError(
+                .unsupported, in: "--precision", expected: "no --emulate beside it", found: "both",
+                remedy: "What is computed in stands in the arithmetic.")
         }
         if convolution != nil, form != .convolution || emulate != nil {
             throw InputError(
@@ -214,12 +226,12 @@ struct SSDCommand: ParsableCommand {
 
     /// Bounds, sigmas and floors.
     private func addSizes(
-        of inputs: SSDInputs<Double>, _ source: SafetensorsFile, to file: inout SafetensorsWriter
+        of inputs: SSDInputs<Double>, _ source: TensorFile, to file: inout SafetensorsWriter
     ) throws {
         let kernel =
             try arithmetic.map { text throws(InputError) in try self.kernel(text, "--arithmetic") }
             ?? emulate.map { text throws(InputError) in try self.kernel(text, "--emulate") }
-            ?? KernelArithmetic(precision == .f64 ? .f64 : .f32, form: chosenForm)
+            ?? KernelArithmetic(precision == .f32 ? .f32 : .f64, form: chosenForm)
         let floor = try kernel.roundingFloor(of: SSDForm.recurrent.evaluate(inputs)).sizes
         for (suffix, sizes) in try [
             ("bound", kernel.errorBound(for: inputs)), ("sigma", kernel.roundingSigma(for: inputs)), ("floor", floor),

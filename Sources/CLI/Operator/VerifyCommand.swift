@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import DualityCore
+import DualityNumerics
 import DualityReference
 import DualityVerify
 import Foundation
@@ -12,15 +13,19 @@ struct VerifyCommand: ParsableCommand {
         abstract: "Judge the outputs of a kernel of state space duality.",
         discussion: """
             With a directory of test vectors (see: duality vectors) and --against, judges a kernel's results case by case. \
-            With a single safetensors file, judges the outputs (y, final_states, …) that stand in it beside the inputs \
-            (x, dt, A, B, C, …).
+            With a single file (safetensors, .npz, .npy, or a directory of .npy files), judges the outputs \
+            (y, final_states, …) that stand in it beside the inputs (x, dt, A, B, C, …).
 
             Every number is compared with a float64 reference in two units: the bound, which no right kernel of \
             the declared precision exceeds, and sigma, the usual rounding error of one. PASS is within the bound \
-            and 8 sigma, FAIL outside the bound or far beyond sigma, SUSPECT between. Known faults are then run \
-            one after another, and the one that explains the difference is named.
+            and 8 sigma, FAIL outside the bound or far beyond sigma, SUSPECT between, UNCHECKED where nothing was \
+            there to judge. Known faults are then run one after another, and the one that explains the difference \
+            is named.
 
-            Exit status: 0 PASS, 1 FAIL or SUSPECT, 2 usage or input.
+            With --repeat, compares two results bit for bit and says where a kernel is not repeatable: \
+            duality verify RUN1 --repeat RUN2, or beside --against, where RESULTS is the first run.
+
+            Exit status: 0 PASS, 1 FAIL or SUSPECT, 2 UNCHECKED, usage or input.
             """)
 
     @Argument(help: ArgumentHelp("A directory of test vectors, or a file with inputs and outputs.", valueName: "path"))
@@ -28,8 +33,15 @@ struct VerifyCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The directory of the kernel's results, NAME.safetensors for each case.", valueName: "RESULTS"))
+            "The directory of the kernel's results, NAME.safetensors or NAME.npz for each case.",
+            valueName: "RESULTS"))
     var against: String?
+
+    @Option(
+        name: .customLong("repeat"),
+        help: ArgumentHelp(
+            "The results of another run of the kernel, whose bits are compared with the first.", valueName: "RUN2"))
+    var again: String?
 
     @Option(
         help: ArgumentHelp(
@@ -70,13 +82,14 @@ struct VerifyCommand: ParsableCommand {
     var presets = false
 
     func run() throws {
-        if faults { return list(FaultCatalog.all.map { ($0.name, $0.summary) }) }
-        if presets { return list(DeclaredPrecision.presets.map { ($0.name, "\($0.summary): \($0.arithmetic)") }) }
+        if faults || presets { return try list() }
         guard let path else {
             throw InputError(
                 .missing, in: "verify", expected: "a directory of test vectors or a file", found: "nothing",
                 remedy: "Write test vectors with: duality vectors OUT")
         }
+        try requireOneForm()
+        if let again, against == nil { return try compare(path, again) }
         let verifier = Verifier(
             precision: try precision.map { try DeclaredPrecision(parsing: $0) } ?? .inferred, diagnoses: !noDiagnosis)
         let report = try report(path, verifier)
@@ -89,30 +102,98 @@ struct VerifyCommand: ParsableCommand {
         } else {
             print(report.text(verbose: verbose))
         }
-        if report.verdict != .pass { throw ExitCode(1) }
+        try end(with: report.verdict)
     }
 
-    private func list(_ entries: [(String, String)]) {
+    private func end(with verdict: Verdict) throws {
+        if verdict.exitStatus != 0 { throw ExitCode(verdict.exitStatus) }
+    }
+
+    /// Options that this call would not read.
+    private func refuse(_ given: [(name: String, isGiven: Bool)], with what: String, remedy: String = "") throws {
+        for option in given where option.isGiven {
+            throw InputError(
+                .unsupported, in: option.name, expected: "no \(option.name) with \(what)", found: option.name,
+                remedy: remedy)
+        }
+    }
+
+    private func requireOneForm() throws {
+        let forms = [("--json", json), ("--markdown", markdown), ("--html", html)].filter(\.1).map(\.0)
+        guard forms.count <= 1 else {
+            throw InputError(
+                .value, in: forms.joined(separator: ", "), expected: "one form of the report",
+                found: "\(forms.count)", remedy: "Run the command once per form.")
+        }
+        if let form = forms.first { try refuse([("--verbose", verbose)], with: form) }
+    }
+
+    private var ofCalls: [(name: String, isGiven: Bool)] {
+        [("--map", map != nil), ("--layout", layout != nil), ("--options", options != nil)]
+    }
+
+    private func list() throws {
+        let what = faults ? "--faults" : "--presets"
+        try refuse(
+            ofCalls + [
+                (path ?? "", path != nil), ("--against", against != nil), ("--repeat", again != nil),
+                ("--precision", precision != nil), ("--markdown", markdown), ("--html", html), ("--verbose", verbose),
+                ("--no-diagnosis", noDiagnosis), ("--presets", faults && presets),
+            ], with: what, remedy: "\(what) lists, and does nothing else.")
+        if json {
+            let items: [JSON] =
+                faults
+                ? FaultCatalog.all.map {
+                    ["name": .string($0.name), "summary": .string($0.summary), "kinds": .string($0.kinds)]
+                }
+                : DeclaredPrecision.presets.map {
+                    [
+                        "name": .string($0.name), "summary": .string($0.summary),
+                        "arithmetic": .string("\($0.arithmetic)"),
+                    ]
+                }
+            print(JSON.array(items).serialized(indented: true))
+            return
+        }
         var table = TextTable([.left, .left])
-        for (name, summary) in entries { table.add(name, summary) }
+        if faults {
+            for fault in FaultCatalog.all { table.add(fault.name, fault.summary) }
+        } else {
+            for preset in DeclaredPrecision.presets {
+                table.add(preset.name, "\(preset.summary): \(preset.arithmetic)")
+            }
+        }
         print(table.lines().joined(separator: "\n"))
+    }
+
+    /// Two runs, bit for bit.
+    private func compare(_ first: String, _ second: String) throws {
+        try refuse(
+            ofCalls + [
+                ("--precision", precision != nil), ("--markdown", markdown), ("--html", html), ("--verbose", verbose),
+                ("--no-diagnosis", noDiagnosis),
+            ], with: "--repeat alone", remedy: "Two runs are compared as they are; to judge them too, add --against.")
+        let report = try RepeatReport(first, second)
+        print(json ? report.json.serialized(indented: true) : report.text)
+        try end(with: report.verdict)
     }
 
     private func report(_ path: String, _ verifier: Verifier) throws -> Report {
         var isDirectory: ObjCBool = false
         let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-        if exists && isDirectory.boolValue {
+        if exists && isDirectory.boolValue && !NumPyTensors.isDirectoryOfArrays(path) {
             guard let against else {
                 throw InputError(
                     .missing, in: "--against", expected: "the directory of the kernel's results", found: "nothing")
             }
-            if let option = map.map({ _ in "--map" }) ?? layout.map({ _ in "--layout" }) {
-                throw InputError(
-                    .unsupported, in: option, expected: "a single file", found: "a directory of test vectors",
-                    remedy: "Results of a suite have the names and axes of its manifest.")
-            }
-            return try verifier.verify(SuiteDirectory(path: path), against: against)
+            try refuse(
+                ofCalls, with: "a directory of test vectors",
+                remedy: "Names, axes and options of a suite are those of its manifest.")
+            return try verifier.verify(SuiteDirectory(path: path), against: against, repeated: again)
         }
+        try refuse(
+            [("--repeat", again != nil)], with: "--against and a single file",
+            remedy: "Compare the two files of results: duality verify RUN1 --repeat RUN2")
         let dump = try Dump(path: path, map: map, layout: layout, options: options)
         return try verifier.verify(dump, against: against)
     }

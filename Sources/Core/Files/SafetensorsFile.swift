@@ -55,6 +55,7 @@ struct SafetensorsHeader {
     }
 
     mutating func read(_ bytes: UnsafeRawBufferPointer) throws(InputError) {
+        if let refusal = FileKind(bytes).refusal(of: place) { throw refusal }
         guard bytes.count >= 8 else {
             throw InputError(
                 .truncated, in: place, expected: "a safetensors file, which has 8 bytes or more",

@@ -43,7 +43,7 @@ enum ErrorStructure {
         let touched = Set(outside.map { reader($0) }).sorted()
         guard touched.count < reader.length else { return nil }
         let list =
-            touched.count > 24
+            touched.count > DiagnosisLimits.listedIndices
             ? "\(touched.count) of \(reader.length) \(word)s"
             : "\(word)\(touched.count == 1 ? "" : "s") \(ranges(touched))"
         return "only in \(list)"
@@ -89,9 +89,9 @@ enum ErrorStructure {
         if exact > 0 {
             words += ", \(figure(magnitudes / n / (exact / n).squareRoot())) of the right numbers"
             let scale = dot / exact
-            if (scale - 1).magnitude > 0.05 { words += ", whose \(figure(scale))-fold is found" }
+            if (scale - 1).magnitude > DiagnosisLimits.scale { words += ", whose \(figure(scale))-fold is found" }
         }
-        if magnitudes > 0, (sum / magnitudes).magnitude > 0.5 {
+        if magnitudes > 0, (sum / magnitudes).magnitude > DiagnosisLimits.leaning {
             words += ", mostly too \(sum > 0 ? "large" : "small")"
         }
         if bad > 0 { words += ", \(bad) NaN or infinite" }
@@ -118,7 +118,7 @@ enum ErrorStructure {
         let covariance = zip(a, b).reduce(0) { $0 + ($1.0 - mean) * ($1.1 - mean) }
         let variance = a.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
         let correlation = covariance / variance
-        guard correlation.magnitude > 0.7 else { return nil }
+        guard correlation.magnitude > DiagnosisLimits.correlation else { return nil }
         return correlation > 0 ? "larger in heads that forget faster" : "larger in heads that remember longer"
     }
 }

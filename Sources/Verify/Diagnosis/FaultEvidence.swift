@@ -27,6 +27,10 @@ struct FaultEvidence: Sendable {
     /// The median of sigma over the sum of magnitudes, at least that of float32.
     let relativeSigma: Double
 
+    /// The largest number of the kernel's arithmetic: beyond it float32 overflows, where float64 does
+    /// not.
+    let largest: Double
+
     /// What heads and channels are called, where only some are looked at.
     var headNumbers: [Int]?
     var channelNumbers: [Int]?
@@ -53,8 +57,9 @@ struct FaultEvidence: Sendable {
                 let s = expected.sigma.elements[i]
                 sigma.append(s)
                 let magnitude = expected.magnitudes?.elements[i] ?? expected.exact.elements[i].magnitude
-                unit.append(magnitude > 0 ? min(s / magnitude, 0.1) : expected.format.unitRoundoff)
-                storage.append(max(expected.format.unitRoundoff, 0x1p-24))
+                unit.append(
+                    magnitude > 0 ? min(s / magnitude, DiagnosisLimits.largestUnit) : expected.format.unitRoundoff)
+                storage.append(max(expected.format.unitRoundoff, DiagnosisLimits.leastStorage))
                 headOf.append(head?(i) ?? 0)
                 channelOf.append(channel?(i) ?? 0)
             }
@@ -64,6 +69,8 @@ struct FaultEvidence: Sendable {
         (self.unit, self.storage, head, channel) = (unit, storage, headOf, channelOf)
         (group, groupSquares) = (groupOf, groups)
         relativeSigma = max(unit.sorted()[safe: unit.count / 2] ?? 0, NumberFormat.f32.unitRoundoff)
+        let isWide = expectations.contains { $0.format == .f64 }
+        largest = isWide ? Double.greatestFiniteMagnitude : NumberFormat.f32.largest
         let squares = values.indices.map { Self.square(values[$0] - exact[$0], sigma[$0]) }
         baseline = squares.reduce(0, +) / Double(max(values.count, 1))
         worst = squares.max() ?? 0
@@ -74,7 +81,7 @@ struct FaultEvidence: Sendable {
     static func square(_ remainder: Double, _ sigma: Double) -> Double {
         if remainder == 0 { return 0 }
         let ratio = remainder / sigma
-        return ratio.isFinite ? min(ratio * ratio, 1e16) : 1e16
+        return ratio.isFinite ? min(ratio * ratio, DiagnosisLimits.ceiling) : DiagnosisLimits.ceiling
     }
 
     /// The faulty outputs in the order of the evidence.

@@ -27,8 +27,7 @@ struct FaultScore: Sendable {
     /// The same sums by head and by channel, beside those of the exact answer.
     private(set) var byHead: [Part]
     private(set) var byChannel: [Part]
-    /// The share of a squared error that rounding may leave: some hundred thousand squared
-    /// roundings of float32, and no more than a three hundredth where products are narrow.
+    /// The fraction of the squared error that may remain when a fault is the explanation.
     private let smallShare: Double
     /// Whether the fault changes anything here.
     private(set) var changes = false
@@ -44,37 +43,50 @@ struct FaultScore: Sendable {
         var differs = 0.0
 
         /// Which answer a part has: the right one, the faulty one, both or none.
-        var isExact: Bool { exact / Double(count) <= 9 && exactWorst <= 1024 }
-        var isFaulty: Bool { faulty / Double(count) <= 9 && faultyWorst <= 1024 }
+        var isExact: Bool { isRounding(exact, exactWorst) }
+        var isFaulty: Bool { isRounding(faulty, faultyWorst) }
+
+        private func isRounding(_ sum: Double, _ worst: Double) -> Bool {
+            sum / Double(count) <= DiagnosisLimits.meanSquare && worst <= DiagnosisLimits.largestSquare
+        }
     }
 
     /// - Parameters:
     ///   - faulty: what the fault leads to, in the order of the evidence.
+    ///   - sigmas: of the rounding of the fault's own numbers, where they are made otherwise than the
+    ///     right ones: a computed number in place of a copy.
     ///   - magnitudes: the sums of the magnitudes of its terms; where they are larger than those of
     ///     the right numbers, so is what rounding may leave.
-    init(_ evidence: FaultEvidence, _ faulty: [Double], magnitudes: [Double]? = nil) {
+    init(
+        _ evidence: FaultEvidence, _ faulty: [Double], magnitudes: [Double]? = nil, sigmas: [Double]? = nil
+    ) {
         let unit = evidence.relativeSigma / NumberFormat.f32.unitRoundoff
-        smallShare = min(1e-10 * unit * unit, 0.003)
+        smallShare = min(DiagnosisLimits.shareLeftInFloat * unit * unit, DiagnosisLimits.largestShareLeft)
         var heads = [Part](repeating: Part(), count: (evidence.head.max() ?? 0) + 1)
         var channels = [Part](repeating: Part(), count: (evidence.channel.max() ?? 0) + 1)
         var (sum, left, difference) = (0.0, 0.0, 0.0)
         var squares = [Double](repeating: 0, count: evidence.groupSquares.count)
         for i in faulty.indices where faulty[i].isFinite { squares[evidence.group[i]] += faulty[i] * faulty[i] }
-        let larger = zip(squares, evidence.groupSquares).map { $1 > 0 ? min(max($0 / $1, 1), 1e12) : 1 }
+        let larger = zip(squares, evidence.groupSquares).map {
+            $1 > 0 ? min(max($0 / $1, 1), DiagnosisLimits.largestGrowth) : 1
+        }
         for i in faulty.indices {
             let (found, exact, value) = (evidence.found[i], evidence.exact[i], faulty[i])
             let sigma = evidence.sigma[i]
             let error = FaultEvidence.square(found - exact, sigma)
             var remainder: Double
             var raw: Double
-            if !found.isFinite && !value.isFinite {
+            if !found.isFinite && !(value.magnitude <= evidence.largest) {
                 (remainder, raw) = (0, 0)  // both overflow
             } else {
                 // What a fault puts in place of a copied number is computed, in float32 at best.
-                let shift = max(evidence.unit[i], 4 * NumberFormat.f32.unitRoundoff) * (value - exact)
+                let shift =
+                    max(evidence.unit[i], DiagnosisLimits.unitsOfComputed * NumberFormat.f32.unitRoundoff)
+                    * (value - exact)
                 let store = evidence.storage[i] * value
                 var spread = (sigma * sigma * larger[evidence.group[i]] + shift * shift + store * store).squareRoot()
                 if let magnitudes { spread = max(spread, evidence.unit[i] * magnitudes[i]) }
+                if let sigmas { spread = max(spread, sigmas[i]) }
                 remainder = FaultEvidence.square(found - value, spread.isFinite ? spread : sigma)
                 raw = FaultEvidence.square(found - value, sigma)
             }
@@ -98,9 +110,11 @@ struct FaultScore: Sendable {
         remainder = sum / n
         explained = evidence.baseline > 0 ? 1 - left / n / evidence.baseline : 0
         (byHead, byChannel) = (heads, channels)
-        changes = difference / n > 1e-6
-        let limit = Limits.sigma * Limits.sigma
-        liftsOutliers = evidence.worst > limit && worst <= min(limit, evidence.worst / 2) && remainder <= 2
+        changes = difference / n > DiagnosisLimits.change
+        let limit = DiagnosisLimits.usualSquare
+        liftsOutliers =
+            evidence.worst > limit && worst <= min(limit, evidence.worst / 2)
+            && remainder <= DiagnosisLimits.meanSquareBesideOutliers
     }
 
     /// Whether the fault's output is the kernel's to within rounding: what is left looks like
@@ -109,15 +123,19 @@ struct FaultScore: Sendable {
     var isExplanation: Bool {
         guard changes else { return false }
         if liftsOutliers && explained > 0 { return true }
-        if remainder <= 1 && worst <= 64 { return explained > 0.25 }
-        return remainder <= 9 && worst <= 1024 && explained > 0.5 || explained > 1 - smallShare
+        if remainder <= DiagnosisLimits.usualMeanSquare && worst <= DiagnosisLimits.usualSquare {
+            return explained > DiagnosisLimits.leastShareBesideUsual
+        }
+        let isRounding = remainder <= DiagnosisLimits.meanSquare && worst <= DiagnosisLimits.largestSquare
+        return isRounding && explained > DiagnosisLimits.leastShare || explained > 1 - smallShare
     }
 
     /// Whether a look at some elements is reason to look at all: much of the error is explained, or
     /// some channel's is.
     var isPromising: Bool {
         changes
-            && (isExplanation || explained > 0.3 || byChannel.contains { $0.count > 0 && $0.isFaulty && !$0.isExact })
+            && (isExplanation || explained > DiagnosisLimits.promisingShare
+                || byChannel.contains { $0.count > 0 && $0.isFaulty && !$0.isExact })
     }
 
     /// The parts in which the kernel has the faulty answer, where it has the right one in all
@@ -129,7 +147,7 @@ struct FaultScore: Sendable {
         for (key, part) in parts.enumerated() where part.count > 0 {
             total += 1
             guard part.isExact || part.isFaulty else { return nil }
-            let isFaulty = part.isFaulty && part.faulty < 0.5 * part.exact
+            let isFaulty = part.isFaulty && part.faulty < DiagnosisLimits.partialAdvantage * part.exact
             if isFaulty { affected.append(key) }
             sum += isFaulty ? part.faulty : part.exact
             count += part.count

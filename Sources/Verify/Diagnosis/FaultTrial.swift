@@ -6,8 +6,8 @@ import DualityCore
 /// A fault, how it was run, and how well it explains the kernel.
 struct FaultTrial: Sendable {
     let name: String
-    /// Whether it is recognised by likeness: where a rounding falls on a tie the kernel may go the
-    /// other way, and from there on differ.
+    /// True for faults of precision. Two such kernels can break a tie differently and then diverge,
+    /// so that most of the error explained is accepted instead of an exact match.
     let isOfPrecision: Bool
     /// What it is called where it acts in some channels or heads only.
     var partialName: String
@@ -28,7 +28,7 @@ struct FaultTrial: Sendable {
         var order: [String] = []
         for trial in trials {
             let score = trial.score
-            let isLikeness = trial.isOfPrecision && score.changes && score.explained > 0.7
+            let isLikeness = trial.isOfPrecision && score.changes && score.explained > DiagnosisLimits.likenessShare
             guard score.isExplanation || isLikeness else { continue }
             let finding = Finding(
                 names: [trial.name], scope: nil, remainder: score.remainder.squareRoot(),
@@ -57,7 +57,7 @@ struct FaultTrial: Sendable {
             let numbers = word == "head" ? evidence.headNumbers : evidence.channelNumbers
             let affected = part.parts.map { numbers?[$0] ?? $0 }
             let explained = 1 - part.remainder / max(evidence.baseline, 1e-300)
-            guard explained > 0.9 else { continue }
+            guard explained > DiagnosisLimits.partialShare else { continue }
             findings.append(
                 Finding(
                     names: [trial.partialName],
@@ -76,7 +76,9 @@ struct FaultTrial: Sendable {
             return x == y ? a.offset < b.offset : x < y
         }.map(\.element)
         guard let best = ordered.first else { return [] }
-        let slack = 0.02 * best.remainder * best.remainder + 20 / Double(max(evidence.found.count, 1))
+        let slack =
+            DiagnosisLimits.tieShare * best.remainder * best.remainder
+            + DiagnosisLimits.tieSquares / Double(max(evidence.found.count, 1))
         for i in ordered.indices.dropFirst() {
             let (x, y) = (ordered[i].remainder, best.remainder)
             ordered[i].isTied = x * x - y * y <= slack

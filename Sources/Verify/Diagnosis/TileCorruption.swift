@@ -20,7 +20,7 @@ enum TileCorruption {
             for i in tensor.elements.indices {
                 let square = FaultEvidence.square(
                     tensor.elements[i] - expected.exact.elements[i], expected.sigma.elements[i])
-                if square > Limits.sigma * Limits.sigma { wrong.append(i) } else { outside += square }
+                if square > DiagnosisLimits.usualSquare { wrong.append(i) } else { outside += square }
             }
             total += tensor.count
             guard !wrong.isEmpty else { continue }
@@ -29,7 +29,7 @@ enum TileCorruption {
                 wrong.map {
                     FaultEvidence.square(tensor.elements[$0] - expected.exact.elements[$0], expected.sigma.elements[$0])
                 }.max() ?? 0
-            guard wrong.count >= 4, worst > 1e4 else { return nil }
+            guard wrong.count >= DiagnosisLimits.tileCount, worst > DiagnosisLimits.tileSquare else { return nil }
             // A second output that is wrong as well is no tile.
             guard box == nil, let tile = outline(wrong, expected) else { return nil }
             box = tile
@@ -50,13 +50,16 @@ enum TileCorruption {
             volume *= high - low + 1
             whole *= reader.length
             // Spread over most tokens it is no tile, whatever its other sides.
-            if axis == .token, reader.length > 8, 2 * (high - low + 1) > reader.length { return nil }
+            let isLong = axis == .token && reader.length > DiagnosisLimits.tileTokens
+            if isLong, DiagnosisLimits.tileFilling * (high - low + 1) > reader.length { return nil }
             if high - low + 1 < reader.length || axis == .token {
                 parts.append("\(axis.rawValue)\(low == high ? "" : "s") \(ranges(Array(low...high)))")
             }
         }
         // At least half of the box is wrong, and the box is a small part of the output.
-        guard 2 * wrong.count >= volume, 8 * volume <= whole, !parts.isEmpty else { return nil }
+        guard DiagnosisLimits.tileFilling * wrong.count >= volume, DiagnosisLimits.tileShare * volume <= whole,
+            !parts.isEmpty
+        else { return nil }
         return (parts.joined(separator: ", "), Double(wrong.count) / Double(volume))
     }
 }

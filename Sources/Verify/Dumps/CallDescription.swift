@@ -24,6 +24,41 @@ public enum CaseKind: String, Sendable, CaseIterable {
     case mixer
     /// A matrix product with quantized operands.
     case matmul
+
+    /// The options that calls of this kind read; any other is a mistake.
+    public var options: [String] {
+        switch self {
+        case .scan, .step, .gradients: ["dt_softplus", "dt_limit", "chunk_size"]
+        case .convolution: ["activation"]
+        case .gatedNorm: ["group_size", "epsilon", "norm_before_gate"]
+        case .mixer: ["epsilon", "bc_epsilon", "rope_theta", "chunk_size"]
+        case .matmul: []
+        }
+    }
+}
+
+extension CaseKind {
+    /// The names that tensors of calls of this kind have, operands first. A mixer's weights may also
+    /// have the prefix `w.`.
+    public var tensors: [String] {
+        let scan = ["x", "dt", "A", "B", "C", "D", "z", "dt_bias", "initial_states", "seq_idx", "cu_seqlens"]
+        let upstream = ["dout", "dfinal_states", "dvarlen_states"]
+        switch self {
+        case .scan, .step: return scan + ["y", "final_states", "varlen_states"]
+        case .gradients:
+            let gradients = ["x", "dt", "A", "B", "C", "D", "z", "dt_bias", "initial_states"].map { "grad_\($0)" }
+            return scan + upstream + gradients
+        case .convolution:
+            return ["x", "weight", "bias", "initial_window", "seq_idx", "out", "pre_activation", "conv_state"]
+        case .gatedNorm: return ["x", "z", "weight", "out", "out_no_gate"]
+        case .mixer:
+            return [
+                "hidden_states", "in_proj.weight", "conv1d.weight", "conv1d.bias", "A_log", "dt_bias", "D",
+                "B_norm.weight", "C_norm.weight", "norm.weight", "out_proj.weight", "out", "ssm_state", "conv_state",
+            ]
+        case .matmul: return ["activations", "weights", "activation_scales", "weight_scales", "out"]
+        }
+    }
 }
 
 /// A call: its kind and options.
@@ -51,6 +86,46 @@ public struct CallDescription: Sendable {
                 found: "\"\(text)\"")
         }
         self.init(name: name, kind: kind, options: options)
+    }
+
+    /// Refuses options that no call of this kind reads: a misspelt one would make the verdict one
+    /// about another call.
+    ///
+    /// - Parameters:
+    ///   - names: the options that somebody gave. What else stands in the string table of a foreign
+    ///     file is not asked for.
+    ///   - place: what to call their place in the message.
+    /// - Throws: `InputError` (`.unknown`), with the option that was most likely meant.
+    public func requireKnown(_ names: some Collection<String>, in place: String) throws(InputError) {
+        let known = kind.options + ["kind"]
+        for name in names.sorted() where !known.contains(name) {
+            let other = CaseKind.allCases.filter { $0.options.contains(name) }.map(\.rawValue)
+            let near = known.min { distance(name, $0) < distance(name, $1) }
+            let guess = near.flatMap { distance(name, $0) <= max(2, name.count / 3) ? $0 : nil }
+            throw InputError(
+                .unknown, in: "\(place): \(name)",
+                expected: kind.options.isEmpty
+                    ? "no options, since a call of kind \(kind.rawValue) has none"
+                    : "an option of kind \(kind.rawValue): \(kind.options.joined(separator: ", "))",
+                found: "\"\(name)\"",
+                remedy: guess.map { "Is it \($0)?" }
+                    ?? (other.isEmpty ? "" : "It is an option of kind \(other.joined(separator: ", "))."))
+        }
+    }
+
+    /// Refuses an operand that nothing reads and that has nearly the name of one that is absent:
+    /// without it the verdict would be one about another call.
+    ///
+    /// - Throws: `InputError` (`.unknown`) with the operand that was most likely meant.
+    public func requireNoMisspeltOperand(_ names: [String], in place: String) throws(InputError) {
+        let known = Set(CaseKind.allCases.flatMap(\.tensors))
+        for name in names where !known.contains(name) && name.count > 2 {
+            let absent = kind.tensors.filter { !names.contains($0) && $0.count > 2 }
+            guard let near = absent.first(where: { distance(name, $0) <= max(1, $0.count / 4) }) else { continue }
+            throw InputError(
+                .unknown, in: "\(place): \(name)", expected: "operands of kind \(kind.rawValue)", found: "\"\(name)\"",
+                remedy: "Is it \(near)?")
+        }
     }
 
     func flag(_ name: String, default value: Bool) throws(InputError) -> Bool {

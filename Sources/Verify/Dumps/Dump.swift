@@ -7,6 +7,8 @@ import Foundation
 /// One call in one file.
 public struct Dump: Sendable {
     public let call: CallDescription
+    /// What of the file could not be read as a tensor, in sentences.
+    public let remarks: [String]
     let path: String
     private let aliases: [String: String]
     private let layout: String?
@@ -16,24 +18,30 @@ public struct Dump: Sendable {
     ///   - layout: the axes of x and y in the letters b, l, h, p.
     ///   - options: `KEY=VALUE,…` of the call, before those of the file's string table.
     ///     `dt_limit=LO:HI`.
-    /// - Throws: `InputError` when the file is not there or no safetensors file, or a mapping is
-    ///   not one.
+    /// - Throws: `InputError` when the file is not there or of no kind that is read (safetensors, .npz,
+    ///   .npy, a directory of .npy files), a mapping is none, or an option is unknown to the kind.
     public init(path: String, map: String? = nil, layout: String? = nil, options: String? = nil) throws {
         self.path = path
         self.layout = layout
         aliases = try Self.pairs(map, in: "--map")
-        let file = try SafetensorsFile(path: path)
+        let file = try TensorFile(path: path)
+        remarks = file.remarks
         for (ours, theirs) in aliases where !file.contains(theirs) {
             throw InputError(
                 .missing, in: "--map \(ours)=\(theirs)", expected: "a tensor \(theirs) in \(path)", found: "none",
                 remedy: "The file has \(file.names.joined(separator: ", ")).")
         }
         var described = file.metadata
-        for (key, value) in try Self.pairs(options, in: "--options") {
-            described[key] = value.replacingOccurrences(of: ":", with: ",")
-        }
+        let given = try Self.pairs(options, in: "--options")
+        for (key, value) in given { described[key] = value.replacingOccurrences(of: ":", with: ",") }
         let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         call = try CallDescription(name: name, metadata: described)
+        try call.requireKnown(given.keys, in: "--options")
+        for ours in aliases.keys.sorted() where !call.kind.tensors.contains(ours) {
+            throw InputError(
+                .unknown, in: "--map \(ours)", expected: "a tensor of kind \(call.kind.rawValue) on the left",
+                found: "\"\(ours)\"", remedy: "It has \(call.kind.tensors.joined(separator: ", ")).")
+        }
     }
 
     private static func pairs(_ text: String?, in place: String) throws -> [String: String] {
@@ -41,7 +49,8 @@ public struct Dump: Sendable {
         for item in text?.split(separator: ",") ?? [] {
             let parts = item.split(separator: "=", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
             guard parts.count == 2, pairs.updateValue(parts[1], forKey: parts[0]) == nil else {
-                throw InputError(.value, in: place, expected: "OURS=THEIRS, each once", found: "\"\(item)\"")
+                let form = place == "--map" ? "OURS=THEIRS" : "KEY=VALUE"
+                throw InputError(.value, in: place, expected: "\(form), each once", found: "\"\(item)\"")
             }
         }
         return pairs
@@ -49,7 +58,7 @@ public struct Dump: Sendable {
 
     /// The tensors under our names, in our order of axes.
     func source(_ path: String) throws -> MappedSource {
-        let file = try SafetensorsFile(path: path)
+        let file = try TensorFile(path: path)
         var source = MappedSource(file, aliases: aliases.filter { file.contains($0.value) })
         if let layout { try source.reorder(layout) }
         return source

@@ -9,6 +9,8 @@ public struct JudgedCall: Sendable {
     public let inputs: any TensorSource
     /// nil where the kernel does not do this call; it is reported as not checked.
     public let outputs: (any TensorSource)?
+    /// What came out of further runs of the same call; their bits must be those of `outputs`.
+    public var repeats: [any TensorSource] = []
     /// What the call is there to catch.
     public let catches: String
 

@@ -36,6 +36,9 @@ struct GradientJudge: KindJudge {
             [inputs.batch, inputs.length, inputs.heads, inputs.headDim], "\(mapped.place): dout")
         try upstream.finalState?.requireShape(
             [inputs.batch, inputs.heads, inputs.headDim, inputs.stateDim], "\(mapped.place): dfinal_states")
+        try upstream.sequenceStates?.requireShape(
+            [inputs.packing?.count ?? inputs.batch, inputs.heads, inputs.headDim, inputs.stateDim],
+            "\(mapped.place): dvarlen_states")
         inputFormat = try mapped.info("x").dtype.numberFormat
         chunkSize = try call.count("chunk_size")
         self.precision = precision
@@ -70,14 +73,14 @@ struct GradientJudge: KindJudge {
         let exact = try GradientParts(inputs, upstream).assembled(nil)
         // A kernel chooses its own chunks, whatever the case proposes.
         let magnitudes = try GradientParts.magnitudes(
-            of: inputs, upstream, longestChunk: precision.declaresSegments ? nil : max(chunkSize ?? 256, 256))
+            of: inputs, upstream, longestChunk: precision.declaresSegments ? nil : max(chunkSize ?? 0, Calibration.longestChunk))
         var products = precision.declared?.products ?? inputFormat
         if products.holds(.f32) { products = .f32 }
         let isNarrow = products != .f32
         let unit = products.unitRoundoff
         let samples = try isNarrow ? perturbed(by: unit) : singlePrecision()
-        let (n, decay) = (Double(inputs.length + inputs.stateDim + inputs.headDim + 32), longestDecay)
-        let operations = isNarrow ? 8 + (n + 2 * decay) * LayerError.unit / unit : n + 2 * decay
+        let (n, decay) = (Double(inputs.length + inputs.stateDim + inputs.headDim + Calibration.operations), longestDecay)
+        let operations = isNarrow ? Calibration.narrowRoundings + (n + 2 * decay) * LayerError.unit / unit : n + 2 * decay
         let expectations = outputs.filter { found[$0.name] != nil }.compactMap { output -> Expectation? in
             guard let values = exact[output.name], let sums = magnitudes.sums[output.name] else { return nil }
             let wide = magnitudes.differenced?.sums[output.name] ?? sums
@@ -107,7 +110,7 @@ struct GradientJudge: KindJudge {
     /// The largest |sum of z| of a chunk: what an exponent loses when it is a difference of sums.
     private var longestDecay: Double {
         let steps = inputs.effectiveSteps()
-        let size = max(chunkSize ?? 256, 1)
+        let size = max(chunkSize ?? Calibration.longestChunk, 1)
         var worst = 0.0
         for h in 0..<inputs.heads {
             for row in 0..<inputs.batch {
@@ -119,8 +122,7 @@ struct GradientJudge: KindJudge {
                 }
             }
         }
-        // Beyond 104 a float32 decay is zero.
-        return min(worst, 104)
+        return min(worst, Calibration.largestDecay)
     }
 
     /// What float32 makes of the call, recurrent and chunked.
@@ -136,7 +138,7 @@ struct GradientJudge: KindJudge {
     /// The gradients of the call with its operands moved by up to half a spacing of the narrow
     /// format, each by itself.
     private func perturbed(by unit: Double) throws -> [[String: Tensor<Double>]] {
-        try (0..<3).map { sample in
+        try (0..<Calibration.samples).map { sample in
             var random = RandomSource(seed: UInt64(sample) + 17)
             func moved(_ tensor: Tensor<Double>) -> Tensor<Double> {
                 tensor.map { $0 * (1 + random.uniform(in: -unit...unit)) }
@@ -146,7 +148,9 @@ struct GradientJudge: KindJudge {
                 z: inputs.z, dtBias: inputs.dtBias, initialState: inputs.initialState.map(moved),
                 packing: inputs.packing,
                 headMap: inputs.headMap, dtSoftplus: inputs.dtSoftplus, dtLimit: inputs.dtLimit)
-            let pull = SSDUpstream(y: upstream.y.map(moved), finalState: upstream.finalState.map(moved))
+            let pull = SSDUpstream(
+                y: upstream.y.map(moved), finalState: upstream.finalState.map(moved),
+                sequenceStates: upstream.sequenceStates.map(moved))
             let gradients = try SSDForm.recurrent.gradients(of: other, upstream: pull)
             return Dictionary(uniqueKeysWithValues: gradients.named.map { ("grad_\($0.name)", $0.gradient) })
         }
@@ -182,53 +186,30 @@ struct GradientJudge: KindJudge {
             let worst = squares.map { $0[h] / max(counts[h], 1) }.max() ?? 0
             // The spread within a head is uneven, and another order of sums may be less lucky than
             // these two.
-            return max(2.5 * worst.squareRoot(), 0.4)
+            return max(Calibration.margin * worst.squareRoot(), Calibration.least)
         }
         return exact.elements.indices.map { share[reader($0)] }
     }
+}
 
-    static let faults: [LayerFault] = [
-        LayerFault(
-            name: "grad-dt-misses-a-term", summary: "the gradient of dt leaves out what dt does through the decay"),
-        LayerFault(name: "grad-dt-misses-x-term", summary: "the gradient of dt leaves out what dt does to the input"),
-        LayerFault(
-            name: "grad-dt-misses-softplus", summary: "the gradient of dt is that of the step after the softplus"),
-        LayerFault(
-            name: "grad-a-misses-dt", summary: "the gradient of A sums those of the log decays without their steps"),
-        LayerFault(name: "grad-a-is-of-a-log", summary: "the gradient returned for A is that of A_log"),
-        LayerFault(name: "grad-x-misses-d", summary: "the gradient of x leaves out the skip"),
-        LayerFault(name: "grad-x-misses-dt", summary: "the gradient of x is that of dt x"),
-        LayerFault(
-            name: "grad-of-first-head-only", summary: "gradients of shared heads are not summed: the first head's alone"
-        ),
-        LayerFault(
-            name: "grad-of-last-head-only", summary: "gradients of shared heads are not summed: the last head's alone"),
-        LayerFault(name: "grad-final-state-ignored", summary: "what the loss says about the final state is ignored"),
-        LayerFault(
-            name: "grad-initial-state-not-decayed",
-            summary: "the gradient of the initial state misses the first token's decay"),
-        LayerFault(name: "grad-gate-ignored", summary: "the gradient of y is not passed through the gate"),
-        LayerFault(name: "grad-z-of-sigmoid", summary: "the gate's derivative is that of the sigmoid"),
-        LayerFault(name: "grad-dt-bias-of-one-row", summary: "the gradient of dt_bias sums over the first row only"),
-        LayerFault(name: "grad-b-and-c-swapped", summary: "the gradients of B and C are exchanged"),
-    ]
-
-    func diagnose(
-        _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
-    ) -> Diagnosis {
-        guard let parts = try? GradientParts(inputs, upstream) else { return Diagnosis() }
-        return LayerFault.diagnose(Self.faults, found, expectations) { fault in
-            switch fault.name {
-            case "grad-final-state-ignored":
-                guard upstream.finalState != nil else { return nil }
-                return try? GradientParts(inputs, SSDUpstream(y: upstream.y)).assembled(nil)
-            case "grad-gate-ignored":
-                guard inputs.z != nil else { return nil }
-                return try? GradientParts(inputs, upstream, ignoresGate: true).assembled(nil)
-            default: return try? parts.assembled(fault.name)
-            }
-        }
-    }
+/// The constants of the two scales, measured on what the package's own float32 backward passes make
+/// of the gradients of the standard suite (docs/verify.md).
+private enum Calibration {
+    /// By how much κ exceeds the root mean square of a sample: the spread within a head is uneven,
+    /// and another order of sums may be less lucky than those two.
+    static let margin = 2.5
+    /// The least κ: where every sample is exact, a kernel's sums still round.
+    static let least = 0.4
+    /// Roundings of a term besides those of its sums over L, N and P: softplus, exponentials, gate.
+    static let operations = 32
+    /// Roundings of a term to the narrow format of products.
+    static let narrowRoundings = 8.0
+    /// Exponents below -104 are zero in float32, and lose nothing more.
+    static let largestDecay = 104.0
+    /// The longest chunk of the public kernels.
+    static let longestChunk = 256
+    /// Random moves of narrow operands.
+    static let samples = 3
 }
 
 extension SSDUpstream<Double> {

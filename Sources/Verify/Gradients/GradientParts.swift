@@ -11,14 +11,14 @@ import DualityNumerics
 import DualityReference
 
 struct GradientParts: Sendable {
-    private let inputs: SSDInputs<Double>
+    let inputs: SSDInputs<Double>
     /// g behind the gate: the gradient of y before it, `[B, L, H, P]`.
     let pull: Tensor<Double>
     /// Of each head: gradients of x, B, C and the initial state, without skip and gate.
-    let heads: [SSDGradients<Double>]
+    var heads: [SSDGradients<Double>]
     /// x·∂x̄ and A λ, `[B, L, H]`.
-    let direct: Tensor<Double>
-    let throughDecay: Tensor<Double>
+    var direct: Tensor<Double>
+    var throughDecay: Tensor<Double>
     let slopes: Tensor<Double>
     let steps: Tensor<Double>
     private let gateGradient: Tensor<Double>?
@@ -54,7 +54,8 @@ struct GradientParts: Sendable {
             let gradients = try SSDForm.recurrent.gradients(
                 of: one,
                 upstream: SSDUpstream(
-                    y: pull.head(h), finalState: upstream.finalState.map { $0.head(h, axis: 1) }))
+                    y: pull.head(h), finalState: upstream.finalState.map { $0.head(h, axis: 1) },
+                    sequenceStates: upstream.sequenceStates.map { $0.head(h, axis: 1) }))
             for i in 0..<inputs.batch * inputs.length {
                 let step = steps.elements[i * inputs.heads + h]
                 var sum = 0.0
@@ -192,7 +193,9 @@ struct GradientParts: Sendable {
             x: magnitude(inputs.x), dt: inputs.dt, a: inputs.a, b: magnitude(inputs.b), c: magnitude(inputs.c),
             d: inputs.d.map(magnitude), dtBias: inputs.dtBias, initialState: inputs.initialState.map(magnitude),
             packing: inputs.packing, headMap: inputs.headMap, dtSoftplus: inputs.dtSoftplus, dtLimit: inputs.dtLimit)
-        let positiveUpstream = SSDUpstream(y: magnitude(pull), finalState: upstream.finalState.map(magnitude))
+        let positiveUpstream = SSDUpstream(
+            y: magnitude(pull), finalState: upstream.finalState.map(magnitude),
+            sequenceStates: upstream.sequenceStates.map(magnitude))
         let parts = try GradientParts(positive, positiveUpstream)
         var sums = try parts.assembled(nil)
         var dt = parts.direct

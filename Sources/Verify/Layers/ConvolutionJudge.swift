@@ -56,7 +56,7 @@ struct ConvolutionJudge: KindJudge {
         inputFormat = try mapped.info("x").dtype.numberFormat
     }
 
-    private var width: Int { weight.shape[1] }
+    var width: Int { weight.shape[1] }
 
     var outputs: [OutputShape] {
         let axes: [Axis] = [.batch, .token, .channel]
@@ -99,79 +99,6 @@ struct ConvolutionJudge: KindJudge {
                     magnitudes: output.name == "pre_activation" ? magnitudes : nil, format: format))
         }
         return Expectations(outputs: expectations, precision: "inputs=\(inputFormat), sums in float32")
-    }
-
-    static let faults: [LayerFault] = [
-        LayerFault(
-            name: "conv-taps-reversed", summary: "the taps are applied in reverse: the first meets the current token"),
-        LayerFault(name: "conv-across-boundary", summary: "taps reach across a packed boundary"),
-        LayerFault(name: "conv-bias-missing", summary: "the convolution's bias is not added"),
-        LayerFault(
-            name: "conv-window-ignored", summary: "the convolution starts from zeros instead of the window it was given"
-        ),
-        LayerFault(name: "conv-activation-missing", summary: "the convolution's output is not passed through silu"),
-        LayerFault(name: "conv-activation-twice", summary: "the convolution's output is passed through silu twice"),
-        LayerFault(name: "conv-one-token-late", summary: "the newest tap meets the token before"),
-        LayerFault(name: "conv-sees-the-future", summary: "the convolution is centred: it reads tokens to come"),
-        LayerFault(name: "conv-state-misses-last-token", summary: "the window that is handed on ends one token early"),
-        LayerFault(
-            name: "conv-state-of-output", summary: "the window that is handed on holds the convolution's output"),
-    ]
-
-    func diagnose(
-        _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
-    ) -> Diagnosis {
-        LayerFault.diagnose(Self.faults, found, expectations) { run($0.name) }
-    }
-
-    /// What was before the tokens of a row and what they are: column `t` of a channel, t >= -(W-1).
-    private func column(_ row: Int, _ t: Int, _ channel: Int, _ fault: String?) -> Double {
-        let (length, channels) = (x.shape[1], x.shape[2])
-        if t >= length { return 0 }
-        if t >= 0 { return x.elements[(row * length + t) * channels + channel] }
-        guard let window, fault != "conv-window-ignored", t >= 1 - width else { return 0 }
-        return window.elements[(row * channels + channel) * (width - 1) + t + width - 1]
-    }
-
-    /// The terms of one number before the activation.
-    private func terms(_ element: Int, _ fault: String?) -> [Double] {
-        let (length, channels) = (x.shape[1], x.shape[2])
-        let (row, t, channel) = (element / (length * channels), element / channels % length, element % channels)
-        let shift = fault == "conv-one-token-late" ? 1 : fault == "conv-sees-the-future" ? -(width - 1) / 2 : 0
-        var terms: [Double] = []
-        if let bias, fault != "conv-bias-missing" { terms.append(bias.elements[channel]) }
-        for j in 0..<width {
-            let source = t - width + 1 + j - shift
-            if let runs, fault != "conv-across-boundary" {
-                // What lies before the row is the window of its first sequence.
-                let own = runs.elements[row * length + t]
-                let other = source < 0 ? 0 : runs.elements[row * length + min(source, length - 1)]
-                if own != other { continue }
-            }
-            let tap = weight.elements[channel * width + (fault == "conv-taps-reversed" ? width - 1 - j : j)]
-            terms.append(tap * column(row, source, channel, fault))
-        }
-        return terms
-    }
-
-    private func run(_ fault: String?) -> [String: Tensor<Double>] {
-        var pre = x
-        for i in x.elements.indices { pre.elements[i] = terms(i, fault).compensatedSum() }
-        var out = activates && fault != "conv-activation-missing" ? pre.map { Double.silu($0) } : pre
-        if fault == "conv-activation-twice" { out = out.map { Double.silu($0) } }
-        let (length, channels) = (x.shape[1], x.shape[2])
-        var state = Tensor(repeating: 0.0, shape: [x.shape[0], channels, width])
-        let end = length - (fault == "conv-state-misses-last-token" ? 1 : 0)
-        for i in state.elements.indices {
-            let (row, channel, j) = (i / (channels * width), i / width % channels, i % width)
-            let t = end - width + j
-            if fault == "conv-state-of-output", t >= 0 {
-                state.elements[i] = out.elements[(row * length + t) * channels + channel]
-            } else {
-                state.elements[i] = column(row, t, channel, fault)
-            }
-        }
-        return ["out": out, "pre_activation": pre, "conv_state": state]
     }
 }
 

@@ -96,7 +96,7 @@ extension CaseReport {
             html += "</ul>\n"
         }
         for sentence in diagnosis.structure { html += "<p>\(escaped(sentence))</p>\n" }
-        for output in outputs where output.verdict != .pass || verdict == .pass {
+        for output in outputs where output.verdict > .pass || verdict == .pass {
             html += "<p><code>\(output.name)</code> \(output.shape) \(output.dtype): \(escaped(output.reason))."
             if let place = output.firstOutside {
                 html +=

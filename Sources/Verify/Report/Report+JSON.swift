@@ -23,6 +23,11 @@ extension CaseReport {
     var json: JSON {
         var outputs = JSON.Object()
         for output in self.outputs { outputs[output.name] = output.json }
+        var repeats = JSON.Object()
+        for output in self.repeats {
+            // Of several further runs the first that differs.
+            if repeats[output.name] == nil || !output.isRepeated { repeats[output.name] = output.json }
+        }
         return [
             "name": .string(name),
             "kind": .string(kind.rawValue),
@@ -33,6 +38,7 @@ extension CaseReport {
             "outputs": .object(outputs),
             "problems": .array(problems.map { .string($0) }),
             "not_checked": .array(notChecked.map { .string($0) }),
+            "repeats": .object(repeats),
             "remarks": .array(remarks.map { .string($0) }),
             "precision": .string(precision),
             "inputs": .string(inputFormat),

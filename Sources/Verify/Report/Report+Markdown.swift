@@ -4,7 +4,7 @@ extension Report {
     /// GitHub-flavoured Markdown: the verdict, the likely cause, a table of what is wrong (or of
     /// the worst cases), and what was not checked.
     public var markdown: String {
-        let mark = verdict == .pass ? "✅" : verdict == .suspect ? "⚠️" : "❌"
+        let mark = ["❔", "✅", "⚠️", "❌"][Verdict.allCases.firstIndex(of: verdict) ?? 0]
         var lines = ["### \(mark) \(headline)", ""]
         if let cause = causeLine { lines += ["**\(cause)**", ""] }
         let wrong = checked.filter { $0.verdict != .pass }

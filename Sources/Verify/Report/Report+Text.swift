@@ -9,13 +9,17 @@ extension Report {
     var figures: String {
         let counts = Verdict.allCases.map { verdict in (verdict, checked.count { $0.verdict == verdict }) }
         let words = counts.filter { $0.1 > 0 }.map { "\($0.1) \($0.0.rawValue)" }.joined(separator: ", ")
-        let outputs = checked.flatMap(\.outputs)
+        guard !checked.isEmpty else {
+            return cases.isEmpty
+                ? "no case" : "nothing was judged in \(cases.count == 1 ? "1 case" : "\(cases.count) cases")"
+        }
+        let outputs = checked.flatMap(\.outputs).filter { $0.verdict != .unchecked }
         var figures: [String] = []
         if let bound = outputs.compactMap(\.errorOverBound).max() { figures.append("error/bound \(figure(bound))") }
         if let sigma = outputs.map(\.errorOverSigma).max() { figures.append("error/sigma \(figure(sigma))") }
         if let floor = outputs.compactMap(\.errorOverFloor).max() { figures.append("error/floor \(figure(floor))") }
         let cases = checked.count == 1 ? "1 case" : "\(checked.count) cases"
-        return "\(cases) (\(words)); largest \(figures.joined(separator: ", "))"
+        return "\(cases) (\(words))" + (figures.isEmpty ? "" : "; largest \(figures.joined(separator: ", "))")
     }
 
     /// The whole report as lines of text.
@@ -34,7 +38,7 @@ extension Report {
 
     /// What most likely is wrong with the kernel, over all cases.
     public var causeLine: String? {
-        let wrong = checked.filter { $0.verdict != .pass && !$0.outputs.isEmpty }
+        let wrong = checked.filter { $0.outputs.contains { $0.verdict > .pass } }
         guard !wrong.isEmpty else { return nil }
         guard let best = leadingFaults.first else {
             return "No known fault explains the error."
@@ -83,16 +87,27 @@ extension Report {
 
     var notes: [String] {
         var lines: [String] = []
-        let unchecked = cases.filter(\.isUnchecked).map(\.name)
-        if !unchecked.isEmpty { lines.append("not checked, no result: \(unchecked.joined(separator: ", "))") }
+        let unchecked = cases.filter(\.isUnchecked)
+        let absent = unchecked.filter { $0.outputs.isEmpty }.map(\.name)
+        if !absent.isEmpty { lines.append("not checked, no result: \(absent.joined(separator: ", "))") }
+        for item in unchecked {
+            lines += item.outputs.map { "not checked: \(item.name): \($0.name): \($0.reason)" }
+            lines += item.remarks.map { "not checked: \(item.name): \($0)" }
+        }
+        for item in checked {
+            let empty = item.outputs.filter { $0.verdict == .unchecked }
+            lines += empty.map { "not checked: \(item.name): \($0.name): \($0.reason)" }
+        }
+        if verdict == .unchecked {
+            lines.append("UNCHECKED says nothing about the kernel: hand in at least one output with numbers in it")
+        }
         let missing = Set(checked.flatMap(\.notChecked)).sorted()
         if !missing.isEmpty { lines.append("not checked in some or all cases: \(missing.joined(separator: ", "))") }
         let precisions = Set(checked.map(\.precision)).subtracting([""]).sorted()
         for precision in precisions { lines.append("judged by: \(precision)") }
         if verdict == .pass {
-            lines.append(
-                "not checked by any case: speed, determinism from run to run, shapes and values that are not in the suite"
-            )
+            let runs = cases.contains { !$0.repeats.isEmpty } ? "" : " determinism from run to run,"
+            lines.append("not checked by any case: speed,\(runs) shapes and values that are not in the suite")
         }
         return lines
     }
@@ -103,7 +118,7 @@ extension CaseReport {
     var lines: [String] {
         var lines = ["\(name): \(verdict.rawValue)" + (catches.isEmpty ? "" : "  (\(catches))")]
         lines += problems.map { "  problem: \($0)" }
-        for output in outputs where output.verdict != .pass {
+        for output in outputs where output.verdict > .pass {
             lines.append("  \(output.name): \(output.reason)")
             if let place = output.firstOutside {
                 lines.append(
@@ -116,6 +131,7 @@ extension CaseReport {
                     "    the error \(growth.words.hasPrefix("flat") ? "is flat along the tokens" : growth.words)")
             }
         }
+        for output in repeats where !output.isRepeated { lines.append("  not repeatable: \(output.words)") }
         for (i, finding) in diagnosis.findings.prefix(4).enumerated() {
             let lead = i == 0 ? "diagnosis" : finding.isTied ? "  or, the same here," : "  or, less well,"
             let summary = finding.names.map { FaultCatalog.summary(of: $0) }.joined(separator: "; ")
@@ -124,7 +140,7 @@ extension CaseReport {
                 "    accounts for \(figure(100 * finding.explained)) % of the squared error; what is left is "
                     + "\(figure(finding.remainder)) sigma on average")
         }
-        if !outputs.isEmpty && diagnosis.findings.isEmpty && outputs.contains(where: { $0.verdict != .pass }) {
+        if !outputs.isEmpty && diagnosis.findings.isEmpty && outputs.contains(where: { $0.verdict > .pass }) {
             lines.append("  diagnosis: no known fault explains this")
         }
         lines += diagnosis.structure.map { "    \($0)" }

@@ -24,6 +24,8 @@ extension FaultyScan {
         let isNarrow = has(.dtBFloat16) && variant == 1
         func narrow(_ value: Double) -> Double { isNarrow ? NumberFormat.bf16.round(value) : value }
         var step = has(.dtBiasAfterSoftplus) ? dt : narrow(dt + narrow(bias))
+        func clamped(_ step: Double) -> Double { min(max(step, call.limit.lowerBound), call.limit.upperBound) }
+        if has(.dtLimitBeforeSoftplus) { step = clamped(step) }
         if call.softplus {
             let u = Float(step)
             if has(.softplusThresholdMissing), Float.exp(u) == .infinity {
@@ -35,7 +37,9 @@ extension FaultyScan {
             }
         }
         if has(.dtBiasAfterSoftplus) { step += bias }
-        step = min(max(step, call.limit.lowerBound), call.limit.upperBound)
+        if has(.softplusTwice) { step = Double.thresholdedSoftplus(step) }
+        if has(.stepPreparedTwice) { step = Double.thresholdedSoftplus(step + bias) }
+        if !(has(.dtLimitBeforeSoftplus) && variant == 0) { step = clamped(step) }
         return has(.dtBFloat16) ? NumberFormat.bf16.round(step) : step
     }
 
@@ -100,6 +104,7 @@ extension ScanWalk {
         let isLast = scan.call.runs.last { $0.row == row }?.sequence == sequence
         let partial = scan.call.length % scan.chunkSize != 0
         var state = self.state
+        if scan.has(.stateTakenAtChunk) && scan.call.ends[sequence].end % scan.chunkSize != 0 { state = entering }
         if isLast && partial {
             if scan.has(.lastChunkDropped) { state = entering }
             if scan.has(.padding) {

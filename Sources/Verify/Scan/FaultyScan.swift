@@ -70,10 +70,15 @@ struct FaultyScan {
                 .map { ($0, call.ends[$0].end) }
         }
         guard has(.noReset) || has(.resetByID) else {
-            return call.runs.map {
-                Lane(
-                    row: $0.row, tokens: $0.tokens, initialState: $0.initialState,
-                    ends: ends($0.row, $0.tokens, $0.sequence))
+            return call.runs.map { run in
+                let ends = ends(run.row, run.tokens, run.sequence)
+                guard has(.stateTakenLate), run.tokens.upperBound < call.length, !run.tokens.isEmpty else {
+                    return Lane(row: run.row, tokens: run.tokens, initialState: run.initialState, ends: ends)
+                }
+                // One token more, whose y the next run replaces by its own.
+                return Lane(
+                    row: run.row, tokens: run.tokens.lowerBound..<run.tokens.upperBound + 1,
+                    initialState: run.initialState, ends: ends.map { ($0.sequence, $0.end + 1) })
             }
         }
         return (0..<call.batch).map { row in
@@ -93,8 +98,14 @@ struct FaultyScan {
         } else {
             var first = lane.tokens.lowerBound
             for (sequence, end) in lane.ends {
-                walk.scan(first..<end)
-                walk.store(stateOf: sequence, to: &result)
+                if has(.stateTakenEarly), first < end {
+                    walk.scan(first..<end - 1)
+                    walk.store(stateOf: sequence, to: &result)
+                    walk.scan(end - 1..<end)
+                } else {
+                    walk.scan(first..<end)
+                    walk.store(stateOf: sequence, to: &result)
+                }
                 first = end
             }
             if first < lane.tokens.upperBound { walk.scan(first..<lane.tokens.upperBound) }
@@ -110,6 +121,14 @@ struct FaultyScan {
             for j in 0..<size {
                 result.finalState.elements[run.row * size + j] =
                     result.sequenceStates.elements[run.sequence * size + j]
+            }
+        }
+        if has(.sequenceStatesShifted) {
+            let (states, count) = (result.sequenceStates.elements, call.sequences)
+            for sequence in 0..<count {
+                let other = (sequence + (variant == 0 ? 1 : count - 1)) % count
+                result.sequenceStates.elements.replaceSubrange(
+                    sequence * size..<(sequence + 1) * size, with: states[other * size..<(other + 1) * size])
             }
         }
         if has(.stateTransposed) {

@@ -44,27 +44,28 @@ struct HeadExpectation: Sendable {
                 found[name].map { (name, $0.head(head, axis: name == "y" ? 2 : 1)) }
             })
         sigma = parts(try arithmetics[0].roundingSigma(for: inputs))
-        // What is far outside is wrong in any order; where it begins, and what is left of it beside
-        // a fault, is told by sigmas that allow for the orders there are. (An error that is nothing
-        // beside the operands may be an underflow of decays that are multiplied before they meet a
-        // state, which depends on the order.)
+        // An error beyond so many limits cannot be a matter of summation order, so that most orders
+        // are skipped. One sigma per kind of order is still taken, because the report says where
+        // the error begins and the diagnosis judges what is left of it.
         let largest = [inputs.initialState?.elements, inputs.x.elements].compactMap { $0?.map(\.magnitude).max() }.max()
-        let isHopeless = exceeds(own, share: 100, and: 0x1p-100 * (largest ?? 0))
+        let isHopeless = exceeds(
+            own, share: WorkLimits.hopelessLimits, and: WorkLimits.underflowShare * (largest ?? 0))
         let arithmetics = isHopeless ? oneOfEachSort(arithmetics) : arithmetics
-        let share = lazyBound ? 0.9 : 0.5
+        let share = lazyBound ? WorkLimits.otherOrdersShareOfLargeCall : WorkLimits.otherOrdersShare
         var isOutside = exceeds(own, share: share)
         for other in arithmetics.dropFirst() where isOutside {
             sigma.merge(parts(try other.roundingSigma(for: inputs))) { larger($0, $1) }
             isOutside = isHopeless || exceeds(own, share: share)
         }
         if isOutside && !isHopeless && arithmetics.count > 2, let y = sigma["y"], let sums = magnitudes["y"] {
-            // Sizes that hold wherever chunks begin are for kernels that they make right. A wrong
-            // one is not forgiven a part.
+            // If widening sigma to the worst token within one chunk makes every element pass, the
+            // wider sigma is accepted. If some element still fails, the strict one is kept, so that
+            // the report does not hide part of the error.
             let strict = sigma
-            sigma["y"] = y.spread(over: 256, magnitudes: sums)
+            sigma["y"] = y.spread(over: WorkLimits.windowOfChunks, magnitudes: sums)
             if exceeds(own, share: 1) { sigma = strict }
         }
-        if lazyBound && (isHopeless || !exceeds(own, share: 0.75)) {
+        if lazyBound && (isHopeless || !exceeds(own, share: WorkLimits.boundShareOfLargeCall)) {
             boundIsMissing = true
             bound = sigma.mapValues { $0.map { _ in Double.nan } }
             return
@@ -86,7 +87,7 @@ struct HeadExpectation: Sendable {
     }
 
     /// Whether some error is above a share of the sigma limit, and above `least`.
-    private func exceeds(_ found: [String: Tensor<Double>], share: Double = 0.5, and least: Double = 0) -> Bool {
+    private func exceeds(_ found: [String: Tensor<Double>], share: Double, and least: Double = 0) -> Bool {
         for (name, tensor) in found {
             guard let exact = exact[name], let sigma = sigma[name], tensor.count == exact.count else { continue }
             for i in tensor.elements.indices {

@@ -26,7 +26,7 @@ struct ScanDiagnosis: Sendable {
         var seen: [(attempt: FaultAttempt, score: FaultScore)] = []
         var trials: [FaultTrial] = []
         var findings: [Finding] = []
-        let others = [16, 32, 64, 128, 256].filter { $0 != chunkSize && $0 < view.call.length }
+        let others = DiagnosisLimits.chunkSizes.filter { $0 != chunkSize && $0 < view.call.length }
         for size in [chunkSize] + others where findings.isEmpty {
             let faults = size == chunkSize ? all : all.filter(\.dependsOnChunks)
             let attempts = faults.flatMap { fault in
@@ -43,6 +43,7 @@ struct ScanDiagnosis: Sendable {
         }
         if findings.isEmpty { findings = narrowStates() }
         if findings.isEmpty { findings = FaultTrial.partial(trials, evidence) }
+        if findings.isEmpty { findings = shiftedStates() }
         if findings.isEmpty && seeksPairs { findings = pairFindings(seen) }
         return Diagnosis(findings: findings)
     }
@@ -73,7 +74,8 @@ struct ScanDiagnosis: Sendable {
                 evidence.values(of: $0)
             }
             .filter { $0 != 0 && $0.isFinite }
-            guard numbers.count >= 16, numbers.allSatisfy({ format.round($0) == $0 }), !allowed.contains(fault)
+            guard numbers.count >= DiagnosisLimits.narrowStates, numbers.allSatisfy({ format.round($0) == $0 }),
+                !allowed.contains(fault)
             else { continue }
             let scores = (0..<fault.variants).compactMap {
                 view.score(FaultAttempt(faults: [fault], variant: $0, chunkSize: chunkSize))
@@ -88,9 +90,25 @@ struct ScanDiagnosis: Sendable {
         return []
     }
 
+    /// Something that stood in the state at the start of a sequence: first of those without an
+    /// initial state, then of all.
+    private func shiftedStates() -> [Finding] {
+        let fault = ScanFault.stateNotCleared
+        guard candidates.contains(fault), !allowed.contains(fault) else { return [] }
+        for onlyWithout in [true, false] {
+            guard let values = StateShift(view, onlyWithoutState: onlyWithout)?.outputs else { continue }
+            let trial = FaultTrial(
+                name: fault.rawValue, isOfPrecision: false, score: FaultScore(evidence, values))
+            let findings = FaultTrial.whole([trial], evidence)
+            if !findings.isEmpty { return findings }
+        }
+        return []
+    }
+
     /// Two faults at once: those that explain most, each with every other.
     private func pairFindings(_ seen: [(attempt: FaultAttempt, score: FaultScore)]) -> [Finding] {
-        let seeds = seen.filter { $0.score.changes }.sorted { $0.score.remainder < $1.score.remainder }.prefix(6)
+        let seeds = seen.filter { $0.score.changes }.sorted { $0.score.remainder < $1.score.remainder }
+            .prefix(DiagnosisLimits.pairSeeds)
         var findings: [Finding] = []
         var tried: Set<Set<ScanFault>> = []
         for (seed, _) in seeds {
@@ -112,7 +130,7 @@ struct ScanDiagnosis: Sendable {
                 }
             }
         }
-        return Array(FaultTrial.ranked(findings, evidence).prefix(3))
+        return Array(FaultTrial.ranked(findings, evidence).prefix(DiagnosisLimits.pairsReported))
     }
 }
 

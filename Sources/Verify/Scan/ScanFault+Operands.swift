@@ -26,6 +26,30 @@ extension ScanCall {
         case .softplusMissing:
             guard softplus else { return nil }
             call.softplus = false
+        case .softplusTwice:
+            guard softplus else { return nil }
+        case .stepPreparedTwice:
+            guard softplus, dtBias != nil else { return nil }
+        case .stepNotPrepared:
+            guard softplus, dtBias != nil else { return nil }
+            (call.softplus, call.dtBias) = (false, nil)
+        case .softplusUnwanted:
+            guard !softplus else { return nil }
+            call.softplus = true
+        case .dtLimitBeforeSoftplus:
+            guard softplus, limit != 0...(.infinity) else { return nil }
+        case .aNegatedTwice:
+            call.a = a.map { -$0 }
+        case .aLogNotExponentiated:
+            guard a.elements.allSatisfy({ $0 < 0 }) else { return nil }
+            call.a = a.map { variant == 0 ? Double.log(-$0) : -Double.log(-$0) }
+        case .stateNotCleared:
+            // What stood there is not known; StateShift.swift finds it out.
+            guard runs.contains(where: { $0.initialState == nil && !$0.tokens.isEmpty }) else { return nil }
+        case .stateTakenEarly:
+            guard runs.contains(where: { !$0.tokens.isEmpty }) else { return nil }
+        case .stateTakenLate, .stateTakenAtChunk, .sequenceStatesShifted:
+            guard sequences > batch else { return nil }
         case .aBFloat16Log:
             call.a = a.map { $0 == 0 ? 0 : -Double.exp(NumberFormat.bf16.round(Double.log(-$0))) }
         case .aBFloat16:

@@ -23,6 +23,14 @@ enum ScanFault: String, CaseIterable, Sendable {
     case dtNotInX = "dt-not-multiplied-into-x"
     case dtTwiceInX = "dt-multiplied-twice-into-x"
     case dtBFloat16 = "dt-in-bf16"
+    // Steps and rates that the caller prepared and the kernel prepares again, or that nobody does
+    case softplusTwice = "softplus-twice"
+    case stepPreparedTwice = "step-prepared-twice"
+    case stepNotPrepared = "step-not-prepared"
+    case softplusUnwanted = "softplus-not-wanted"
+    case dtLimitBeforeSoftplus = "dt-limit-before-softplus"
+    case aNegatedTwice = "a-negated-twice"
+    case aLogNotExponentiated = "a-log-not-exponentiated"
     // The decay
     case aBFloat16Log = "a-from-bf16-a-log"
     case aBFloat16 = "a-in-bf16"
@@ -49,6 +57,7 @@ enum ScanFault: String, CaseIterable, Sendable {
     case initialStateWrongSequence = "initial-state-of-wrong-sequence"
     case initialStateEverySequence = "initial-state-in-every-sequence"
     case initialStateTransposed = "initial-state-transposed"
+    case stateNotCleared = "state-not-cleared"
     // Packing
     case noReset = "no-reset-at-boundary"
     case resetLate = "reset-one-token-late"
@@ -56,6 +65,10 @@ enum ScanFault: String, CaseIterable, Sendable {
     case resetByID = "reset-by-equal-ids"
     case decayFromChunkStart = "sequence-decayed-from-chunk-start"
     case finalStateOfFirst = "final-state-of-first-sequence"
+    case stateTakenEarly = "state-taken-one-token-early"
+    case stateTakenLate = "state-taken-one-token-late"
+    case stateTakenAtChunk = "state-taken-at-chunk-start"
+    case sequenceStatesShifted = "packed-states-of-neighbour"
     // Heads and layouts
     case headMapTiled = "head-map-tiled"
     case groupZeroOnly = "groups-ignored"
@@ -93,6 +106,13 @@ enum ScanFault: String, CaseIterable, Sendable {
         case .dtNotInX: "x enters the state without its step: B x in place of dt B x"
         case .dtTwiceInX: "x is multiplied by its step twice"
         case .dtBFloat16: "the step is made or stored in bfloat16"
+        case .softplusTwice: "the step passes through softplus twice: the caller made it, and the kernel again"
+        case .stepPreparedTwice: "dt_bias and softplus are applied twice: the caller made the step, and the kernel again"
+        case .stepNotPrepared: "dt is taken for the step: neither dt_bias nor softplus is applied"
+        case .softplusUnwanted: "the step passes through softplus although it is given as it is"
+        case .dtLimitBeforeSoftplus: "dt + dt_bias is clamped to dt_limit before the softplus"
+        case .aNegatedTwice: "A is negated once more, so that states grow"
+        case .aLogNotExponentiated: "the rate is A_log itself, not exponentiated"
         case .aBFloat16Log: "A = -exp(A_log) from an A_log rounded to bfloat16"
         case .aBFloat16: "A is rounded to bfloat16"
         case .aTakenAsLog: "A is exponentiated once more: -exp(A)"
@@ -116,6 +136,8 @@ enum ScanFault: String, CaseIterable, Sendable {
         case .initialStateWrongSequence: "the initial state of another sequence (or row) is used"
         case .initialStateEverySequence: "every packed sequence starts from the row's initial state"
         case .initialStateTransposed: "the initial state is read as [N, P]"
+        case .stateNotCleared:
+            "something stood in the state at the start of a sequence: memory that was not cleared, or another state"
         case .noReset: "the state runs on across packed boundaries"
         case .resetLate: "the state is reset one token after a packed boundary"
         case .resetEarly: "the state is reset one token before a packed boundary"
@@ -123,6 +145,10 @@ enum ScanFault: String, CaseIterable, Sendable {
         case .decayFromChunkStart:
             "a sequence that begins inside a chunk decays its initial state from the chunk's start"
         case .finalStateOfFirst: "the final state is that of the row's first sequence"
+        case .stateTakenEarly: "the states handed back are those before the last token of each sequence"
+        case .stateTakenLate: "the state of a packed sequence is taken after the first token of the next"
+        case .stateTakenAtChunk: "the state of a packed sequence is the one that entered its last chunk"
+        case .sequenceStatesShifted: "the state of a packed sequence is returned as that of its neighbour"
         case .headMapTiled: "head h reads group h mod G in place of h / (H / G)"
         case .groupZeroOnly: "every head reads group 0"
         case .bcSwapped: "B and C are exchanged"
@@ -152,7 +178,7 @@ enum ScanFault: String, CaseIterable, Sendable {
             .stateNotDecayed,
             .readOutNotDecayed, .chunkStateStale, .chunkStateMissing, .padding, .lastChunkDropped, .decayFromChunkStart,
             .resetByID, .stateBFloat16, .stateFloat16, .chunkStatesBFloat16, .chunkStatesFloat16, .productsTF32,
-            .productsBFloat16:
+            .productsBFloat16, .stateTakenAtChunk:
             true
         default: false
         }
@@ -174,7 +200,9 @@ enum ScanFault: String, CaseIterable, Sendable {
         switch self {
         case .stateBFloat16, .stateFloat16, .longCumulativeSums: 3
         case .headMapTiled: 7
-        case .overflowFloat16, .resetByID, .productsTF32, .productsBFloat16, .decayOneTokenLate, .dtBFloat16: 2
+        case .overflowFloat16, .resetByID, .productsTF32, .productsBFloat16, .decayOneTokenLate, .dtBFloat16,
+            .dtLimitBeforeSoftplus, .aLogNotExponentiated, .sequenceStatesShifted:
+            2
         default: 1
         }
     }

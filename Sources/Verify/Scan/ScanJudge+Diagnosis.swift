@@ -17,16 +17,17 @@ extension ScanJudge {
         }
         let worst = heads.max { headError($0, found, expectations) < headError($1, found, expectations) } ?? 0
         let whole = view(heads, channels)
-        let isSmall = heads.count * channels.count <= 2 * Self.screenChannels
+        let isSmall = heads.count * channels.count <= WorkLimits.unscreenedColumns
         let screen = isSmall ? whole : view([worst], screenChannels(of: worst, channels, found, expectations))
         var diagnosis = ScanDiagnosis(
-            view: whole, screen: screen, chunkSize: chunkSize ?? 256, allowed: allowedFaults, seeksPairs: seeksPairs)
+            view: whole, screen: screen, chunkSize: chunkSize ?? DiagnosisLimits.usualChunk, allowed: allowedFaults,
+            seeksPairs: seeksPairs)
         var result = diagnosis.run()
         if result.findings.isEmpty && channels.count < inputs.headDim && inputs.headDim == inputs.stateDim {
             // A transposition mixes channels, and takes all those of a head.
             let head = view([worst], Array(0..<inputs.headDim))
             diagnosis = ScanDiagnosis(
-                view: head, screen: head, chunkSize: chunkSize ?? 256, allowed: allowedFaults,
+                view: head, screen: head, chunkSize: chunkSize ?? DiagnosisLimits.usualChunk, allowed: allowedFaults,
                 candidates: [.stateTransposed, .initialStateTransposed], seeksPairs: false)
             result = diagnosis.run()
         }
@@ -34,8 +35,6 @@ extension ScanJudge {
     }
 
     private var work: Int { inputs.batch * inputs.length * inputs.heads * inputs.headDim * inputs.stateDim }
-
-    private static let screenChannels = 4
 
     /// The channel of a head that errs most, and some more.
     private func screenChannels(
@@ -53,17 +52,18 @@ extension ScanJudge {
             }
         }
         let worst = channels.max { errors[$0] < errors[$1] } ?? 0
-        let count = min(Self.screenChannels, channels.count)
+        let count = min(WorkLimits.screenChannels, channels.count)
         return Set((0..<count).map { channels[$0 * channels.count / count] } + [worst]).sorted()
     }
 
     private func representatives(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation]
     ) -> (heads: [Int], channels: [Int]) {
-        let budget = 12_000_000
+        let budget = WorkLimits.diagnosis
         guard work > budget else { return (Array(0..<inputs.heads), Array(0..<inputs.headDim)) }
         let perChannel = max(inputs.batch * inputs.length * inputs.stateDim, 1)
-        let channelCount = min(inputs.headDim, max(budget / (perChannel * min(inputs.heads, 6)), 2))
+        let channelCount = min(
+            inputs.headDim, max(budget / (perChannel * min(inputs.heads, WorkLimits.diagnosisHeads)), 2))
         let headCount = min(inputs.heads, max(budget / (perChannel * channelCount), 2))
         let errors = (0..<inputs.heads).map { headError($0, found, expectations) }
         let ordered = (0..<inputs.heads).sorted { errors[$0] > errors[$1] }

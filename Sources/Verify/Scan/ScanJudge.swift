@@ -63,7 +63,7 @@ struct ScanJudge: KindJudge {
         var arithmetics = arithmetics(formats)
         let heads = try (0..<inputs.heads).map { try inputs.head($0) }
         let work = inputs.batch * inputs.length * inputs.headDim * inputs.stateDim
-        let isLarge = work * inputs.heads > 200_000_000
+        let isLarge = work * inputs.heads > WorkLimits.largeCall
         if isLarge {
             // One of each sort; first that with small chunks, which takes a third of the time of
             // large ones.

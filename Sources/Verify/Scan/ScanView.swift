@@ -56,7 +56,9 @@ struct ScanView: Sendable {
         let result = scan.run()
         guard let values = evidence.gather({ result[$0] }) else { return nil }
         let score = FaultScore(evidence, values)
-        guard isPatient, score.changes, !score.isExplanation, score.explained > 0.5 else { return score }
+        guard isPatient, score.changes, !score.isExplanation, score.explained > DiagnosisLimits.leastShare else {
+            return score
+        }
         scan.sumsMagnitudes = true
         let sums = scan.run()
         return FaultScore(evidence, values, magnitudes: evidence.gather { sums[$0] })

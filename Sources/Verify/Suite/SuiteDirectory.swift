@@ -70,6 +70,15 @@ public struct SuiteDirectory: Sendable {
     public static func write(
         _ suite: VectorSuite, in format: NumberFormat, to path: String, progress: (String) -> Void = { _ in }
     ) throws -> Int {
+        try write(suite.cases, called: suite.rawValue, in: format, to: path, progress: progress)
+    }
+
+    /// Writes cases into a directory, as a suite of a name.
+    @discardableResult
+    public static func write(
+        _ cases: [VectorCase], called name: String, in format: NumberFormat, to path: String,
+        progress: (String) -> Void = { _ in }
+    ) throws -> Int {
         do {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         } catch {
@@ -78,7 +87,7 @@ public struct SuiteDirectory: Sendable {
         }
         var total = 0
         var list: [JSON] = []
-        for item in suite.cases {
+        for item in cases {
             progress(item.name)
             let table = try item.tensors(in: format)
             let place = "\(path)/\(item.name).safetensors"
@@ -91,7 +100,7 @@ public struct SuiteDirectory: Sendable {
             list.append(try manifestEntry(item, table, hash: hash))
         }
         let manifest: JSON = [
-            "schema": 1, "suite": .string(suite.rawValue), "dtype": .string(format.name), "cases": .array(list),
+            "schema": 1, "suite": .string(name), "dtype": .string(format.name), "cases": .array(list),
         ]
         try writeAtomically(to: "\(path)/manifest.json") { try $0.write(manifest.serialized(indented: true) + "\n") }
         return total

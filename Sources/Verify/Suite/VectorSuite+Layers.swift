@@ -61,15 +61,35 @@ extension VectorSuite {
         }
     }
 
-    private static let convolutions: [VectorCase] = [
-        convolution("conv-plain", "the order of the taps", length: 37, batch: 2),
-        convolution("conv-no-bias", "a convolution without a bias", length: 20, bias: false),
-        convolution("conv-short", "fewer tokens than taps", length: 2),
-        convolution(
-            "conv-window", "the window that comes in and the one that goes out", length: 9, window: true, batch: 2),
-        convolution("conv-packed", "taps that reach across a boundary", length: 40, cuts: [1, 2, 7, 20, 39]),
-        convolution("conv-two-taps", "another width", length: 25, window: true, width: 2),
-    ]
+    private static let convolutions: [VectorCase] =
+        [
+            convolution("conv-plain", "the order of the taps", length: 37, batch: 2),
+            convolution("conv-no-bias", "a convolution without a bias", length: 20, bias: false),
+            convolution("conv-short", "fewer tokens than taps", length: 2),
+            convolution(
+                "conv-window", "the window that comes in and the one that goes out", length: 9, window: true, batch: 2),
+            convolution("conv-packed", "taps that reach across a boundary", length: 40, cuts: [1, 2, 7, 20, 39]),
+            convolution("conv-two-taps", "another width", length: 25, window: true, width: 2),
+            convolution("conv-three-taps", "a width that is no power of two", length: 26, window: true, width: 3),
+            convolution(
+                "conv-packed-window", "a window that belongs to the first sequence alone", length: 12, window: true,
+                cuts: [1, 5], batch: 2),
+        ] + shortCalls
+
+    /// Calls for fewer tokens than there are taps, with a window: what every step of decoding is.
+    private static let shortCalls: [VectorCase] =
+        [(2, 1), (3, 1), (3, 2), (4, 1), (4, 2), (4, 3), (4, 4)].map { width, length in
+            convolution(
+                "conv-\(width)-taps-\(length)-tokens",
+                "the window after a call that is shorter than it: the last of the old window and the new tokens",
+                length: length, window: true, width: width, batch: 2)
+        }
+        + [(2, [1]), (3, [1]), (3, [2]), (2, [])].map { length, cuts in
+            convolution(
+                "conv-4-taps-\(length)-tokens-\(cuts.isEmpty ? "no-bias" : "cut-\(cuts[0])")",
+                "a short call with a window, packed or without a bias", length: length, bias: !cuts.isEmpty,
+                window: true, cuts: cuts)
+        }
 
     private static func norm(
         _ name: String, _ catches: String, rows: Int, channels: Int, _ options: [String: String], scale: Double = 1

@@ -2,8 +2,8 @@
 //
 //  Standard covers chunk sizes, lengths around multiples of the chunk, boundaries at each offset of
 //  a chunk, initial states zero, ordinary and huge, all ways to share heads, decays from 1e-8 to
-//  1e3 a token, steps of all sizes, subnormal, zero, sparse and large operands, odd dimensions, and
-//  batches.
+//  1e3 a token, steps of all sizes, subnormal, zero, sparse and large operands, odd dimensions, the
+//  widths of heads and states that models have, and batches.
 
 import DualityCore
 
@@ -27,14 +27,15 @@ public enum VectorSuite: String, Sendable, CaseIterable {
             ]
             return VectorSuite.standard.cases.filter { names.contains($0.name) }
         case .standard:
-            return Self.lengths + Self.shapes + Self.decays + Self.steps + Self.packings + Self.values + Self.decoding
+            return Self.scanLengths + Self.shapes + Self.widths + Self.decays + Self.steps + Self.packings + Self.values
+                + Self.decoding
                 + Self.gradients + Self.layers
         case .stress:
             return VectorSuite.standard.cases + Self.long + Self.conventions
         }
     }
 
-    private static let lengths: [VectorCase] =
+    private static let scanLengths: [VectorCase] =
         [1, 2, 63, 64, 65, 128, 131, 257].map { length in
             .scan("length-\(length)", "lengths around multiples of the chunk, with everything on") {
                 ($0.length, $0.gate, $0.skip) = (length, true, .channel)

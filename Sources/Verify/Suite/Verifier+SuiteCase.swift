@@ -6,24 +6,30 @@ import Foundation
 
 extension Verifier {
     func verify(
-        _ entry: SuiteDirectory.Entry, of suite: SuiteDirectory, results: String, isPresent: Bool
+        _ entry: SuiteDirectory.Entry, of suite: SuiteDirectory, _ results: ResultFiles, _ repeats: ResultFiles?
     ) -> CaseReport {
         var report = CaseReport(name: entry.call.name, kind: entry.call.kind)
-        if isPresent {
+        if results.files[entry.stem] != nil {
             do {
                 let place = "\(suite.path)/\(entry.file)"
                 let inputs = try SafetensorsFile(path: place)
                 try entry.requireHash(of: place)
                 do {
-                    let outputs = try SafetensorsFile(path: "\(results)/\(entry.file)")
+                    let outputs = try TensorFile(path: results.path(of: entry.stem))
                     report = verify(entry.call, inputs: inputs, outputs: outputs)
+                    report.remarks += outputs.remarks
+                    if let repeats {
+                        if repeats.files[entry.stem] == nil {
+                            report.remarks.append("\(repeats.directory) has no second run of it")
+                        } else {
+                            report.take(repeats: [try TensorFile(path: repeats.path(of: entry.stem))], of: outputs)
+                        }
+                    }
                 } catch {
                     report.problems.append("\(entry.call.name): \(error)")
-                    report.verdict = .fail
                 }
             } catch {
                 report.problems.append("\(entry.call.name): the test vectors cannot be used: \(error)")
-                report.verdict = .fail
             }
         }
         (report.catches, report.seed, report.hash) = (entry.catches, entry.seed, entry.hash)
@@ -31,26 +37,34 @@ extension Verifier {
     }
 
     func nearest(_ name: String, among names: Set<String>) -> String? {
-        names.map { (distance(Array(name), Array($0)), $0) }.filter { $0.0 <= 4 }.min { $0 < $1 }?.1
+        names.map { (distance(name, $0), $0) }.filter { $0.0 <= 4 }.min { $0 < $1 }?.1
     }
+}
 
-    /// Insertions, deletions and replacements between two names.
-    private func distance(_ a: [Character], _ b: [Character]) -> Int {
-        var row = Array(0...b.count)
-        for i in a.indices {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for j in b.indices {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1))
-                diagonal = above
-            }
+/// Whether two paths lead to one directory.
+func isSameDirectory(_ a: String, _ b: String) -> Bool {
+    func resolved(_ path: String) -> String {
+        URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path
+    }
+    return resolved(a) == resolved(b)
+}
+
+extension CaseReport {
+    /// Holds further runs of the call against the first.
+    mutating func take(repeats: [any TensorSource], of first: any TensorSource) {
+        let judged = outputs.map(\.name)
+        for run in repeats {
+            let item = RepeatReport.compare(name, first, run, names: judged)
+            self.repeats += item.outputs
+            problems += item.problems
         }
-        return row[b.count]
     }
 }
 
 extension SuiteDirectory.Entry {
+    /// The name of the file without its suffix, by which results are found.
+    var stem: String { file.hasSuffix(".safetensors") ? String(file.dropLast(12)) : file }
+
     /// Throws when the file of a case is not the one the manifest was written for: a kernel is not
     /// to blame for that.
     fileprivate func requireHash(of place: String) throws {

@@ -114,15 +114,12 @@ public struct SurveyRow: Sendable {
     private var logarithms = 0.0
     private var errors = 0
 
-    /// Largest error / sigma that a correct form may have.
-    public static let largestSigma = 8.0
-
     /// Whether the row's sigma decides too. In float64 the oracle errs as much as what is held
     /// against it, and its roundings repeat as theirs do: there the bound decides alone, and sigma
     /// is for information (docs/numerics.md, section 11).
     public var isJudgedBySigma: Bool { form.precision != "f64" }
 
-    public var passes: Bool { bound.value <= 1 && (!isJudgedBySigma || sigma.value <= Self.largestSigma) }
+    public var passes: Bool { bound.value <= Limits.bound && (!isJudgedBySigma || sigma.value <= Limits.sigma) }
 
     fileprivate init(_ form: SurveyedForm) { self.form = form }
 

@@ -1,4 +1,5 @@
-//  What is said about one case, and about a whole run.
+//  What is said about one case, and about a whole run. How their verdicts come about is in
+//  Verdict.swift.
 
 import DualityCore
 
@@ -8,13 +9,15 @@ public struct CaseReport: Sendable {
     public let kind: CaseKind
     /// What the case is there to catch; empty for a dump of the user's own.
     public var catches = ""
-    public var verdict: Verdict
     public var outputs: [OutputReport] = []
     /// What could not be used, each naming the tensor; any of these makes the verdict FAIL.
     public var problems: [String] = []
     /// Outputs that the kind has and that were not handed in.
     public var notChecked: [String] = []
     public var diagnosis = Diagnosis()
+    /// The outputs of further runs of the same call, held against the first bit for bit; empty where
+    /// there was one run.
+    public var repeats: [RepeatedOutput] = []
     /// What the verdict rests on.
     public var precision = ""
     public var remarks: [String] = []
@@ -25,8 +28,14 @@ public struct CaseReport: Sendable {
     /// The mean -dt A of a token, of each head.
     public var decays: [Double] = []
 
-    /// Nothing of the case was handed in.
-    public var isUnchecked: Bool { outputs.isEmpty && problems.isEmpty }
+    /// What the outputs and problems add up to; UNCHECKED where there are none.
+    public var verdict: Verdict {
+        let differing = repeats.filter { !$0.isRepeated }
+        return .adding(outputs.map(\.verdict) + differing.map { _ in .suspect }, problems: problems)
+    }
+
+    /// Nothing of the case was judged.
+    public var isUnchecked: Bool { verdict == .unchecked }
 
     /// Tokens, where some output has them.
     var tokens: Int { outputs.compactMap { $0.growth?.tokens.last }.max() ?? 0 }
@@ -34,10 +43,9 @@ public struct CaseReport: Sendable {
     /// Numbers in all outputs.
     var size: Int { outputs.reduce(0) { $0 + $1.count } }
 
-    public init(name: String, kind: CaseKind, verdict: Verdict = .pass) {
+    public init(name: String, kind: CaseKind) {
         self.name = name
         self.kind = kind
-        self.verdict = verdict
     }
 }
 
@@ -58,12 +66,12 @@ public struct Report: Sendable {
         self.cases = cases
     }
 
-    /// The worst verdict of any case.
+    /// The worst verdict of any case; UNCHECKED where no case was judged, whatever else is wrong.
     public var verdict: Verdict {
-        max(checked.map(\.verdict).max() ?? .pass, problems.isEmpty ? .pass : .fail)
+        checked.isEmpty ? .unchecked : .adding(checked.map(\.verdict), problems: problems)
     }
 
-    /// The cases of which something was handed in.
+    /// The cases of which something was judged.
     public var checked: [CaseReport] { cases.filter { !$0.isUnchecked } }
 
     /// The faults that explain most cases, best first, with their numbers of cases.

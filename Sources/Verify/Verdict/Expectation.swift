@@ -47,28 +47,3 @@ struct AxisReader: Sendable {
     @inline(__always)
     func callAsFunction(_ element: Int) -> Int { element / inner % length }
 }
-
-/// The limits of a verdict, in units of what a right kernel does.
-///
-/// Right kernels peak at 3 to 6 sigma on the standard suite; RightKernelTests holds generated cases
-/// of every precision against these limits. Beyond the bound, or beyond four times the limit, no
-/// right kernel is expected.
-enum Limits {
-    /// The largest |error| / sigma of a PASS.
-    static let sigma = 8.0
-    /// The largest of a SUSPECT.
-    static let certainSigma = 32.0
-    /// The largest root of the mean of (error / sigma)² of a PASS.
-    static let rms = 3.0
-}
-
-/// A verdict on an output, a case or a whole run; they are ordered from good to bad.
-public enum Verdict: String, Sendable, Comparable, CaseIterable {
-    case pass = "PASS"
-    case suspect = "SUSPECT"
-    case fail = "FAIL"
-
-    public static func < (a: Verdict, b: Verdict) -> Bool {
-        (allCases.firstIndex(of: a) ?? 0) < (allCases.firstIndex(of: b) ?? 0)
-    }
-}

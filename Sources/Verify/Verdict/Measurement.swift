@@ -3,6 +3,8 @@
 //      error / bound    > 1 anywhere: no right kernel does that
 //      error / sigma    a right kernel peaks at a few
 //      error / floor    ||error|| over that of the exact answer rounded to the output's format; 1 is perfect
+//
+//  What these figures lead to is in Verdict.swift.
 
 import DualityCore
 import DualityNumerics
@@ -52,26 +54,12 @@ extension OutputReport {
         growth = places.growth()
         map = places.map()
 
-        let boundWorst = tally.overBoundMax
-        let place = errorOverBound == nil ? "up to" : "within the bound, but"
-        if nonFinite > 0 {
-            (verdict, reason) = (.fail, "\(nonFinite) of \(count) numbers are NaN or infinite")
-        } else if overBound > 0 {
-            (verdict, reason) = (
-                .fail, "\(overBound) of \(count) numbers are outside the bound, by up to \(figure(boundWorst))x"
-            )
-        } else if errorOverSigma > Limits.certainSigma {
-            (verdict, reason) = (.fail, "\(place) \(figure(errorOverSigma)) sigma from the exact answer")
-        } else if errorOverSigma > Limits.sigma {
-            (verdict, reason) = (
-                .suspect, "\(place) \(figure(errorOverSigma)) sigma from the exact answer"
-            )
-        } else if rmsOverSigma > Limits.rms {
-            (verdict, reason) = (.suspect, "errors are \(figure(rmsOverSigma)) sigma on average")
-        } else {
-            (verdict, reason) = (.pass, "every number is within its bound and \(figure(Limits.sigma)) sigma")
-        }
-        firstOutside = verdict == .pass ? nil : first
+        let judgement = Judgement(
+            VerdictFigures(
+                count: count, judged: count - tally.unpromised, nonFinite: nonFinite, overBound: overBound,
+                largestOverBound: errorOverBound, largestOverSigma: errorOverSigma, rmsOverSigma: rmsOverSigma))
+        (verdict, reason) = (judgement.verdict, judgement.reason)
+        firstOutside = verdict <= .pass ? nil : first
     }
 }
 
@@ -88,15 +76,21 @@ private struct Tally {
     var overBound = 0
     var overSigma = 0
     var nonFinite = 0
+    /// Numbers that may be anything, because the declared formats may overflow there.
+    var unpromised = 0
     var hasBound = false
 
     /// - Returns: error / sigma; infinite for a number that is not finite and should be.
     mutating func add(
         _ found: Double, _ exact: Double, bound: Double?, sigma: Double, magnitude: Double?, format: NumberFormat
     ) -> Double {
-        if !found.isFinite {
+        let hasNoBound = bound.map { $0.isNaN || $0 == .infinity } ?? true
+        if hasNoBound && sigma == .infinity || bound == .infinity && !found.isFinite {
             // A format that may overflow promises nothing.
-            if bound == .infinity { return 0 }
+            unpromised += 1
+            return 0
+        }
+        if !found.isFinite {
             nonFinite += 1
             (maxError, overSigmaMax) = (.infinity, .infinity)
             return .infinity
@@ -112,7 +106,7 @@ private struct Tally {
             hasBound = true
             let ratio = error == 0 ? 0 : error / bound
             overBoundMax = max(overBoundMax, ratio)
-            if ratio > 1 { overBound += 1 }
+            if ratio > Limits.bound { overBound += 1 }
         }
         let ratio = error == 0 ? 0 : error / sigma
         overSigmaMax = max(overSigmaMax, ratio)

@@ -49,7 +49,7 @@ extension Verifier {
                 "\(report.name): no tensor \(absent.joined(separator: ", ")), but \(names), which nothing here is called"
             if found.isEmpty { report.problems.append(message) } else { report.remarks.append(message) }
         } else if found.isEmpty && report.problems.isEmpty && outputs.place != inputs.place {
-            report.problems.append("\(report.name): none of \(absent.joined(separator: ", ")) is in \(outputs.place)")
+            report.remarks.append("none of \(absent.joined(separator: ", ")) is in \(outputs.place)")
         }
         report.notChecked = absent
         return (found, formats)

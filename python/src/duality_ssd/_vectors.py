@@ -28,11 +28,13 @@ class Case:
     options: Dict[str, str]
     suite: Suite = field(repr=False)
     dtype: Dtype = field(repr=False)
+    #: The sizes that were asked for; empty for a case of a suite.
+    shape: Dict[str, int] = field(repr=False, default_factory=dict)
 
     @cached_property
     def inputs(self) -> Dict[str, NDArray[Any]]:
         """The operands by name. bfloat16 arrays have the format of ml_dtypes, which has to be installed for them."""
-        result = list_vectors({"suite": self.suite, "dtype": self.dtype, "cases": [self.name]})
+        result = list_vectors({**_suite(self.suite, self.dtype, self.shape), "cases": [self.name]})
         return {name.partition("/")[2]: array for name, array in result.arrays().items()}
 
     def torch(self) -> Dict[str, Any]:
@@ -67,17 +69,53 @@ class Case:
         return self.name
 
 
-def vectors(suite: Suite = "standard", *, dtype: Dtype = "f32", kinds: Optional[Sequence[str]] = None) -> List[Case]:
+def _suite(suite: str, dtype: str, shape: Dict[str, int]) -> Dict[str, Any]:
+    return {"dtype": dtype, "shape": shape} if shape else {"suite": suite, "dtype": dtype}
+
+
+def vectors(
+    suite: Suite = "standard",
+    *,
+    dtype: Dtype = "f32",
+    kinds: Optional[Sequence[str]] = None,
+    heads: Optional[int] = None,
+    x_heads: Optional[int] = None,
+    groups: Optional[int] = None,
+    c_groups: Optional[int] = None,
+    head_dim: Optional[int] = None,
+    state: Optional[int] = None,
+    chunk: Optional[int] = None,
+    length: Optional[int] = None,
+    batch: Optional[int] = None,
+) -> List[Case]:
     """The cases of a suite, for instance to parametrize a test: ``@pytest.mark.parametrize("case", vectors("smoke"), ids=str)``.
+
+    With any of the sizes the cases are scans, steps and gradients of that shape, and `suite` is not used: ``vectors(heads=80,
+    head_dim=64, groups=8, state=128, chunk=256)``.
 
     Args:
         suite: "smoke" (a dozen cases), "standard" (what a verdict should rest on) or "stress" (long and large).
         dtype: the number format in which all operands are exact.
         kinds: only cases of these kinds, such as ``["scan"]``; all when None.
+        heads: SSM heads, those of dt (4 when another size is given and this is not).
+        x_heads: heads of x (as many as `heads`).
+        groups: groups of B, and of C unless `c_groups` says otherwise (1).
+        c_groups: groups of C (as many as `groups`).
+        head_dim: channels of a head (64).
+        state: width of the state (128).
+        chunk: tokens in a chunk (64).
+        length: tokens of the longest cases (two chunks and three tokens).
+        batch: rows (1).
     """
-    listed = json.loads(list_vectors({"suite": suite, "dtype": dtype}).text("json") or "{}")
+    sizes = {
+        "heads": heads, "x_heads": x_heads, "groups": groups, "c_groups": c_groups, "head_dim": head_dim, "state": state,
+        "chunk": chunk, "length": length, "batch": batch,
+    }  # fmt: skip
+    shape = {name: size for name, size in sizes.items() if size is not None}
+    listed = json.loads(list_vectors(_suite(suite, dtype, shape)).text("json") or "{}")
     cases = [
-        Case(item["name"], item["kind"], item["catches"], item["options"], suite, dtype) for item in listed["cases"]
+        Case(item["name"], item["kind"], item["catches"], item["options"], suite, dtype, shape)
+        for item in listed["cases"]
     ]
     return [case for case in cases if kinds is None or case.kind in kinds]
 

@@ -26,7 +26,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """"PASS", "SUSPECT" or "FAIL": the worst of all cases."""
+        """"PASS", "SUSPECT" or "FAIL", the worst of all cases; "UNCHECKED" where nothing was judged."""
         return str(self.json["verdict"])
 
     @property
@@ -108,7 +108,7 @@ def verify(
 
     Args:
         outputs: ``y``, ``(y, final_states)``, or arrays by name: y, final_states, varlen_states, grad_x, grad_dt, …. What is
-            absent or None is reported as not checked.
+            absent or None among them is reported as not checked; where all are, the verdict is UNCHECKED.
         inputs: the operands by name, as for :func:`ssd`, and the options of the call, as in
             ``dict(x=x, dt=dt, A=A, B=B, C=C, D=D, dt_softplus=True)``; or a case from :func:`vectors`.
         precision: what the kernel computes in: a known kernel ("mamba_ssm", "vllm", "fla", "ggml", "mlx", "float32", …), items
@@ -122,8 +122,10 @@ def verify(
         diagnose: whether to look for the cause of an error.
 
     Raises:
-        InputError: when the inputs, the precision, the layout or the names cannot be used.
+        InputError: when the inputs, the precision, the layout, the names or the options cannot be used, or `outputs` is None,
+            as from a kernel that forgot its ``return``.
     """
+    _require_outputs(outputs, name)
     call = _call(outputs, inputs, layout=layout, names=names, kind=kind, options=options, name=name)
     return _judged([call], precision, name, "float64 reference", diagnose)
 
@@ -146,7 +148,7 @@ def assert_ssd_close(
 
     Raises:
         AssertionError: when the verdict is not PASS. The message is the report's short form: how wrong, where first, and why.
-        InputError: when the inputs cannot be used.
+        InputError: when the inputs cannot be used, or `outputs` is None.
     """
     __tracebackhide__ = True  # pytest shows the line of the test
     report = verify(
@@ -166,22 +168,61 @@ def verify_kernel(
     precision: Optional[str] = None,
     name: Optional[str] = None,
     diagnose: bool = True,
+    repeats: int = 1,
+    shape: Optional[Mapping[str, int]] = None,
 ) -> Report:
     """Runs a kernel on a suite of test vectors and judges what comes out, in one report.
 
     Args:
-        kernel: is called with each :class:`Case`, and returns its outputs, or None for a case that it does not know.
+        kernel: is called with each :class:`Case`, and returns its outputs, or None for a case that it does not know. A kernel
+            that knows no case is UNCHECKED.
         suite: "smoke", "standard" or "stress".
         dtype: the number format in which all operands are exact: "f32", "bf16" or "f16".
         kinds: the kinds of cases to run, such as ``["scan"]``; all when None.
+        repeats: how often the kernel is run on each case. The first run is judged; where another leaves other bits, the case is
+            SUSPECT and the report says where.
+        shape: sizes of a suite for one's own shape, as in :func:`vectors`; `suite` is not used then.
 
     The other arguments are those of :func:`verify`.
     """
     candidate = name or str(getattr(kernel, "__name__", "kernel"))
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        raise InputError("value", "repeats", "a whole number >= 1", repr(repeats))
     calls: List[Call] = []
-    for case in vectors(suite, dtype=dtype, kinds=kinds):
-        calls.append(_call(kernel(case), case, name=case.name))
-    return _judged(calls, precision, candidate, f"suite {suite} in {dtype}", diagnose)
+    for case in vectors(suite, dtype=dtype, kinds=kinds, **(shape or {})):
+        # Every run gets operands of its own, and its outputs are copied: kernels that update a state in place, or write to one
+        # buffer again and again, do not change what is judged.
+        first = kernel(replace(case))
+        calls.append(_call(_copied(first), case, name=case.name))
+        for number in range(1, repeats if first is not None else 1):
+            again = kernel(replace(case))
+            if again is None:
+                raise InputError("value", f"{case.name}: run {number + 1}", "outputs, as from run 1", "None")
+            found = _call(_copied(again), case, name=case.name)
+            calls.append(Call(f"{case.name} again", {"repeat_of": case.name}, [], found.outputs))
+    reference = f"suite {suite} in {dtype}" if shape is None else f"suite for {dict(shape)} in {dtype}"
+    return _judged(calls, precision, candidate, reference, diagnose)
+
+
+def _copied(outputs: Any) -> Any:
+    """The same outputs in memory of their own."""
+    if outputs is None:
+        return None
+    if isinstance(outputs, Mapping):
+        return {name: _copied(array) for name, array in outputs.items()}
+    if isinstance(outputs, tuple):
+        return tuple(_copied(array) for array in outputs)
+    if hasattr(outputs, "detach"):  # torch
+        return outputs.detach().clone()
+    return outputs.copy() if hasattr(outputs, "copy") else outputs
+
+
+def _require_outputs(outputs: Any, name: str) -> None:
+    if outputs is None:
+        raise InputError(
+            "missing", f"{name}: outputs", "y, (y, final_states), or arrays by name", "None",
+            "Does the kernel return its result? None counts only for single arrays among them.",
+        )  # fmt: skip
 
 
 def _judged(calls: Iterable[Call], precision: Optional[str], name: str, reference: str, diagnose: bool) -> Report:
@@ -218,6 +259,12 @@ def _call(
     for key in _OPTIONS:
         if key in arrays:
             described[key] = arrays.pop(key)
+    for key, value in arrays.items():
+        if isinstance(value, (bool, int, float, str)):
+            raise InputError(
+                "unknown", f"{name}: {key}", f"an array, or one of the options {', '.join(_OPTIONS)}", repr(value),
+                "Other options go into options={...}.",
+            )  # fmt: skip
     described.update(options or {})
     if kind is not None:
         described["kind"] = kind

@@ -1,0 +1,150 @@
+//  The constants of the search for a cause: when a fault explains an error, when it is worth a
+//  closer look, how much is tried. None of them decides a verdict (Verdict.swift does).
+//
+//  Squares are of (remainder / sigma), shares are of the squared error in those units. The values
+//  were settled on the runs of MutationTests over the standard suite, float32 and bfloat16
+//  (docs/verify.md, "How well the judge judges"): tighter ones leave planted faults without a name,
+//  looser ones name faults that are not there.
+
+import DualityNumerics
+import DualityReference
+
+enum DiagnosisLimits {
+    // MARK: When what is left is rounding
+
+    /// Mean of the squares that is still rounding: the root of it is the limit of a verdict's mean.
+    static let meanSquare = Limits.rms * Limits.rms
+    /// A single square that is still rounding, where the mean is: at the limit of a FAIL.
+    static let largestSquare = Limits.certainSigma * Limits.certainSigma
+    /// A single square of a remainder that looks like that of a right kernel in every respect.
+    static let usualSquare = Limits.sigma * Limits.sigma
+    /// Mean of the squares of such a remainder: what sigma expects, no more.
+    static let usualMeanSquare = 1.0
+    /// Mean of the squares beside outliers that a fault brings back among the others.
+    static let meanSquareBesideOutliers = 2.0
+
+    // MARK: How much a fault must account for
+
+    /// Share that a fault explains whose remainder is that of a right kernel.
+    static let leastShareBesideUsual = 0.25
+    /// Share that a fault explains whose remainder is still rounding; and share that makes a second
+    /// run, on the magnitudes of its operands, worth its time.
+    static let leastShare = 0.5
+    /// Share at which a fault of precision is recognised by likeness: two kernels break a tie
+    /// differently and differ from there on, so that an exact match is not to be had.
+    static let likenessShare = 0.7
+    /// Share that a fault of some heads or channels must explain.
+    static let partialShare = 0.9
+    /// How much nearer than the exact answer the faulty one must be in a head or channel that is
+    /// said to have the fault, in mean squares.
+    static let partialAdvantage = 0.5
+    /// Share of some elements that makes a look at all of them worth its time.
+    static let promisingShare = 0.3
+    /// Mean of (faulty - exact)² / sigma² from which a fault changes anything here.
+    static let change = 1e-6
+
+    /// The share of the squared error that may be left when a fault is the explanation, because its
+    /// intermediate results are larger than the right ones: (1e5 u)² in float32, scaled with the
+    /// square of the format's u, and no more than `largestShareLeft`.
+    static let shareLeftInFloat = 1e-10
+    static let largestShareLeft = 0.003
+
+    // MARK: Guards against single huge or tiny numbers
+
+    /// Ceiling of a square, so that one infinity does not drown everything else: 1e8 sigma.
+    static let ceiling = 1e16
+    /// Ceiling of sigma over the sum of magnitudes of an element.
+    static let largestUnit = 0.1
+    /// Ceiling of how much larger (squared) than the right ones a faulty kernel's numbers may be.
+    static let largestGrowth = 1e12
+    /// A number that a fault puts in place of a copied one is computed: it has this many units of
+    /// rounding of float32.
+    static let unitsOfComputed = 4.0
+
+    // MARK: Which finding comes first
+
+    /// Two findings are tied whose mean squares differ by this share of the better one …
+    static let tieShare = 0.02
+    /// … and by this many squares in all: the spread of a mean of n squares is of the order of 1/n.
+    static let tieSquares = 20.0
+    /// Pairs of faults begin with so many single ones, those that leave least.
+    static let pairSeeds = 6
+    /// So many pairs are reported.
+    static let pairsReported = 3
+    /// Chunk sizes that are tried where the proposed one explains nothing.
+    static let chunkSizes = [16, 32, 64, 128, 256]
+    /// Chunk size where a call proposes none: that of the public kernels.
+    static let usualChunk = 256
+    static let usualGradientChunk = 64
+    /// So many states that are all exact in a narrow format were stored in it; fewer may be chance.
+    static let narrowStates = 16
+
+    // MARK: A tile
+
+    /// Fewest numbers of a tile; one or two may be anything.
+    static let tileCount = 4
+    /// The largest square in a tile is beyond this (100 sigma): a stale number is far off.
+    static let tileSquare = 1e4
+    /// A tile is at least so much filled, 1 / of its box …
+    static let tileFilling = 2
+    /// … its box at most 1 / of the output …
+    static let tileShare = 8
+    /// … and, in sequences longer than `tileTokens`, at most 1 / `tileFilling` of the tokens.
+    static let tileTokens = 8
+
+    // MARK: What the error looks like, in words
+
+    /// More indices than these are counted, not listed.
+    static let listedIndices = 24
+    /// A scale that differs from 1 by more is told.
+    static let scale = 0.05
+    /// Errors are said to lean to a side when their sum is this share of the sum of magnitudes.
+    static let leaning = 0.5
+    /// Rank correlation with the decays of the heads from which it is told.
+    static let correlation = 0.7
+
+    /// The smallest unit roundoff with which a fault's own numbers are stored.
+    static let leastStorage = NumberFormat.f32.unitRoundoff
+}
+
+/// How much is computed, so that a large call takes seconds and not minutes. Units: updates of one
+/// number of a state, B L H P N in all.
+enum WorkLimits {
+    /// Beyond this the bound is evaluated only where error / sigma leaves the verdict open, and one
+    /// arithmetic of each sort is tried. A layer of 2048 tokens has 10^9.
+    static let largeCall = 200_000_000
+    /// A diagnosis looks at as many heads and channels as have this many updates.
+    static let diagnosis = 12_000_000
+    /// So many heads at most where channels are left out.
+    static let diagnosisHeads = 6
+    /// So many channels of the worst head are looked at first.
+    static let screenChannels = 4
+    /// Up to this many columns (a channel of a head) there is no first look.
+    static let unscreenedColumns = 2 * screenChannels
+
+    /// An error beyond so many limits of sigma is wrong in any order of sums: other orders are not
+    /// tried, but for one of each sort, which says where the error begins.
+    static let hopelessLimits = 100.0
+    /// Exception: below this share of the largest operand an error may be an underflow of decays
+    /// that are multiplied before they meet a state. Some orders do that and some do not.
+    static let underflowShare = 0x1p-100
+    /// Another order of sums is tried where an error is above this share of the limit of sigma: all
+    /// of them in a small call, and in a large one only when the limit is near.
+    static let otherOrdersShare = 0.5
+    static let otherOrdersShareOfLargeCall = 0.9
+    /// A large call gets its bound where an error is above this share of the limit of sigma.
+    static let boundShareOfLargeCall = 0.75
+    /// Tokens around a token over which sigma is widened, where chunks may begin anywhere: the
+    /// longest chunk of the public kernels.
+    static let windowOfChunks = 256
+
+    /// Faults of gradients inside chunks are tried up to so many operations on pairs of tokens, B L Q H
+    /// (P + N): half a second per fault.
+    static let gradientPairs = 500_000_000
+
+    /// Cases of a suite on which two faults at once are sought: if a kernel has two, most cases show
+    /// both.
+    static let casesForPairs = 4
+    /// The smallest cases show little, and the largest take long: the first 1 / of them is skipped.
+    static let casesSkippedForPairs = 3
+}
