@@ -20,7 +20,7 @@ let package = Package(
         .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
         .library(name: "DualityKernels", targets: ["DualityKernels"]),
         .library(name: "duality_ssd", type: .dynamic, targets: ["DualityCInterface"]),
-        .executable(name: "duality", targets: ["duality"]),
+        .executable(name: "duality", targets: ["DualityCommand"]),
     ] + notebooks.map { .executable(name: $0, targets: [$0]) },
     traits: [
         .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS.")
@@ -59,6 +59,12 @@ let package = Package(
         .target(
             name: "DualityVerify", dependencies: ["DualityCore", "DualityReference", "DualityNumerics"],
             path: "Sources/Verify"),
+        .target(
+            name: "Duality",
+            dependencies: [
+                "DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "DualityQuant", "DualityInference",
+            ],
+            path: "Sources/Duality"),
         .target(name: "DualityConversion", dependencies: ["DualityCore"], path: "Sources/Conversion"),
         .target(
             name: "DualityMeasure", dependencies: ["DualityCore", "DualityKernels", "DualityQuant"],
@@ -69,10 +75,10 @@ let package = Package(
             dependencies: ["CDualitySSD", "DualityCore", "DualityReference", "DualityNumerics", "DualityVerify"],
             path: "Sources/CInterface", exclude: ["include"]),
         .executableTarget(
-            name: "duality",
+            name: "DualityCommand",
             dependencies: [
                 "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityQuant",
-                "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure",
+                "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure", "Duality",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
@@ -87,6 +93,7 @@ let package = Package(
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
         .testTarget(
             name: "NumericsTests", dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "TestSupport"]),
+        .testTarget(name: "DualityTests", dependencies: ["Duality", "TestSupport"]),
         .testTarget(name: "ConversionTests", dependencies: ["DualityCore", "DualityConversion", "TestSupport"]),
         .testTarget(name: "MeasureTests", dependencies: ["DualityCore", "DualityMeasure", "TestSupport"]),
         .testTarget(
@@ -104,7 +111,7 @@ let package = Package(
             dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "TestSupport"]),
         .testTarget(
             name: "AnalysisTests", dependencies: ["DualityCore", "DualityReference", "DualityAnalysis", "TestSupport"]),
-        .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "duality"]),
+        .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "DualityCommand"]),
         .testTarget(
             name: "NotebookTests",
             dependencies: ["DualityCore", "DualityNotebook", "TestSupport", "weave"]

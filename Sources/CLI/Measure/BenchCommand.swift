@@ -1,6 +1,7 @@
 //  duality bench: tokens a second, and what share of the machine that is.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityMeasure
@@ -51,12 +52,12 @@ struct BenchCommand: ParsableCommand {
         let depths = try list(depth, "--depth")
         var options = engine
         options.engine = .fast
-        let choice = try EngineChoice(options, model: model)
+        let loader = try options.loader(model)
         let longest = (depths.max() ?? 0) + max(prompts.max() ?? 0, generated.max() ?? 0)
 
         let loadStart = ContinuousClock.now
-        let loaded = try model.loadFast(choice, options, tokens: longest)
-        let loadSeconds = (ContinuousClock.now - loadStart).inSeconds
+        let loaded = try loader.loadFastShown(tokens: longest)
+        let loadSeconds = (ContinuousClock.now - loadStart).seconds
         var benchmark = Benchmark(loaded) { Terminal.progress($0) }
         try benchmark.checkBits()
         var results: [BenchmarkResult] = []
@@ -75,7 +76,8 @@ struct BenchCommand: ParsableCommand {
 
         let report = BenchReport(
             name: URL(fileURLWithPath: try ModelLocation.find(model.model)).standardizedFileURL.lastPathComponent,
-            model: loaded, format: choice.precisionName, results: results, limits: limits, loadSeconds: loadSeconds,
+            model: loaded, format: loader.choice.precisionName, results: results, limits: limits,
+            loadSeconds: loadSeconds,
             peakMemory: peakMemory)
         print(json ? report.json.serialized(indented: true) : report.text)
     }
@@ -100,10 +102,6 @@ struct BenchCommand: ParsableCommand {
             return usage.ru_maxrss
         #endif
     }
-}
-
-extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
 
 /// What a run of `bench` found, as text and as JSON.

@@ -1,36 +1,16 @@
 //  The choice of engine and number format that the commands which run a model share.
 //
-//  `fast` computes with the kernels of this machine, `reference` with the plain Swift of the book.
-//  Without a choice the fast engine runs what it can: in int8 what is large, in bf16 what is small,
-//  in the file's own format what was quantized before. What was chosen is said on stderr.
+//  These are flags alone: what they come to is decided in Sources/Duality/EngineChoice.swift, for the
+//  library as for the command.
 
 import ArgumentParser
-import DualityCore
-import DualityInference
-import DualityMeasure
-import DualityQuant
-import DualityReference
-import Foundation
+import Duality
 
-/// Who computes.
-enum Engine: String, CaseIterable, ExpressibleByArgument {
-    case fast
-    case reference
-}
+typealias Engine = EngineRequest.Engine
+typealias ModelPrecision = EngineRequest.Precision
 
-/// In what number format.
-enum ModelPrecision: String, CaseIterable, ExpressibleByArgument {
-    /// IEEE binary64; the reference only.
-    case f64
-    case f32
-    /// Weights in bfloat16, arithmetic in float32; the fast engine only.
-    case bf16
-    /// Weights and activations in int8, accumulation exact or in float32; the fast engine only.
-    case int8
-
-    var fast: EnginePrecision? { EnginePrecision(rawValue: rawValue) }
-}
-
+extension EngineRequest.Engine: ExpressibleByArgument {}
+extension EngineRequest.Precision: ExpressibleByArgument {}
 extension KeyValueFormat: ExpressibleByArgument {}
 extension EnginePrecision: ExpressibleByArgument {}
 
@@ -94,130 +74,44 @@ struct EngineOptions: ParsableArguments {
     var pool: ThreadPool { threads.map { ThreadPool(threads: $0) } ?? .common }
 }
 
-/// What the options come to for one model.
-enum EngineChoice {
-    case reference(Precision)
-    case fast(EnginePrecision)
-    /// A model that was quantized before.
-    case packed(PackedCheckpoint)
-
-    /// Weights of this many bytes in bfloat16 are read as int8 unless something else is asked for.
-    private static let largeWeights = 1 << 30
-
-    /// - Throws: `InputError` for a precision that the model's files do not have, or layers that
-    ///   the engine asked for does not.
-    init(_ options: EngineOptions, model: ModelOptions, default fallback: ModelPrecision? = nil) throws {
-        let directory = try ModelLocation.find(model.model)
-        let precision = options.precision ?? (options.engine == .fast ? nil : fallback)
-        if PackedCheckpoint.isPacked(directory), !Checkpoint.holdsWeights(directory) {
-            let packed = try PackedCheckpoint(directory: directory)
-            guard options.engine != .reference, options.precision != .f64 else {
-                throw InputError(
-                    .unsupported, in: directory, expected: "a checkpoint, for the reference engine",
-                    found: "a model that was quantized for the fast one",
-                    remedy: "Give the original's directory, or use --engine fast.")
-            }
-            if let asked = options.precision, asked.rawValue != packed.plan.base.precision.rawValue {
-                throw InputError(
-                    .value, in: "--precision",
-                    expected: "\(packed.plan.base.precision.rawValue), the format of \(directory)",
-                    found: asked.rawValue, remedy: "Give the original's directory for another format.")
-            }
-            self = .packed(packed)
-            return
-        }
-        let configuration = try HybridConfiguration(directory: directory)
-        if precision == .f64 || options.engine == .reference {
-            self = .reference(precision == .f64 ? .f64 : .f32)
-            return
-        }
-        let hasFastForm =
-            configuration.plainMamba2 == nil && configuration.layers.allSatisfy { $0 == .attention || $0 == .mamba2 }
-        if !hasFastForm && options.engine == nil && (precision == nil || precision == .f32) {
-            Terminal.note("Some layers have no fast form yet; the reference engine runs, in f32.")
-            self = .reference(.f32)
-            return
-        }
-        let weights = try WeightContract(configuration).requirements.reduce(0) { $0 + 2 * $1.count }
-        self = .fast(precision?.fast ?? (weights >= Self.largeWeights ? .int8 : .bf16))
-    }
-
-    /// The format's name in reports.
-    var precisionName: String {
-        switch self {
-        case .reference(let precision): precision.rawValue
-        case .fast(let precision): precision.rawValue
-        // However its bits are stored, bfloat16 is one precision.
-        case .packed(let packed): packed.plan.base == .compactBFloat16 ? "bf16" : packed.plan.base.name
-        }
-    }
-
-    var engineName: String {
-        if case .reference = self { "reference" } else { "fast" }
+extension EngineOptions {
+    /// The model that the options name, with the engine that they come to; nothing is loaded yet.
+    ///
+    /// - Parameter fallback: the precision when neither it nor an engine is named.
+    /// - Throws: `InputError`, as `ModelLoader.init`.
+    func loader(_ model: ModelOptions, default fallback: ModelPrecision? = nil) throws -> ModelLoader {
+        var request = EngineRequest(engine: engine, precision: precision)
+        request.keyValues = keyValues
+        request.group = scales.group
+        request.threads = threads
+        request.isResident = resident
+        request.allowsNonFinite = model.allowNonFinite
+        let loader = try ModelLoader(model.model, request, default: fallback)
+        for note in loader.notes { Terminal.note(note) }
+        return loader
     }
 }
 
-extension WeightFormat {
-    /// The precision of which this is the matrices' format.
-    var precision: EnginePrecision {
-        switch self {
-        case .float32: .f32
-        case .bfloat16, .compactBFloat16: .bf16
-        case .int8: .int8
-        }
-    }
-}
-
-extension ModelOptions {
-    /// Loads the model with the engine of `choice`.
+extension ModelLoader {
+    /// Loads the model, with progress on stderr.
     ///
     /// - Parameter tokens: the longest sequence that will be held, for the check of memory.
-    func load(_ choice: EngineChoice, _ options: EngineOptions, tokens: Int = 4096) throws -> any LanguageModel {
-        switch choice {
-        case .reference(.f64): return try load(as: Double.self)
-        case .reference(.f32): return try load(as: Float.self)
-        case .fast, .packed: return try loadFast(choice, options, tokens: tokens)
-        }
-    }
-
-    /// Loads the model with the fast engine, after a look at the memory.
-    func loadFast(_ choice: EngineChoice, _ options: EngineOptions, tokens: Int = 4096) throws -> QuantModel {
-        let directory = try ModelLocation.find(model)
+    func loadShown(tokens: Int = 4096) throws -> any LanguageModel {
         defer { Terminal.clearProgress() }
-        let progress = { (done: Int, all: Int) in Terminal.progress("loading layer \(done) of \(all)") }
-        switch choice {
-        case .packed(let packed):
-            var quant = QuantOptions(plan: packed.plan, keyValues: options.keyValues, pool: options.pool)
-            quant.allowsNonFinite = allowNonFinite
-            quant.isResident = options.resident
-            try checkMemory(packed.configuration, quant, tokens, directory, packed)
-            return try QuantModel(packed, options: quant, progress: progress)
-        case .fast(let precision):
-            let checkpoint = try Checkpoint(directory: directory)
-            for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
-            let plan = PrecisionPlan(
-                precision, group: options.scales.group(for: checkpoint.configuration))
-            var quant = QuantOptions(plan: plan, keyValues: options.keyValues, pool: options.pool)
-            quant.allowsNonFinite = allowNonFinite
-            try checkMemory(checkpoint.configuration, quant, tokens, directory)
-            return try QuantModel(
-                checkpoint, configuration: checkpoint.configuration, options: quant, progress: progress)
-        case .reference:
-            throw InputError(.unsupported, in: "--engine", expected: "fast", found: "reference")
-        }
+        return try load(tokens: tokens, warn: Terminal.warn, progress: Terminal.showLayers)
     }
 
-    private func checkMemory(
-        _ configuration: HybridConfiguration, _ quant: QuantOptions, _ tokens: Int, _ directory: String,
-        _ packed: PackedCheckpoint? = nil
-    ) throws {
-        let threads = quant.pool.threadCount
-        try QuantModel.checkLayers(configuration, place: directory)
-        let need = try MemoryNeed(
-            configuration, plan: quant.plan, keyValues: quant.keyValues,
-            tokens: min(tokens, configuration.contextLength), threads: threads, packed: packed)
-        try need.check(
-            available: MemoryNeed.available(), configuration: configuration, keyValues: quant.keyValues,
-            place: directory, threads: threads)
+    /// Loads the model for the fast engine, with progress on stderr.
+    func loadFastShown(tokens: Int = 4096) throws -> QuantModel {
+        defer { Terminal.clearProgress() }
+        return try loadFast(tokens: tokens, warn: Terminal.warn, progress: Terminal.showLayers)
     }
+}
+
+extension Terminal {
+    /// Says what is odd about a file.
+    static func warn(_ warning: String) { note("warning: \(warning)") }
+
+    /// Says how far loading is.
+    static func showLayers(_ done: Int, _ all: Int) { progress("loading layer \(done) of \(all)") }
 }

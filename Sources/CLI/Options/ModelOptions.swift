@@ -1,10 +1,7 @@
 //  Options that several commands share.
 
 import ArgumentParser
-import DualityCore
-import DualityInference
-import DualityReference
-import Foundation
+import Duality
 
 /// Which model to use.
 struct ModelOptions: ParsableArguments {
@@ -18,16 +15,13 @@ struct ModelOptions: ParsableArguments {
     @Flag(name: .long, help: "Load a model even if a weight is NaN or infinite.")
     var allowNonFinite = false
 
-    /// Finds and loads the model in one number format, with progress on stderr.
+    /// Finds and loads the model for the reference in one number format, with progress on stderr.
     func load<Scalar: RealNumber>(as type: Scalar.Type) throws -> HybridModel<Scalar> {
-        let checkpoint = try Checkpoint(directory: ModelLocation.find(model))
-        for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
+        var request = EngineRequest(engine: .reference)
+        request.allowsNonFinite = allowNonFinite
         defer { Terminal.clearProgress() }
-        return try HybridModel<Scalar>(
-            checkpoint, configuration: checkpoint.configuration, allowsNonFinite: allowNonFinite
-        ) { done, all in
-            Terminal.progress("loading layer \(done) of \(all)")
-        }
+        return try ModelLoader(model, request)
+            .loadReference(as: type, warn: Terminal.warn, progress: Terminal.showLayers)
     }
 
     func tokenizer() throws -> Tokenizer {

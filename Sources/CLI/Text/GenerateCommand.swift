@@ -1,6 +1,7 @@
 //  duality generate: a prompt in, its continuation out, streamed.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityReference
@@ -44,7 +45,7 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let choice = try EngineChoice(engine, model: model)
+        let loader = try engine.loader(model)
         let tokenizer = try model.tokenizer()
         let defaults = try model.generationDefaults()
         let ids = tokenizer.encode(try promptText())
@@ -52,7 +53,7 @@ struct GenerateCommand: AsyncParsableCommand {
         let limits = GenerationLimits(
             maxTokens: maxTokens, endTokens: ignoreEnd ? [] : Set(defaults.endTokens), stopStrings: stop)
         // The cheap checks come before the weights: a bad prompt is refused at once.
-        let model = try self.model.load(choice, engine, tokens: ids.count + maxTokens)
+        let model = try loader.loadShown(tokens: ids.count + maxTokens)
         try await run(model, tokenizer, ids, sampling, seed, limits)
     }
 

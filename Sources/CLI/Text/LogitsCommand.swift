@@ -1,6 +1,7 @@
 //  duality logits: the scores of every token after every position, to a file.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityReference
@@ -41,8 +42,8 @@ struct LogitsCommand: ParsableCommand {
     func run() throws {
         let tokens = try tokenIDs()
         let pieces = try segmentLengths(count: tokens.count)
-        let choice = try EngineChoice(engine, model: model, default: .f64)
-        try run(try model.load(choice, engine, tokens: tokens.count), choice, tokens, pieces)
+        let loader = try engine.loader(model, default: .f64)
+        try run(try loader.loadShown(tokens: tokens.count), loader.choice, tokens, pieces)
     }
 
     private func run<Model: LanguageModel>(_ model: Model, _ choice: EngineChoice, _ tokens: [Int], _ pieces: [Int])

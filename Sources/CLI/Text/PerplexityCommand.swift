@@ -1,6 +1,7 @@
 //  duality perplexity: how well a model predicts a text.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityReference
@@ -43,8 +44,8 @@ struct PerplexityCommand: AsyncParsableCommand {
     mutating func run() async throws {
         if files.count == 2 { model.model = files[0] }
         let text = try TextFile.read(files.last ?? "-")
-        let choice = try EngineChoice(engine, model: model)
-        try await run(try model.load(choice, engine, tokens: window ?? 2048), choice, text)
+        let loader = try engine.loader(model)
+        try await run(try loader.loadShown(tokens: window ?? 2048), loader.choice, text)
     }
 
     private func run(_ model: some LanguageModel, _ choice: EngineChoice, _ text: String) async throws {
