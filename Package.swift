@@ -1,7 +1,8 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Scripts to be read, one executable each.
+// Scripts to be read, one executable each. They are no products: who depends on Duality does not see
+// them.
 let notebooks = [
     "01-a-recurrence-is-a-matrix", "02-low-rank", "03-chunks", "04-attention-and-ssm", "05-convolution",
     "06-what-a-state-remembers", "07-where-rounding-goes", "08-int8", "09-a-hybrid-forward-pass",
@@ -12,16 +13,15 @@ let package = Package(
     name: "Duality",
     platforms: [.macOS(.v15)],
     products: [
+        .library(name: "Duality", targets: ["Duality"]),
         .library(name: "DualityCore", targets: ["DualityCore"]),
         .library(name: "DualityReference", targets: ["DualityReference"]),
-        .library(name: "DualityQuant", targets: ["DualityQuant"]),
+        .library(name: "DualityQuant", targets: ["DualityQuant", "DualityKernels"]),
         .library(name: "DualityInference", targets: ["DualityInference"]),
         .library(name: "DualityVerify", targets: ["DualityVerify", "DualityNumerics"]),
-        .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
-        .library(name: "DualityKernels", targets: ["DualityKernels"]),
         .library(name: "duality_ssd", type: .dynamic, targets: ["DualityCInterface"]),
         .executable(name: "duality", targets: ["DualityCommand"]),
-    ] + notebooks.map { .executable(name: $0, targets: [$0]) },
+    ],
     traits: [
         .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS.")
     ],
@@ -62,7 +62,8 @@ let package = Package(
         .target(
             name: "Duality",
             dependencies: [
-                "DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "DualityQuant", "DualityInference",
+                "DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "DualityQuant",
+                "DualityInference",
             ],
             path: "Sources/Duality"),
         .target(name: "DualityConversion", dependencies: ["DualityCore"], path: "Sources/Conversion"),
