@@ -1,8 +1,8 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Scripts to be read, one executable each. They are no products: who depends on Duality does not see
-// them.
+// Scripts to be read, one executable each. They are no products: who depends on Duality does not
+// see them.
 let notebooks = [
     "01-a-recurrence-is-a-matrix", "02-low-rank", "03-chunks", "04-attention-and-ssm", "05-convolution",
     "06-what-a-state-remembers", "07-where-rounding-goes", "08-int8", "09-a-hybrid-forward-pass",

@@ -53,7 +53,8 @@ public struct EngineRequest: Sendable {
     /// The threads that were asked for, else those that all callers share.
     public var pool: ThreadPool { threads.map { ThreadPool(threads: $0) } ?? .common }
 
-    /// - Throws: `InputError` (`.value`) for wishes that exclude each other, or numbers out of range.
+    /// - Throws: `InputError` (`.value`) for wishes that exclude each other, or numbers out of
+    ///   range.
     public func check() throws(InputError) {
         func refuse(_ what: String, needs: String, _ found: String) -> InputError {
             InputError(.value, in: what, expected: needs, found: found)

@@ -15,10 +15,11 @@ import DualityVerify
 ///   - inputs: what it was given.
 ///   - kind: what it is a call of.
 ///   - options: of the call, such as `dt_softplus`, by the names of the command line.
-///   - precision: what the kernel computes in, as `duality verify --precision` reads it; nil to read
-///     it off the tensors.
+///   - precision: what the kernel computes in, as `duality verify --precision` reads it; nil to
+///     read it off the tensors.
 /// - Throws: `InputError` for a precision that is not one.
-/// - Complexity: ten to thirty times the recurrent form, on all cores; more where a fault is sought.
+/// - Complexity: ten to thirty times the recurrent form, on all cores; more where a fault is
+///   sought.
 public func verify(
     outputs: [String: Tensor<Float>], inputs: [String: Tensor<Float>], kind: CaseKind = .scan,
     options: [String: String] = [:], precision: String? = nil, name: String = "kernel"

@@ -1,7 +1,7 @@
 //  The choice of engine and number format that the commands which run a model share.
 //
-//  These are flags alone: what they come to is decided in Sources/Duality/EngineChoice.swift, for the
-//  library as for the command.
+//  These are flags alone: what they come to is decided in Sources/Duality/EngineChoice.swift, for
+//  the library as for the command.
 
 import ArgumentParser
 import Duality

@@ -45,8 +45,8 @@ extension QuantCache {
         return (keys, values)
     }
 
-    /// The log of what the state before the first token has been multiplied by since, a number an
-    /// SSM head; nil for a layer without a state.
+    /// ln of the product of all decays since the first token, `[H]`: what is left of the state
+    /// before it, per SSM head. Nil for a layer without a state.
     public func logDecay(ofLayer layer: Int) -> [Double]? {
         layers[layer].scan.map { Array(UnsafeBufferPointer(start: $0.decaySum, count: shape.headCount)) }
     }
