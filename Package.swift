@@ -94,6 +94,7 @@ let package = Package(
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
         .testTarget(
             name: "NumericsTests", dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "TestSupport"]),
+        .testTarget(name: "HouseTests", dependencies: ["TestSupport"]),
         .testTarget(name: "DualityTests", dependencies: ["Duality", "TestSupport"]),
         .testTarget(name: "ConversionTests", dependencies: ["DualityCore", "DualityConversion", "TestSupport"]),
         .testTarget(name: "MeasureTests", dependencies: ["DualityCore", "DualityMeasure", "TestSupport"]),
