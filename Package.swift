@@ -1,7 +1,8 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// Scripts to be read, one executable each.
+// Scripts to be read, one executable each. They are no products: who depends on Duality does not
+// see them.
 let notebooks = [
     "01-a-recurrence-is-a-matrix", "02-low-rank", "03-chunks", "04-attention-and-ssm", "05-convolution",
     "06-what-a-state-remembers", "07-where-rounding-goes", "08-int8", "09-a-hybrid-forward-pass",
@@ -12,16 +13,15 @@ let package = Package(
     name: "Duality",
     platforms: [.macOS(.v15)],
     products: [
+        .library(name: "Duality", targets: ["Duality"]),
         .library(name: "DualityCore", targets: ["DualityCore"]),
         .library(name: "DualityReference", targets: ["DualityReference"]),
-        .library(name: "DualityQuant", targets: ["DualityQuant"]),
+        .library(name: "DualityQuant", targets: ["DualityQuant", "DualityKernels"]),
         .library(name: "DualityInference", targets: ["DualityInference"]),
         .library(name: "DualityVerify", targets: ["DualityVerify", "DualityNumerics"]),
-        .library(name: "DualityAnalysis", targets: ["DualityAnalysis"]),
-        .library(name: "DualityKernels", targets: ["DualityKernels"]),
         .library(name: "duality_ssd", type: .dynamic, targets: ["DualityCInterface"]),
-        .executable(name: "duality", targets: ["duality"]),
-    ] + notebooks.map { .executable(name: $0, targets: [$0]) },
+        .executable(name: "duality", targets: ["DualityCommand"]),
+    ],
     traits: [
         .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS.")
     ],
@@ -59,6 +59,13 @@ let package = Package(
         .target(
             name: "DualityVerify", dependencies: ["DualityCore", "DualityReference", "DualityNumerics"],
             path: "Sources/Verify"),
+        .target(
+            name: "Duality",
+            dependencies: [
+                "DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "DualityQuant",
+                "DualityInference",
+            ],
+            path: "Sources/Duality"),
         .target(name: "DualityConversion", dependencies: ["DualityCore"], path: "Sources/Conversion"),
         .target(
             name: "DualityMeasure", dependencies: ["DualityCore", "DualityKernels", "DualityQuant"],
@@ -69,10 +76,10 @@ let package = Package(
             dependencies: ["CDualitySSD", "DualityCore", "DualityReference", "DualityNumerics", "DualityVerify"],
             path: "Sources/CInterface", exclude: ["include"]),
         .executableTarget(
-            name: "duality",
+            name: "DualityCommand",
             dependencies: [
                 "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityQuant",
-                "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure",
+                "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure", "Duality",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
@@ -87,6 +94,8 @@ let package = Package(
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
         .testTarget(
             name: "NumericsTests", dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "TestSupport"]),
+        .testTarget(name: "HouseTests", dependencies: ["TestSupport"]),
+        .testTarget(name: "DualityTests", dependencies: ["Duality", "TestSupport"]),
         .testTarget(name: "ConversionTests", dependencies: ["DualityCore", "DualityConversion", "TestSupport"]),
         .testTarget(name: "MeasureTests", dependencies: ["DualityCore", "DualityMeasure", "TestSupport"]),
         .testTarget(
@@ -104,7 +113,7 @@ let package = Package(
             dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "TestSupport"]),
         .testTarget(
             name: "AnalysisTests", dependencies: ["DualityCore", "DualityReference", "DualityAnalysis", "TestSupport"]),
-        .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "duality"]),
+        .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "DualityCommand"]),
         .testTarget(
             name: "NotebookTests",
             dependencies: ["DualityCore", "DualityNotebook", "TestSupport", "weave"]

@@ -13,6 +13,7 @@ let package = Package(
             dependencies: [
                 .product(name: "DualityCore", package: "Duality"),
                 .product(name: "DualityReference", package: "Duality"),
+                .product(name: "DualityVerify", package: "Duality"),
             ],
             path: "Sources/Forms"),
         .executableTarget(
@@ -43,13 +44,13 @@ let package = Package(
             path: "Sources/ForkJoin"),
         // Their threads share raw memory by design.
         .target(
-            name: "Measure", dependencies: [.product(name: "DualityKernels", package: "Duality")],
+            name: "Measure", dependencies: [.product(name: "DualityQuant", package: "Duality")],
             path: "Sources/Measure", swiftSettings: [.swiftLanguageMode(.v5)]),
         .executableTarget(
-            name: "kernels", dependencies: ["Measure", .product(name: "DualityKernels", package: "Duality")],
+            name: "kernels", dependencies: ["Measure", .product(name: "DualityQuant", package: "Duality")],
             path: "Sources/Kernels", swiftSettings: [.swiftLanguageMode(.v5)]),
         .executableTarget(
-            name: "attention", dependencies: ["Measure", .product(name: "DualityKernels", package: "Duality")],
+            name: "attention", dependencies: ["Measure", .product(name: "DualityQuant", package: "Duality")],
             path: "Sources/Attention", swiftSettings: [.swiftLanguageMode(.v5)]),
     ]
 )

@@ -23,7 +23,8 @@ import Testing
     ) {
         #expect(
             !run.wasSignalled && run.status == 2, "status \(run.status): \(run.errors)", sourceLocation: sourceLocation)
-        #expect(run.errors.hasPrefix("error: "), "\(run.errors)", sourceLocation: sourceLocation)
+        let first = run.errors.split(separator: "\n").first { !$0.hasPrefix("engine ") && !$0.hasPrefix("warning: ") }
+        #expect(first?.hasPrefix("error: ") == true, "\(run.errors)", sourceLocation: sourceLocation)
         for word in words {
             #expect(run.errors.contains(word), "\(word) not in: \(run.errors)", sourceLocation: sourceLocation)
         }

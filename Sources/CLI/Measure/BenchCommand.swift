@@ -1,6 +1,7 @@
 //  duality bench: tokens a second, and what share of the machine that is.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityMeasure
@@ -55,11 +56,11 @@ struct BenchCommand: ParsableCommand {
         options.engine = .fast
         let counts = engine.threads?.counts ?? [ThreadPool.processorCount]
         options.threads = ThreadCounts(counts[0])
-        let choice = try EngineChoice(options, model: model)
+        let loader = try options.loader(model)
         let longest = (depths.max() ?? 0) + max(prompts.max() ?? 0, generated.max() ?? 0)
 
         let loadStart = ContinuousClock.now
-        let loaded = try model.loadFast(choice, options, tokens: longest)
+        let loaded = try loader.loadFastShown(tokens: longest)
         let loadSeconds = (ContinuousClock.now - loadStart).inSeconds
         var (results, limits): ([BenchmarkResult], [Roofline]) = ([], [])
         for count in counts {
@@ -75,7 +76,7 @@ struct BenchCommand: ParsableCommand {
 
         let report = BenchReport(
             name: URL(fileURLWithPath: try ModelLocation.find(model.model)).standardizedFileURL.lastPathComponent,
-            model: loaded, computation: try choice.computation(options, model: model), results: results, limits: limits,
+            model: loaded, computation: try loader.computation(), results: results, limits: limits,
             loadSeconds: loadSeconds,
             peakMemory: peakMemory)
         print(json ? report.json.serialized(indented: true) : report.text)

@@ -1,6 +1,7 @@
 //  duality compare: what a number format has cost, in predictions.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityMeasure
@@ -82,8 +83,8 @@ struct CompareCommand: ParsableCommand {
     }
 
     private func compareWhole(_ ids: [Int]) throws -> Row {
-        let choice = try EngineChoice(engine, model: model)
-        let compared = try model.load(choice, engine, tokens: window)
+        let loader = try engine.loader(model)
+        let compared = try loader.loadShown(tokens: window)
         var (otherModel, otherEngine) = (model, engine)
         otherEngine.keyValues = nil
         (otherEngine.engine, otherEngine.precision) = (nil, ModelPrecision(rawValue: against))
@@ -96,11 +97,11 @@ struct CompareCommand: ParsableCommand {
             try checkTokenizers(otherModel)
             otherEngine.precision = PackedCheckpoint.isPacked(against) ? nil : .f32
         }
-        let reference = try otherModel.load(EngineChoice(otherEngine, model: otherModel), otherEngine, tokens: window)
+        let reference = try otherEngine.loader(otherModel).loadShown(tokens: window)
         let results = try Comparison.measure(
             [compared], against: reference, tokens: ids, window: min(window, compared.contextLimit ?? window),
             pool: engine.pool, progress: progress)
-        return (choice.precisionName, results[0], try choice.computation(engine, model: model))
+        return (loader.choice.precisionName, results[0], try loader.computation())
     }
 
     /// - Throws: `InputError` when the other model's tokens are not those of this one: the same ids

@@ -99,33 +99,42 @@ struct CheckCommand: ParsableCommand {
                     recurrences: recurrences.map(\.layer), tokens: ids, fast: fast
                 ).serialized())
         } else {
-            let title = "Largest relative error of a head against the recurrent form in float64"
-            if let first = layers.first?.inputs {
-                print(
-                    """
-                    \(try name()): \(layers.count) Mamba-2 layers, \(first.heads) heads, state \(first.headDim) x \(first.stateDim); \
-                    \(ids.ids.count) tokens of \(ids.source)
-                    \(title)
-
-                    \(AgreementTable.lines(agreements).joined(separator: "\n"))
-
-                    """)
-            }
-            if !others.isEmpty {
-                let kinds = Set(recurrences.map(\.inputs.kind.title)).sorted().joined(separator: ", ")
-                print(
-                    """
-                    \(try name()): \(recurrences.count) layers of \(kinds); \(ids.ids.count) tokens of \(ids.source)
-                    \(title)
-
-                    \(AgreementTable.lines(others).joined(separator: "\n"))
-
-                    """)
-            }
+            try printTables(agreements, others, layers: layers, recurrences: recurrences, ids)
             if let fast { print(AgreementTable.lines(fast).joined(separator: "\n") + "\n") }
             print(verdict(agreements, others, fast))
         }
         if !passes { throw ExitCode(1) }
+    }
+
+    /// One table of the Mamba-2 layers, and one of the layers with matrix-valued recurrences.
+    private func printTables(
+        _ agreements: [SSDAgreement], _ others: [RecurrenceAgreement],
+        layers: [(layer: Int, inputs: SSDInputs<Float>)], recurrences: [(layer: Int, inputs: RecurrenceInputs<Float>)],
+        _ ids: (ids: [Int], source: String)
+    ) throws {
+        let title = "Largest relative error of a head against the recurrent form in float64"
+        if let first = layers.first?.inputs {
+            print(
+                """
+                \(try name()): \(layers.count) Mamba-2 layers, \(first.heads) heads, state \(first.headDim) x \(first.stateDim); \
+                \(ids.ids.count) tokens of \(ids.source)
+                \(title)
+
+                \(AgreementTable.lines(agreements).joined(separator: "\n"))
+
+                """)
+        }
+        if !others.isEmpty {
+            let kinds = Set(recurrences.map(\.inputs.kind.title)).sorted().joined(separator: ", ")
+            print(
+                """
+                \(try name()): \(recurrences.count) layers of \(kinds); \(ids.ids.count) tokens of \(ids.source)
+                \(title)
+
+                \(AgreementTable.lines(others).joined(separator: "\n"))
+
+                """)
+        }
     }
 
     /// The forms on every case, the cores sharing the layers.

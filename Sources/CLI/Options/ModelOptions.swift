@@ -1,10 +1,7 @@
 //  Options that several commands share.
 
 import ArgumentParser
-import DualityCore
-import DualityInference
-import DualityReference
-import Foundation
+import Duality
 
 /// Which model to use.
 struct ModelOptions: ParsableArguments {
@@ -38,16 +35,16 @@ struct ModelOptions: ParsableArguments {
     @Flag(name: .long, help: "Load a model even if a weight is NaN or infinite.")
     var allowNonFinite = false
 
-    /// Finds and loads the model in one number format, with progress on stderr.
+    /// Finds and loads the model for the reference in one number format, with progress on stderr.
     func load<Scalar: RealNumber>(as type: Scalar.Type) throws -> HybridModel<Scalar> {
-        let checkpoint = try checkpoint()
-        Terminal.note(Computation(reference: type == Double.self ? .f64 : .f32).line)
+        var request = EngineRequest(engine: .reference)
+        request.allowsNonFinite = allowNonFinite
+        request.reading = reading
         defer { Terminal.clearProgress() }
-        return try HybridModel<Scalar>(
-            checkpoint, configuration: checkpoint.configuration, allowsNonFinite: allowNonFinite
-        ) { done, all in
-            Terminal.progress("loading layer \(done) of \(all)")
-        }
+        let model = try ModelLoader(model, request)
+            .loadReference(as: type, warn: Terminal.warn, progress: Terminal.showLayers)
+        Terminal.note(Computation(reference: type == Double.self ? .f64 : .f32).line)
+        return model
     }
 
     func tokenizer() throws -> Tokenizer {
@@ -60,6 +57,17 @@ struct ModelOptions: ParsableArguments {
         let defaults = try GenerationDefaults(directory: ModelLocation.find(model))
         for warning in defaults.warnings { Terminal.note("warning: \(warning)") }
         return defaults
+    }
+}
+
+extension ModelOptions {
+    /// The options of a command whose `--context` is another thing.
+    init(model: String?, normGroups: Bool, allowNonFinite: Bool) {
+        self.init()
+        self.model = model
+        context = nil
+        self.normGroups = normGroups
+        self.allowNonFinite = allowNonFinite
     }
 }
 

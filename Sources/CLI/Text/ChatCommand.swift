@@ -5,6 +5,7 @@
 
 import ArgumentParser
 import Dispatch
+import Duality
 import DualityCore
 import DualityInference
 import DualityReference
@@ -31,8 +32,7 @@ struct ChatCommand: AsyncParsableCommand {
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
-        let choice = try EngineChoice(engine, model: model)
-        try await run(try model.load(choice, engine))
+        try await run(try engine.loader(model).loadShown())
     }
 
     private func run(_ loaded: some LanguageModel) async throws {

@@ -28,7 +28,14 @@ struct ComposeCommand: AsyncParsableCommand {
               duality compose --context notes.txt --load-state notes.states --question "Where is Leo?"
             """)
 
-    @OptionGroup var model: ModelOptions
+    @Option(
+        name: .customLong("model"),
+        help: ArgumentHelp(
+            "The model's directory (config.json, *.safetensors, tokenizer.json), or OWNER/NAME of one in the hub's cache.",
+            discussion: "Default: $DUALITY_MODEL, else the embedded model.", valueName: "dir"))
+    var modelDirectory: String?
+    @Flag(name: .long, help: "Load a model even if a weight is NaN or infinite.")
+    var allowNonFinite = false
     @Option(name: .long, help: ArgumentHelp("The text to read; - is stdin.", valueName: "file"))
     var context: String?
     @Option(name: .long, help: ArgumentHelp("Its token ids instead: 1,2,3 or @FILE.", valueName: "ids"))
@@ -96,6 +103,10 @@ struct ComposeCommand: AsyncParsableCommand {
         guard GapVisibility(rawValue: gap) != nil else {
             throw ValidationError("--gap is one of \(GapVisibility.allCases.map(\.rawValue).joined(separator: ", ")).")
         }
+    }
+
+    private var model: ModelOptions {
+        ModelOptions(model: modelDirectory, normGroups: false, allowNonFinite: allowNonFinite)
     }
 
     func run() async throws {

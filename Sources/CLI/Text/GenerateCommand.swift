@@ -1,6 +1,7 @@
 //  duality generate: a prompt in, its continuation out, streamed.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityReference
@@ -46,7 +47,7 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let choice = try EngineChoice(engine, model: model)
+        let loader = try engine.loader(model)
         let tokenizer = try model.tokenizer()
         let defaults = try model.generationDefaults()
         let text = try promptText()
@@ -63,8 +64,8 @@ struct GenerateCommand: AsyncParsableCommand {
         let limits = GenerationLimits(
             maxTokens: maxTokens, endTokens: ignoreEnd ? [] : ends, stopStrings: stop)
         // The cheap checks come before the weights: a bad prompt is refused at once.
-        let computation = try choice.computation(engine, model: model)
-        let model = try self.model.load(choice, engine, tokens: ids.count + maxTokens)
+        let computation = try loader.computation()
+        let model = try loader.loadShown(tokens: ids.count + maxTokens)
         try await run(model, computation, tokenizer, ids, sampling, seed, limits)
     }
 

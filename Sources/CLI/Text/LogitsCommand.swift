@@ -1,6 +1,7 @@
 //  duality logits: the scores of every token after every position, to a file.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityReference
@@ -41,11 +42,11 @@ struct LogitsCommand: ParsableCommand {
     func run() throws {
         let tokens = try tokenIDs()
         let pieces = try segmentLengths(count: tokens.count)
-        let choice = try EngineChoice(engine, model: model, default: .f64)
-        try run(try model.load(choice, engine, tokens: tokens.count), choice, tokens, pieces)
+        let loader = try engine.loader(model, default: .f64)
+        try run(try loader.loadShown(tokens: tokens.count), loader, tokens, pieces)
     }
 
-    private func run<Model: LanguageModel>(_ model: Model, _ choice: EngineChoice, _ tokens: [Int], _ pieces: [Int])
+    private func run<Model: LanguageModel>(_ model: Model, _ loader: ModelLoader, _ tokens: [Int], _ pieces: [Int])
         throws
     {
 
@@ -60,13 +61,13 @@ struct LogitsCommand: ParsableCommand {
         }
         Terminal.clearProgress()
 
-        let computation = try choice.computation(engine, model: self.model)
+        let computation = try loader.computation()
         var file = SafetensorsWriter(metadata: computation.metadata)
         try file.add("logits", Tensor(shape: [tokens.count, model.vocabularySize], elements: elements))
         try file.add("input_ids", Tensor(tokens))
         try file.write(to: out)
         Terminal.note(
-            "wrote logits [\(tokens.count), \(model.vocabularySize)] (\(choice.precisionName), \(choice.engineName) engine) to \(out)"
+            "wrote logits [\(tokens.count), \(model.vocabularySize)] (\(loader.choice.precisionName), \(loader.choice.engineName) engine) to \(out)"
         )
     }
 

@@ -1,6 +1,7 @@
 //  duality perplexity: how well a model predicts a text.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityReference
@@ -56,17 +57,17 @@ struct PerplexityCommand: AsyncParsableCommand {
             model.model = files.removeFirst()
         }
         let texts = try files.map { (name: $0, text: try TextFile.read($0)) }
-        let choice = try EngineChoice(engine, model: model)
-        try await run(try model.load(choice, engine, tokens: window ?? 2048), choice, texts)
+        let loader = try engine.loader(model)
+        try await run(try loader.loadShown(tokens: window ?? 2048), loader, texts)
     }
 
     private func run(
-        _ model: some LanguageModel, _ choice: EngineChoice, _ texts: [(name: String, text: String)]
+        _ model: some LanguageModel, _ loader: ModelLoader, _ texts: [(name: String, text: String)]
     ) async throws {
         let tokenizer = try self.model.tokenizer()
         // The reference works on one thread and scores several windows at once; the fast engine's
         // threads share one.
-        let threads = choice.engineName == "reference" ? engine.threadCount : 1
+        let threads = loader.choice.engineName == "reference" ? engine.threadCount : 1
         let window = window ?? min(2048, model.contextLimit ?? 2048)
         var reports: [TextPerplexity] = []
         for (name, text) in texts {
@@ -81,7 +82,7 @@ struct PerplexityCommand: AsyncParsableCommand {
         }
         Terminal.clearProgress()
         if json {
-            let computation = try choice.computation(engine, model: self.model)
+            let computation = try loader.computation()
             let items = reports.map { $0.json(computation, isSecondHalf: secondHalf) }
             let total: JSON = ["texts": .array(items), "all": TextPerplexity.together(reports).json]
             print((items.count == 1 ? items[0] : total).serialized(indented: true))
@@ -89,7 +90,7 @@ struct PerplexityCommand: AsyncParsableCommand {
             for report in reports { print(report.lines(named: reports.count > 1).joined(separator: "\n")) }
             if reports.count > 1 { print(TextPerplexity.together(reports).line) }
             let convention = secondHalf ? ", second half of each window" : ""
-            print("computed in      \(choice.precisionName) (\(choice.engineName) engine), sums in f64\(convention)")
+            print("computed in      \(loader.choice.precisionName) (\(loader.choice.engineName) engine), sums in f64\(convention)")
         }
     }
 }

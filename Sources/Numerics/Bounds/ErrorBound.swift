@@ -3,24 +3,14 @@
 //
 //      |ŷ - y| <= bound        for every kernel of this arithmetic, whatever the order of its sums
 //
-//  The bound is carried along with the operator: ErrorBoundOperands.swift has the steps,
-//  ErrorBoundRecurrent.swift and ErrorBoundChunked.swift the forms, and here are the skip, the gate
+//  The bound is carried along with the operator: BoundedSequence.swift has the steps,
+//  RecurrentBound.swift and ChunkedBound.swift the forms, and here are the skip, the gate
 //  and the rounding of the output. It is proved, not fitted; docs/numerics.md has the derivation
 //  and every assumption. That it is some ten to a hundred times larger than the errors one sees is
 //  the price of being certain; RoundingSigma.swift estimates what one sees.
 
 import DualityCore
 import DualityReference
-
-/// A size of error for every number the operator returns.
-public struct SSDErrorSizes: Sendable {
-    /// For y, `[B, L, H, P]`.
-    public let y: Tensor<Double>
-    /// For the state after the last token of each row, `[B, H, P, N]`.
-    public let finalState: Tensor<Double>
-    /// For the state after the last token of each sequence, `[S, H, P, N]`.
-    public let sequenceStates: Tensor<Double>
-}
 
 extension SSDInputs<Double> {
     /// Sizes of errors, gathered from those of every head of every sequence.
@@ -113,29 +103,5 @@ extension KernelArithmetic {
             value,
             error: value.magnitude * relative + 1.1 * z.error * (1 + relative) + operation.tiny * (1 + z.magnitude)
                 + lost)
-    }
-}
-
-extension SSDErrorSizes {
-    static func + (a: SSDErrorSizes, b: SSDErrorSizes) -> SSDErrorSizes {
-        a.combined(with: b) { $0 + $1 }
-    }
-
-    func combined(with other: SSDErrorSizes, _ operation: (Double, Double) -> Double) -> SSDErrorSizes {
-        func combine(_ a: Tensor<Double>, _ b: Tensor<Double>) -> Tensor<Double> {
-            var result = a
-            for i in result.elements.indices { result.elements[i] = operation(a.elements[i], b.elements[i]) }
-            return result
-        }
-        return SSDErrorSizes(
-            y: combine(y, other.y), finalState: combine(finalState, other.finalState),
-            sequenceStates: combine(sequenceStates, other.sequenceStates))
-    }
-
-    /// A little more of everything: for the roundings of the bound's own computation and, beside
-    /// float32 and narrower formats, for those of the oracle, which are 2^-29 of the kernel's a
-    /// step (docs/numerics.md, section 8).
-    fileprivate var enlarged: SSDErrorSizes {
-        combined(with: self) { a, _ in a.isNaN ? .infinity : a * (1 + 0x1p-8) }
     }
 }

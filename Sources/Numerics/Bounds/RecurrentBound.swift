@@ -15,17 +15,6 @@
 import DualityCore
 import DualityReference
 
-/// What a walk over one head of one sequence yields: the exact S_t C_t and, beside it and the final
-/// state, a size of error.
-struct HeadErrors {
-    /// S_t C_t, `[L, P]`.
-    var y: [Double]
-    /// For each of y, `[L, P]`.
-    var yErrors: [Double]
-    /// For each number of the final state, `[P, N]`.
-    var stateErrors: [Double]
-}
-
 extension BoundedSequence {
     /// O(L P N) time, about five times that of the recurrence itself; O(P N) memory besides the
     /// result.
@@ -164,23 +153,4 @@ extension BoundedSequence {
             return (x * step[i / headDim]).rounded(operation).rounded(storage)
         }
     }
-}
-
-/// sum over i of `|a[i]| b[i]`.
-@inline(__always)
-func dotOfMagnitudes(_ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>, _ count: Int) -> Double {
-    var (s0, s1, s2, s3) = (0.0, 0.0, 0.0, 0.0)
-    var i = 0
-    while i + 4 <= count {
-        s0 += a[i].magnitude * b[i]
-        s1 += a[i + 1].magnitude * b[i + 1]
-        s2 += a[i + 2].magnitude * b[i + 2]
-        s3 += a[i + 3].magnitude * b[i + 3]
-        i += 4
-    }
-    while i < count {
-        s0 += a[i].magnitude * b[i]
-        i += 1
-    }
-    return (s0 + s1) + (s2 + s3)
 }

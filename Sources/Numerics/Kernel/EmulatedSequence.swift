@@ -2,7 +2,7 @@
 //  to the named format.
 //
 //      recurrent   S_t = exp(z_t) S_{t-1} + x̄_t B_tᵀ,   y_t = S_t C_t,   then S_t <- fl_state(S_t)
-//      chunked     KernelArithmetic.swift has the equations; step for step they are those of SSDChunked.swift
+//      chunked     KernelArithmetic.swift has the equations; step for step they are those of Chunked.swift
 //
 //  Source: state-spaces/mamba, ops/triton/selective_state_update.py,
 //  `_selective_scan_update_kernel`; ssd_chunk_scan.py, `_chunk_scan_fwd_kernel`;

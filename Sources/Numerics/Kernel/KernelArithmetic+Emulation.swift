@@ -7,7 +7,7 @@
 //  what an honest kernel gives, up to the order of its sums and the last bit of its elementary
 //  functions.
 //
-//  EmulationForms.swift has the forms themselves. They are written out and not shared with the
+//  EmulatedSequence.swift has the forms themselves. They are written out and not shared with the
 //  oracle's, because a kernel multiplies in its own order: where Δ enters decides what is rounded.
 
 import DualityCore

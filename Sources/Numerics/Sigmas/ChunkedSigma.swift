@@ -2,10 +2,10 @@
 //
 //      weights   w_ts = exp(seg) K_ts: the decay, the products, the rounding to the format of the products, and the sum K = C · B,
 //                whose sum of squares is taken to be |C|² |B|² / N where N is large
-//      sums      over tokens and over n, in an order between one running sum and many (RoundingSigmaOperands.swift)
+//      sums      over tokens and over n, in an order between one running sum and many (SpreadSequence.swift)
 //      state     V <- exp(ℓ_end)² V + roundings of H and of U, number by number; a kernel is followed from chunk to chunk
 //
-//  What the tokens of a chunk share is in RoundingSigmaTerms.swift, and in RoundingSigmaState.swift
+//  What the tokens of a chunk share is in BlockTerms.swift, and in StateSpread.swift
 //  once it has left the chunk.
 
 import DualityCore
@@ -30,7 +30,7 @@ extension SpreadSequence {
     }
 }
 
-private struct ChunkedSigma {
+struct ChunkedSigma {
     let sequence: SpreadSequence
     let arithmetic: KernelArithmetic
     /// ν of operations.
@@ -48,7 +48,7 @@ private struct ChunkedSigma {
     let inputVariance: Double
 
     var state: [Double]
-    /// Ŝ: the state of a kernel that is followed, as in RoundingSigmaRecurrent.swift; `[P, N]`.
+    /// Ŝ: the state of a kernel that is followed, as in RecurrentSigma.swift; `[P, N]`.
     var followed: [Double]
     /// The largest magnitude so far of each number of the state, for trees; `[P, N]`.
     var peak: [Double]
@@ -142,7 +142,7 @@ private struct ChunkedSigma {
                         // it changes them at all.
                         let inside = y[p] - entering[p].value
                         variances[p] += additions * min(operation * inside * inside, entering[p].squares / additions)
-                        // The end of a running sum is one for all the tokens before.
+                        // The error of ℓ_t is shared by all earlier terms of y_t.
                         let earlier = y[p] - own * x[t * headDim + p]
                         variances[p] += decays.ends[now] * earlier * earlier + operation * y[p] * y[p]
                     }
@@ -175,8 +175,8 @@ private struct ChunkedSigma {
             let own =
                 value * value * (2 * operation + variances[s - first])
                 + arithmetic.underflowVariance * Double(sequence.stateDim + 1) / (step * step)
-            // Of two errors that may repeat the larger: that of a narrow format, where weights
-            // round alike, and else that of C · B, where B is the same.
+            // Two errors can repeat from token to token, and only the larger is followed: with
+            // narrow products the rounding of the weight, else the error of C · B.
             guard isNarrow else {
                 return WeightSpread(
                     value: value, variance: own, sharedDeviation: ofGram.squareRoot(),
@@ -265,65 +265,5 @@ private struct ChunkedSigma {
             state[i] = new
             followed[i] = held
         }
-    }
-
-    /// What rounding the scaled B to the format of the products does to the state.
-    private mutating func addFactorRoundings(over chunk: Range<Int>, _ weights: [Double]) {
-        let (headDim, stateDim) = (sequence.headDim, sequence.stateDim)
-        let scalesB = arithmetic.scaledInput == nil  // by Δ too
-        var cells = [RoundingCell](repeating: RoundingCell(), count: stateDim)
-        var deviations = [Double](repeating: 0, count: stateDim)
-        var keeps = deviations
-        var own = deviations
-        var effect = [Double](repeating: 0, count: state.count)
-        for (weight, s) in zip(weights, chunk) {
-            let weight = weight * (scalesB ? sequence.factor[s] : 1)
-            for n in 0..<stateDim {
-                let repeats = cells[n].take(weight * roundedB[s * stateDim + n], factor, arithmetic.products)
-                keeps[n] = repeats ? 1 : 0
-                deviations[n] = cells[n].deviation
-                own[n] = cells[n].ownVariance
-            }
-            withPointers(to: &spread.variance, &effect) { variance, effect in
-                withPointers(deviations, keeps, own, scalesB ? sequence.x : input) {
-                    deviation, keep, own, x in
-                    for p in 0..<headDim {
-                        let x = x[s * headDim + p]
-                        let (variance, effect) = (variance + p * stateDim, effect + p * stateDim)
-                        for n in 0..<stateDim {
-                            let before = keep[n] * effect[n]
-                            let now = before + deviation[n] * x
-                            variance[n] += (now - before) * (now + before) + own[n] * (x * x)
-                            effect[n] = now
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Numbers in a row that round to the same one: their errors are the same, but for what they differ
-/// by.
-private struct RoundingCell {
-    private var rounded = Double.nan
-    private var first = 0.0
-    /// The standard deviation of the error that they share.
-    private(set) var deviation = 0.0
-    /// The variance of what the last one adds to that.
-    private(set) var ownVariance = 0.0
-
-    /// Takes the next number. Returns whether it rounds as the last one did.
-    mutating func take(_ number: Double, _ rounding: RoundingVariance, _ format: NumberFormat) -> Bool {
-        let nearest = format.round(number)
-        let repeats = nearest == rounded
-        if !repeats { (rounded, first) = (nearest, number) }
-        let variance = rounding.variance(at: number)
-        deviation = variance.squareRoot()
-        ownVariance = (number - first) * (number - first)
-        // Next to a tie (half a spacing is 1.7 deviations) a kernel's numbers may fall on either
-        // side.
-        if (number - nearest).magnitude > 1.4 * deviation { ownVariance += 3 * variance }
-        return repeats
     }
 }

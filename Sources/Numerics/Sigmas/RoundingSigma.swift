@@ -4,10 +4,10 @@
 //      |ŷ - y| / sigma     a few, whatever the operands, when the kernel is right; large, far below any tolerance, when not
 //
 //  The errors of all roundings are taken as random and independent, of the size the formats give
-//  them (RoundingSigmaArithmetic.swift), and their variances carried along with the operator:
-//  RoundingSigmaRecurrent.swift and RoundingSigmaChunked.swift have the forms, and here are the
-//  skip, the gate, the output, and what is not random: where the kernel rounds its operands on
-//  reading, and dt + dtBias, what that does to the answer is known, and counts as it is.
+//  them (Spread.swift), and their variances carried along with the operator:
+//  RecurrentSigma.swift and ChunkedSigma.swift have the forms, and here are the
+//  skip, the gate and the output. Two roundings leave the kernel no choice: reading the operands,
+//  and dt + dtBias. Their effect on the answer is computed exactly and added in quadrature.
 //
 //  Nothing is fitted to measurements. docs/numerics.md has the model and where it ends.
 
@@ -46,13 +46,13 @@ extension KernelArithmetic {
             sizes = sizes.combined(with: SSDErrorSizes(differenceOf: exact, found)) { hypotenuse($0, scale * $1) }
         }
         if let factors = try asFactors(read) {
-            // Skip and gate do not see these.
+            // The skip and the gate read x and z themselves, not the factors of the products.
             let (exact, found) = try (
                 SSDForm.recurrent.evaluate(read.withoutSkip()), SSDForm.recurrent.evaluate(factors)
             )
             sizes = sizes.combined(with: SSDErrorSizes(differenceOf: exact, found), hypotenuse)
         }
-        // A number that is exact beside one of 1e-150 is not worth an infinite ratio.
+        // An exact output gets sigma 1e-150, so that an error of zero has the ratio 0.
         return sizes.combined(with: sizes) { a, _ in max(a, 1e-150) }
     }
 

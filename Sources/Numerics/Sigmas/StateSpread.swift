@@ -20,8 +20,9 @@
 //
 //  They enter V and, as lengths along the leaving state, v. When such rows point everywhere, the
 //  first term of var(S C) is right and the second no larger; when they keep one direction (all of B
-//  positive, say) the second is right, and up to N times the first. Covariances of rank one add up
-//  to one of rank two; v keeps their lengths, in the signs of the longer.
+//  positive, say) the second is right, and up to N times the first. The sum of two rank-one
+//  covariances has rank two; v is a single vector: in each element the root of the sum of squares,
+//  with the sign of the element that is larger in magnitude.
 
 import DualityCore
 import DualityReference

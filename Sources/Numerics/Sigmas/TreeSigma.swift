@@ -15,7 +15,7 @@
 //  leans through all of them. One kernel is followed through the tree, its sums of logarithms
 //  included: where z repeats, their roundings do, and pile up.
 //
-//  SSDAssociative.swift is the form itself; the walk below is line for line its own.
+//  Associative.swift is the form itself; the walk below is line for line its own.
 
 import DualityCore
 import DualityReference
@@ -23,7 +23,7 @@ import DualityReference
 extension KernelArithmetic {
     /// The tree and leaf of a kernel that scans segments as they are. With narrower operands of
     /// products, or narrower copies of the state, a tree is taken as chunks of its leaves
-    /// (ErrorBoundTree.swift).
+    /// (KernelArithmetic+Tree.swift).
     var followedTree: (tree: ScanTree, leaf: Int)? {
         guard case .associative(let tree, let leaf) = form else { return nil }
         let isPlain = [products, chunkStates, state].allSatisfy { $0.holds(accumulate) }
@@ -31,7 +31,7 @@ extension KernelArithmetic {
     }
 }
 
-/// What is left to do on the way through a tree, as in SSDAssociative.swift.
+/// What is left to do on the way through a tree, as in Associative.swift.
 private enum SpreadTask {
     case walk(leaves: Range<Int>, entering: TreeState)
     case cross(leaves: Range<Int>, entering: TreeState)
@@ -79,86 +79,6 @@ extension SpreadSequence {
                 let known = end.held[i] - end.state[i]
                 return (walk.spread.total(at: i) + end.variance[i] + known * known).squareRoot()
             })
-    }
-}
-
-/// A state with the errors that its own way through the tree has brought. All are `[P, N]`.
-private struct TreeState {
-    var state: [Double]
-    /// That of the kernel which is followed.
-    var held: [Double]
-    /// V
-    var variance: [Double]
-    /// The part of V that moves the numbers of a row together, as in RoundingSigmaState.swift.
-    var common: [Double]
-
-    init(_ state: [Double]) {
-        (self.state, held) = (state, state)
-        variance = [Double](repeating: 0, count: state.count)
-        common = variance
-    }
-}
-
-/// A segment with the errors of its pair.
-private struct SegmentSpread {
-    /// ln α.
-    var logDecay = 0.0
-    /// What the roundings of its sum are in the kernel that is followed: the sum, and what it is of
-    /// the same z exactly.
-    var heldLogDecay = 0.0
-    var sumOfHeld = 0.0
-    /// U
-    var after: TreeState
-
-    func applied(to before: TreeState, _ arithmetic: KernelArithmetic, width: Int) -> TreeState {
-        let (format, operation) = (arithmetic.accumulate, arithmetic.operationVariance)
-        let decay = Double.exp(logDecay)
-        let heldDecay = format.round(Double.exp(logDecay + (heldLogDecay - sumOfHeld)))
-        // A decay that rounds to 1 is known, and followed; a product with it is exact.
-        let isOne = heldDecay == 1 && format != .f64
-        let ofExp = isOne ? 0 : arithmetic.relativeVarianceOfExp(logDecay)
-        let underflow = isOne ? 0 : arithmetic.underflowVariance
-        var result = after
-        var direction = [Double](repeating: 0, count: width)
-        for row in stride(from: 0, to: result.state.count, by: max(width, 1)) {
-            for i in row..<row + width {
-                let product = decay * before.state[i]
-                let new = product + after.state[i]
-                let heldProduct = format.round(heldDecay * before.held[i])
-                // The rounding of a sum is at most either of its terms, which are numbers of the
-                // format.
-                let smaller = min(heldProduct.magnitude, after.held[i].magnitude)
-                result.state[i] = new
-                result.held[i] = format.round(heldProduct + after.held[i])
-                result.variance[i] +=
-                    decay * decay * before.variance[i] + min(operation.variance(at: new), smaller * smaller)
-                    + (ofExp + (isOne ? 0 : operation.relative)) * product * product
-                    + (product == 0 ? 0 : underflow)
-                direction[i - row] = ofExp.squareRoot() * product
-            }
-            join(before.common[row..<row + width].map { decay * $0 }, to: &result.common, row: row)
-            join(direction, to: &result.common, row: row)
-        }
-        return result
-    }
-
-    func followed(by next: SegmentSpread, _ arithmetic: KernelArithmetic, width: Int) -> SegmentSpread {
-        SegmentSpread(
-            logDecay: logDecay + next.logDecay,
-            heldLogDecay: arithmetic.accumulate.round(heldLogDecay + next.heldLogDecay),
-            sumOfHeld: sumOfHeld + next.sumOfHeld, after: next.applied(to: after, arithmetic, width: width))
-    }
-}
-
-/// Adds a direction to one row of another: the square root of the sum of their squares, number by
-/// number, the signs those of the sum when one of them is turned to point along the other.
-private func join(_ direction: [Double], to common: inout [Double], row: Int) {
-    var along = 0.0
-    for (n, number) in direction.enumerated() { along += number * common[row + n] }
-    for (n, number) in direction.enumerated() where number != 0 {
-        let other = common[row + n]
-        let sum = other + (along < 0 ? -number : number)
-        common[row + n] = Double(signOf: sum, magnitudeOf: (other * other + number * number).squareRoot())
     }
 }
 
@@ -327,25 +247,6 @@ private struct TreeSigma {
         for row in stride(from: 0, to: own.variance.count, by: max(stateDim, 1)) {
             join(Array(own.common[row..<row + stateDim]), to: &segment.after.common, row: row)
             join(Array(own.decayEffect[row..<row + stateDim]), to: &segment.after.common, row: row)
-        }
-    }
-}
-
-extension TreeState {
-    /// S C of one row, its variance without that of the sum itself, the sum of the squares of its
-    /// terms, and of those of the row.
-    fileprivate func readOut(
-        _ c: UnsafePointer<Double>, _ cSquares: UnsafePointer<Double>, row: Int, count: Int
-    ) -> (value: Double, variance: Double, squares: Double, norm: Double) {
-        withPointers(state, held, variance, common) { s, f, v, common in
-            let (s, f, v, common) = (s + row, f + row, v + row, common + row)
-            let value = dot(s, c, count)
-            let known = dot(f, c, count) - value
-            let along = dot(common, c, count)
-            return (
-                value, dot(v, cSquares, count) + along * along + known * known, dotOfSquares(s, cSquares, count),
-                dot(s, s, count)
-            )
         }
     }
 }

@@ -4,8 +4,8 @@
 //      prepare     makes R rows of activations and packs them in the forms that some matrices read       a job over rows
 //      multiply    the products of those matrices                                                        a job over panels
 //
-//  A row is a token of some sequence; the rows of a sequence lie together, in order. Everything but
-//  attention, convolution and scan treats rows alike, whosesoever they are.
+//  A row is a token of some sequence; the rows of a sequence lie together, in order. Only
+//  attention, convolution and scan care which sequence a row belongs to.
 
 import DualityCore
 import DualityKernels

@@ -81,11 +81,7 @@ extension Mamba2Mixer {
     ) throws -> Gradients {
         let length = u.shape[0]
         let (inner, shared) = (headCount * headDim, keyValueHeadCount * headDim)
-        let outputGradient =
-            upstream.output ?? Tensor(repeating: .zero, shape: [length, outputProjection.outputSize])
-        try outputGradient.requireShape([length, outputProjection.outputSize], "gradient of the mixer's output")
-        try upstream.window?.requireShape(cache.window.shape, "gradient of the convolution window")
-        try upstream.state?.requireShape(cache.state.shape, "gradient of the SSM state")
+        let outputGradient = try outputGradient(upstream, length, cache)
 
         // Forward once more: what each step is given.
         let projected = inputProjection(u)
@@ -139,6 +135,18 @@ extension Mamba2Mixer {
             cNormWeight: cNormed?.weight, convolutionWeight: convolved.weight, convolutionBias: convolved.bias,
             a: scan.a, aLogarithm: scan.logarithmicRate(a), dtBias: dtBias, d: d,
             gatedNormWeight: norm.weight, outputProjectionWeight: output.weight, outputProjectionBias: output.bias)
+    }
+
+    /// The gradient of the output, zero where none is given, once all upstream gradients fit.
+    private func outputGradient(
+        _ upstream: Upstream, _ length: Int, _ cache: ScanCache<Scalar>
+    ) throws(InputError) -> Tensor<Scalar> {
+        let shape = [length, outputProjection.outputSize]
+        let gradient = upstream.output ?? Tensor(repeating: .zero, shape: shape)
+        try gradient.requireShape(shape, "gradient of the mixer's output")
+        try upstream.window?.requireShape(cache.window.shape, "gradient of the convolution window")
+        try upstream.state?.requireShape(cache.state.shape, "gradient of the SSM state")
+        return gradient
     }
 
     /// Steps 2 and 3: x | B | C as the convolution gets them, `[L, C]`.

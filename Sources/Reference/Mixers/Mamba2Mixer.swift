@@ -112,11 +112,11 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
     ) throws -> Tensor<Scalar> {
         let (z, inputs) = try scanInputs(u, rotation: rotation, cache: &cache)
         observe?(inputs)
-        let outputs = try form.evaluate(inputs)
+        let outputs = try form.evaluate(inputs)  // 5
         cache.state = try outputs.finalState.reshaped(cache.state.shape)
         for (head, sum) in outputs.logDecay.elements.enumerated() { cache.logDecay[head] += sum }
         let y = try outputs.y.reshaped(z.shape)
-        return outputProjection(gatedNorm(y, gate: z))
+        return outputProjection(gatedNorm(y, gate: z))  // 6
     }
 
     /// Steps 1 to 4: the gate, and what SSD is applied to. Advances the convolution window, not the
@@ -124,30 +124,47 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
     func scanInputs(
         _ u: Tensor<Scalar>, rotation: RotaryTable<Scalar>, cache: inout ScanCache<Scalar>
     ) throws -> (z: Tensor<Scalar>, inputs: SSDInputs<Scalar>) {
-        let length = u.shape[0]
-        let projected = inputProjection(u)
+        var (z, x, b, c, dt) = split(inputProjection(u))  // 1
+        if let bNorm { b = bNorm(b) }  // 2
+        if let cNorm { c = cNorm(c) }
+        if rotatesBC {  // 3
+            rotation.rotate(&b)
+            rotation.rotate(&c)
+        }
+        var convolved = convolution.extend(joined([x, b, c]), window: &cache.window)  // 4
+        for i in convolved.elements.indices { convolved.elements[i] = Scalar.silu(convolved.elements[i]) }
+        return (z, try scanInputs(convolved: convolved, dt: dt, initialState: cache.state))
+    }
+
+    /// The columns of the projection in, `[L, H P + Hkv P + Hkv N + H N + H]`, by name.
+    ///
+    /// - Returns: z, x, B, C and dt, each `[L, width]`.
+    public func split(
+        _ projected: Tensor<Scalar>
+    ) -> (z: Tensor<Scalar>, x: Tensor<Scalar>, b: Tensor<Scalar>, c: Tensor<Scalar>, dt: Tensor<Scalar>) {
         var first = 0
         func next(_ width: Int) -> Tensor<Scalar> {
             defer { first += width }
             return projected.columns(first..<first + width)
         }
-        let z = next(shape.innerSize)
-        let x = next(shape.xSize)
-        var b = next(shape.bSize)
-        var c = next(shape.cSize)
-        let dt = next(shape.heads)
+        return (
+            next(shape.innerSize), next(shape.xSize), next(shape.bSize), next(shape.cSize), next(shape.heads)
+        )
+    }
 
-        if let bNorm { b = bNorm(b) }
-        if let cNorm { c = cNorm(c) }
-        if rotatesBC {
-            rotation.rotate(&b)
-            rotation.rotate(&c)
-        }
-        var convolved = convolution.extend(joined([x, b, c]), window: &cache.window)
-        for i in convolved.elements.indices { convolved.elements[i] = Scalar.silu(convolved.elements[i]) }
-
+    /// What SSD is applied to in step 5.
+    ///
+    /// - Parameters:
+    ///   - convolved: x | B | C after step 4, `[L, C]`.
+    ///   - dt: the raw steps, `[L, H]`.
+    ///   - initialState: `[H, P, N]`; nil for an empty memory.
+    /// - Throws: `InputError` (`.shape`) when they are not of this mixer.
+    public func scanInputs(
+        convolved: Tensor<Scalar>, dt: Tensor<Scalar>, initialState: Tensor<Scalar>? = nil
+    ) throws -> SSDInputs<Scalar> {
+        let length = convolved.shape[0]
         let (xEnd, bEnd) = (shape.xSize, shape.xSize + shape.bSize)
-        let inputs = try SSDInputs(
+        return try SSDInputs(
             x: convolved.columns(0..<xEnd).reshaped([1, length, shape.xHeads, shape.headDim]),
             dt: dt.reshaped([1, length, shape.heads]),
             a: a,
@@ -155,12 +172,11 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
             c: convolved.columns(bEnd..<shape.channels).reshaped([1, length, shape.cHeads, shape.stateDim]),
             d: d,
             dtBias: dtBias,
-            initialState: cache.state.reshaped([1, shape.heads, shape.headDim, shape.stateDim]),
+            initialState: initialState?.reshaped([1, shape.heads, shape.headDim, shape.stateDim]),
             dtLimit: stepLimit,
             // Weights are checked when they are loaded; a NaN that was let through there shows in
             // the logits.
             allowsNonFinite: true)
-        return (z, inputs)
     }
 
     /// Matrices with the same rows, side by side.

@@ -1,7 +1,7 @@
 //  The convolution form, for a system that does not change: constant Δ, B and C within a sequence.
 //
 //      k_j = e^(j ln a) (C · B)                                        j = 0 ... L-1
-//      1. convolution        Y_t  = sum over j of k_j x̄_{t-j}           t = 1 ... L, x̄ nothing before the first token
+//      1. convolution        Y_t  = sum over j of k_j x̄_{t-j}           t = 1 ... L, x̄_s = 0 for s < 1
 //      2. entering state     Y_t += e^(t ln a) S_0 C
 //      3. leaving state      S_L  = e^(L ln a) S_0 + (sum over j of e^(j ln a) x̄_{L-j}) Bᵀ
 //

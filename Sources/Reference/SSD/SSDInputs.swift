@@ -5,7 +5,7 @@
 //  | symbol       | shape             | meaning                                                        |
 //  |--------------|-------------------|----------------------------------------------------------------|
 //  | x            | [B, L, Hx, P]     | input; SSM head h reads head `headMap.x[h]`                    |
-//  | dt           | [B, L, H]         | raw step; Δ is made from it, see SSDSteps.swift                |
+//  | dt           | [B, L, H]         | raw step; Δ is made from it, see Steps.swift                |
 //  | A            | [H]               | decay rate, <= 0 (A = -exp(A_log))                             |
 //  | B            | [B, L, Gb, N]     | input direction; SSM head h reads head `headMap.b[h]`          |
 //  | C            | [B, L, Gc, N]     | output direction; SSM head h reads head `headMap.c[h]`         |
@@ -81,7 +81,43 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
         initialState: Tensor<Scalar>? = nil, packing: Packing? = nil, headMap: HeadMap? = nil, dtSoftplus: Bool = true,
         dtLimit: ClosedRange<Double> = 0...(.infinity), allowsNonFinite: Bool = false
     ) throws(InputError) {
-        // x gives B, L and P; dt gives H; B gives N; every other axis is then known.
+        let heads = dt.shape.last ?? 0
+        try Self.requireShapes((x, dt, a, b, c), d: d, z: z, dtBias: dtBias, initialState, packing)
+        let map: HeadMap
+        if let headMap {
+            try headMap.check(heads: heads, x: x.shape[2], b: b.shape[2], c: c.shape[2])
+            map = headMap
+        } else {
+            map = try HeadMap.grouped(heads: heads, x: x.shape[2], b: b.shape[2], c: c.shape[2])
+        }
+
+        try Self.requireValues(dt, a, dtBias, dtLimit, allowsNonFinite: allowsNonFinite)
+
+        self.x = x
+        self.dt = dt
+        self.a = a
+        self.b = b
+        self.c = c
+        self.d = d
+        self.z = z
+        self.dtBias = dtBias
+        self.initialState = initialState
+        self.packing = packing
+        self.headMap = map
+        self.dtSoftplus = dtSoftplus
+        self.dtLimit = dtLimit
+    }
+
+    /// The shapes fit together: x gives B, L and P; dt gives H; B gives N; every other axis is then
+    /// known.
+    private static func requireShapes(
+        _ operands: (
+            x: Tensor<Scalar>, dt: Tensor<Scalar>, a: Tensor<Scalar>, b: Tensor<Scalar>, c: Tensor<Scalar>
+        ),
+        d: Tensor<Scalar>?, z: Tensor<Scalar>?, dtBias: Tensor<Scalar>?, _ initialState: Tensor<Scalar>?,
+        _ packing: Packing?
+    ) throws(InputError) {
+        let (x, dt, a, b, c) = operands
         try require(x.shape, as: "x", axes: ["B", "L", "Hx", "P"], is: [nil, nil, nil, nil])
         let (batch, length, headDim) = (x.shape[0], x.shape[1], x.shape[3])
         try require(dt.shape, as: "dt", axes: ["B", "L", "H"], is: [batch, length, nil])
@@ -106,15 +142,14 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
                 initialState.shape, as: "initial_states", axes: [perSequence ? "S" : "B", "H", "P", "N"],
                 is: [perSequence ? packing?.count : batch, heads, headDim, stateDim])
         }
+    }
 
-        let map: HeadMap
-        if let headMap {
-            try headMap.check(heads: heads, x: x.shape[2], b: b.shape[2], c: c.shape[2])
-            map = headMap
-        } else {
-            map = try HeadMap.grouped(heads: heads, x: x.shape[2], b: b.shape[2], c: c.shape[2])
-        }
-
+    /// Rates are at most zero, limits of the step at least zero, and what clamping would hide is
+    /// finite.
+    private static func requireValues(
+        _ dt: Tensor<Scalar>, _ a: Tensor<Scalar>, _ dtBias: Tensor<Scalar>?, _ dtLimit: ClosedRange<Double>,
+        allowsNonFinite: Bool
+    ) throws(InputError) {
         if !allowsNonFinite {
             try dt.requireFinite("dt")
             try a.requireFinite("A")
@@ -130,20 +165,6 @@ public struct SSDInputs<Scalar: RealNumber>: Sendable {
                 .value, in: "dt_limit", expected: "a lower bound >= 0", found: "\(dtLimit.lowerBound)",
                 remedy: "A negative step would make the state grow.")
         }
-
-        self.x = x
-        self.dt = dt
-        self.a = a
-        self.b = b
-        self.c = c
-        self.d = d
-        self.z = z
-        self.dtBias = dtBias
-        self.initialState = initialState
-        self.packing = packing
-        self.headMap = map
-        self.dtSoftplus = dtSoftplus
-        self.dtLimit = dtLimit
     }
 
     /// The same operands in another number format: exact when widening, rounded to nearest when

@@ -4,11 +4,10 @@
 //      segment   s + z = fl(s + z) + e;  e is added to the next z (Kahan)
 //      state     a H + U = H + ((a - 1) H + U)        with a - 1 = e^s - 1 to its own last digit, and what H + … drops kept for the next
 //
-//  A sum of n logarithms summed plainly errs by up to n roundings of the whole, and by just that
-//  where z repeats; a state that is multiplied by a and added to once a chunk is rounded once a
-//  chunk. Either way the error would depend on how a sequence is cut into chunks. Where a is below
-//  1/2 the state is halved at every chunk, and with it what has been dropped: there the plain
-//  product will do.
+//  Plain summation of n equal logarithms rounds the same way n times, so that its error reaches n
+//  units. The state is rounded once per chunk. Both make the error depend on the chunk size;
+//  compensation removes that. Where a is below 1/2, each chunk halves the state together with the
+//  error it carries, and the plain product is enough.
 //
 //  Source: Kahan 1965, "Further remarks on reducing truncation errors".
 

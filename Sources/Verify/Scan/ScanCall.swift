@@ -1,5 +1,5 @@
-//  The operands of one call in a form that a fault may bend: plain fields, runs of tokens, and
-//  which head reads what.
+//  The operands of one call as plain, mutable fields, so that a fault can change any of them:
+//  tensors, runs of tokens, and which head reads what.
 //
 //  `SSDInputs` is a value that fits together and stays so. A faulty kernel is one whose idea of the
 //  operands does not: it resets at the wrong token, reads another head, forgets a bias. Faults of

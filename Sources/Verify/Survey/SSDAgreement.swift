@@ -48,7 +48,7 @@ public struct SSDAgreement: Sendable {
     }
 
     /// Forms worth comparing: chunks far below, around and far above the head dimension. The
-    /// convolution is no form of a model's layers, whose steps change.
+    /// convolution form is left out, because the steps of a model's layer change with the token.
     public static let forms: [SSDForm] = [
         .recurrent, .chunked(size: 16), .chunked(size: 64), .chunked(size: 256), .quadratic,
         .associative(tree: .balanced, leaf: 16),

@@ -7,29 +7,29 @@ import DualityInference
 import DualityQuant
 
 /// Engine, format, arithmetic and instruction set of a command's model.
-struct Computation {
-    let engine: String
-    let precision: String
-    let arithmetic: String
+public struct Computation: Sendable {
+    public let engine: String
+    public let precision: String
+    public let arithmetic: String
     /// scalar, avx2, avx512 or neon; nil for the reference, which is plain Swift.
-    let instructionSet: String?
+    public let instructionSet: String?
 
-    init(engine: String, precision: String, arithmetic: String, instructionSet: String?) {
+    public init(engine: String, precision: String, arithmetic: String, instructionSet: String?) {
         self.engine = engine
         self.precision = precision
         self.arithmetic = arithmetic
         self.instructionSet = instructionSet
     }
 
-    init(reference precision: Precision) {
+    public init(reference precision: EngineChoice.ReferencePrecision) {
         let type = precision == .f64 ? "float64" : "float32"
         self.init(
-            engine: Engine.reference.rawValue, precision: precision.rawValue,
+            engine: EngineRequest.Engine.reference.rawValue, precision: precision.rawValue,
             arithmetic: "\(type) weights, \(type) activations", instructionSet: nil)
     }
 
     /// `engine fast, bf16 (bfloat16 weights, float32 activations), avx512`.
-    var line: String { "engine \(engine), \(precision) (\(arithmetic)), \(instructionSet ?? "plain Swift")" }
+    public var line: String { "engine \(engine), \(precision) (\(arithmetic)), \(instructionSet ?? "plain Swift")" }
 
     /// The four under the names that every report uses.
     private var texts: [(name: String, value: String?)] {
@@ -39,33 +39,32 @@ struct Computation {
         ]
     }
 
-    func write(to object: inout JSON.Object) {
+    public func write(to object: inout JSON.Object) {
         for (name, value) in texts { object[name] = value.map { .string($0) } ?? .null }
     }
 
     /// For the metadata of a safetensors file.
-    var metadata: [String: String] {
+    public var metadata: [String: String] {
         Dictionary(uniqueKeysWithValues: texts.map { ($0.name, $0.value ?? "none") })
     }
 }
 
-extension EngineChoice {
-    /// What a model that is loaded with this choice computes with.
+extension ModelLoader {
+    /// What the model computes with.
     ///
-    /// - Throws: `InputError` when DUALITY_ISA names what this machine does not have, or the model
-    ///   is not found.
-    func computation(_ options: EngineOptions, model: ModelOptions) throws -> Computation {
+    /// - Throws: `InputError` when DUALITY_ISA names what this machine does not have.
+    public func computation() throws -> Computation {
         let (precision, name): (EnginePrecision, String)
-        switch self {
+        switch choice {
         case .reference(let precision): return Computation(reference: precision)
-        case .packed(let packed): (precision, name) = (packed.plan.precision, precisionName)
+        case .packed(let packed): (precision, name) = (packed.plan.precision, choice.precisionName)
         case .fast(let chosen):
-            let configuration = try HybridConfiguration(directory: ModelLocation.find(model.model))
-            let plan = PrecisionPlan(chosen, group: options.scales.group(for: configuration))
+            let configuration = try HybridConfiguration(directory: directory)
+            let plan = PrecisionPlan(chosen, group: request.group ?? PrecisionPlan.defaultGroup(configuration))
             (precision, name) = (chosen, chosen == .int8 ? plan.base.name : chosen.rawValue)
         }
         return Computation(
-            engine: engineName, precision: name, arithmetic: precision.arithmetic,
+            engine: choice.engineName, precision: name, arithmetic: precision.arithmetic,
             instructionSet: try QuantModel.activeInstructionSet())
     }
 }

@@ -1,0 +1,99 @@
+//  Which engine runs a model, and in which number format: the one place where it is decided.
+//
+//      1. a directory that holds a packed model alone   the fast engine, in the file's format
+//      2. f64, or the reference by name                 the reference
+//      3. layers that the fast engine does not have     the reference in f32, and that is said
+//      4. else                                          the fast engine: the format asked for, or int8 from 1 GiB of
+//                                                       bfloat16 weights on and bf16 below
+//
+//  A wish that cannot be granted is an error, never another engine.
+
+import DualityCore
+import DualityQuant
+
+/// What a request comes to for one model.
+public enum EngineChoice: Sendable {
+    case reference(ReferencePrecision)
+    case fast(EnginePrecision)
+    /// A model that was quantized before.
+    case packed(PackedCheckpoint)
+
+    /// The number formats of the reference.
+    public enum ReferencePrecision: String, Sendable { case f32, f64 }
+
+    /// Weights of this many bytes in bfloat16 are read as int8 unless something else is asked for.
+    public static let largeWeights = 1 << 30
+
+    /// - Parameters:
+    ///   - directory: the model's.
+    ///   - fallback: the precision when none is asked for and the engine is not named.
+    ///   - note: is told what a user should know, such as that the reference runs.
+    /// - Throws: `InputError` for wishes that exclude each other, a precision that the files do not
+    ///   have, or layers that the engine asked for does not have.
+    public init(
+        _ request: EngineRequest, directory: String, default fallback: EngineRequest.Precision? = nil,
+        note: (String) -> Void = { _ in }
+    ) throws {
+        try request.check()
+        let precision = request.precision ?? (request.engine == .fast ? nil : fallback)
+        if PackedCheckpoint.isPacked(directory), !Checkpoint.holdsWeights(directory) {
+            self = .packed(try Self.packed(request, directory))
+            return
+        }
+        if precision == .f64 || request.engine == .reference {
+            self = .reference(precision == .f64 ? .f64 : .f32)
+            return
+        }
+        let configuration = try HybridConfiguration(directory: directory)
+        do {
+            try QuantModel.checkLayers(configuration, place: directory)
+        } catch {
+            guard request.engine == nil && (precision == nil || precision == .f32) else { throw error }
+            note("The fast engine does not have this model (\(error.found)); the reference runs, in f32.")
+            self = .reference(.f32)
+            return
+        }
+        let weights = try WeightContract(configuration).requirements.reduce(0) { $0 + 2 * $1.count }
+        self = .fast(precision?.fast ?? (weights >= Self.largeWeights ? .int8 : .bf16))
+    }
+
+    private static func packed(_ request: EngineRequest, _ directory: String) throws -> PackedCheckpoint {
+        var packed = try PackedCheckpoint(directory: directory, reading: request.reading)
+        guard request.engine != .reference, request.precision != .f64 else {
+            throw InputError(
+                .unsupported, in: directory, expected: "a checkpoint, for the reference engine",
+                found: "a model that was quantized for the fast one",
+                remedy: "Give the original's directory, or use --engine fast.")
+        }
+        packed.plan.roundsActivations = request.precision == .bf16Dot
+        if let asked = request.precision, asked.fast != packed.plan.precision {
+            throw InputError(
+                .value, in: "--precision", expected: "\(precisions(of: packed)), the format of \(directory)",
+                found: asked.rawValue, remedy: "Give the original's directory for another format.")
+        }
+        return packed
+    }
+
+    private static func precisions(of packed: PackedCheckpoint) -> String {
+        switch packed.plan.precision {
+        case .bf16, .bf16Dot: "bf16 or bf16-dot"
+        case let other: other.rawValue
+        }
+    }
+
+    /// The format's name in reports.
+    public var precisionName: String {
+        switch self {
+        case .reference(let precision): precision.rawValue
+        case .fast(let precision): precision.rawValue
+        // However its bits are stored, bfloat16 is one precision.
+        case .packed(let packed):
+            if case .int8 = packed.plan.base { packed.plan.base.name } else { packed.plan.precision.rawValue }
+        }
+    }
+
+    /// `reference` or `fast`.
+    public var engineName: String {
+        if case .reference = self { "reference" } else { "fast" }
+    }
+}

@@ -1,0 +1,78 @@
+//  What a caller wants of the engine that runs a model. Everything is optional: what is left out is
+//  chosen by EngineChoice.swift.
+
+import DualityCore
+import DualityQuant
+
+/// The wishes of a caller: who computes, in which format, on how many threads.
+public struct EngineRequest: Sendable {
+    /// Who computes.
+    public enum Engine: String, Sendable, CaseIterable {
+        /// The kernels of this machine.
+        case fast
+        /// The plain Swift of the book.
+        case reference
+    }
+
+    /// In what number format.
+    public enum Precision: String, Sendable, CaseIterable {
+        /// IEEE binary64; the reference only.
+        case f64
+        case f32
+        /// Weights in bfloat16, arithmetic in float32; the fast engine only.
+        case bf16
+        /// Weights in bfloat16, activations rounded to it; the fast engine only.
+        case bf16Dot = "bf16-dot"
+        /// Weights and activations in int8; the fast engine only.
+        case int8
+
+        /// The fast engine's name of it; nil for f64, which it does not have.
+        public var fast: EnginePrecision? { EnginePrecision(rawValue: rawValue) }
+    }
+
+    /// Nil: the fast engine where it has the model's layers, else the reference.
+    public var engine: Engine?
+    /// Nil: int8 from 1 GiB of bfloat16 weights on, else bf16; f32 with the reference.
+    public var precision: Precision?
+    /// How the fast engine keeps keys and values. Nil: bf16, and f32 beside f32 weights.
+    public var keyValues: KeyValueFormat?
+    /// Inputs that share a scale in int8, a multiple of 32, or 0 for one scale per row. Nil: 32 for
+    /// models narrower than 1024, else 0.
+    public var group: Int?
+    /// Threads of the fast engine. Nil: as many as there are processors.
+    public var threads: Int?
+    /// Whether a quantized file is read into memory instead of being mapped.
+    public var isResident = false
+    /// Whether NaN and infinite weights are accepted.
+    public var allowsNonFinite = false
+    /// What is asked for against the word of the configuration.
+    public var reading = ModelReading()
+
+    /// No wishes but those given.
+    public init(engine: Engine? = nil, precision: Precision? = nil) {
+        self.engine = engine
+        self.precision = precision
+    }
+
+    /// The threads that were asked for, else those that all callers share.
+    public var pool: ThreadPool { threads.map { ThreadPool(threads: $0) } ?? .common }
+
+    /// - Throws: `InputError` (`.value`) for wishes that exclude each other, or numbers out of
+    ///   range.
+    public func check() throws(InputError) {
+        func refuse(_ what: String, needs: String, _ found: String) -> InputError {
+            InputError(.value, in: what, expected: needs, found: found)
+        }
+        if let threads, threads < 1 { throw refuse("threads", needs: "at least 1", "\(threads)") }
+        if let group, !WeightFormat.isGroup(group) {
+            throw refuse("group", needs: "0 or a multiple of 32", "\(group)")
+        }
+        if engine == .fast, precision == .f64 { throw refuse("precision f64", needs: "the reference engine", "fast") }
+        if engine == .reference, let precision, precision != .f64, precision != .f32 {
+            throw refuse("precision \(precision.rawValue)", needs: "the fast engine", "reference")
+        }
+        if keyValues != nil, engine == .reference || precision == .f64 {
+            throw refuse("a format of keys and values", needs: "the fast engine", "reference")
+        }
+    }
+}
