@@ -120,27 +120,38 @@ private struct Store {
         if let mask = masks[state] { return mask }
         makeRoom()
         var mask = TokenMask(size: trie.size)
-        var path = [Int32](repeating: row(of: state), count: trie.depthLimit + 1)
-        var node = 0
-        while node < trie.bytes.count {
-            let depth = Int(trie.depths[node])
-            let row = path[depth - 1]
-            var entry = rows[Int(row) << 8 | Int(trie.bytes[node])]
-            if entry == 0 { entry = try fill(row, trie.bytes[node]) }
-            if entry == 1 {
-                node = Int(trie.ends[node])
-                continue
+        let first = row(of: state)
+        let result = trie.nodes.withUnsafeBufferPointer { nodes in
+            trie.tokens.withUnsafeBufferPointer { tokens in
+                Result { () throws(InputError) in try walk(from: first, nodes, tokens, trie.depthLimit, &mask) }
             }
-            path[depth] = entry - 2
-            for index in trie.tokenStarts[node]..<trie.tokenStarts[node + 1] {
-                mask.insert(Int(trie.tokens[Int(index)]))
-            }
-            node += 1
         }
+        try result.get()
         if arena.isNullable(state) {
             for token in trie.endTokens { mask.insert(token) }
         }
         masks[state] = mask
         return mask
+    }
+    /// Puts the tokens into a mask that can be read from a row on.
+    private mutating func walk(
+        from first: Int32, _ nodes: UnsafeBufferPointer<TokenTrie.Node>, _ tokens: UnsafeBufferPointer<Int32>,
+        _ depthLimit: Int, _ mask: inout TokenMask
+    ) throws(InputError) {
+        var path = [Int32](repeating: first, count: depthLimit + 1)
+        var index = 0
+        while index < nodes.count - 1 {
+            let node = nodes[index]
+            let row = path[Int(node.depth) - 1]
+            var entry = rows[Int(row) << 8 | Int(node.byte)]
+            if entry == 0 { entry = try fill(row, node.byte) }
+            if entry == 1 {
+                index = Int(node.end)
+                continue
+            }
+            path[Int(node.depth)] = entry - 2
+            index += 1
+            for place in node.tokenStart..<nodes[index].tokenStart { mask.insert(Int(tokens[Int(place)])) }
+        }
     }
 }

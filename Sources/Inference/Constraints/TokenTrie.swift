@@ -1,8 +1,8 @@
 //  The vocabulary as a tree of beginnings, so that what is wrong with one token is known of all
 //  that begin like it.
 //
-//  Nodes lie in the order of a walk: a node is followed by its descendants, the first node that is
-//  not one of them is `ends[node]`. Tokens are sorted by their bytes, which is the same order.
+//  Nodes lie in the order of a walk: a node is followed by its descendants. Tokens are sorted by
+//  their bytes, which is the same order.
 
 import DualityCore
 
@@ -12,13 +12,20 @@ public final class TokenTrie: Sendable {
     public let size: Int
     /// The tokens that end an answer.
     public let endTokens: Set<Int>
-    /// The byte that leads to each node. The root is not among the nodes.
-    let bytes: [UInt8]
-    /// The length of the beginning that a node stands for, 1 and more.
-    let depths: [UInt16]
-    let ends: [Int32]
-    /// The tokens of node n are `tokens[tokenStarts[n]..<tokenStarts[n + 1]]`.
-    let tokenStarts: [Int32]
+    /// A beginning of tokens, in the order of a walk. The root is not among the nodes.
+    struct Node: Sendable {
+        /// The first node behind this one that does not descend from it.
+        var end: Int32
+        /// The node's tokens are `tokens[tokenStart..<nodes[n + 1].tokenStart]`.
+        let tokenStart: Int32
+        /// The length of the beginning, 1 and more.
+        let depth: UInt16
+        /// The last byte of the beginning.
+        let byte: UInt8
+    }
+
+    /// The nodes, and behind them one that only ends the tokens of the last.
+    let nodes: [Node]
     let tokens: [Int32]
     let depthLimit: Int
     private let tokenizer: Tokenizer
@@ -41,12 +48,9 @@ public final class TokenTrie: Sendable {
         self.size = size
         self.endTokens = endTokens.filter { $0 >= 0 && $0 < size }
         self.tokenizer = tokenizer
-        bytes = builder.bytes
-        depths = builder.depths
-        ends = builder.ends
-        tokenStarts = builder.tokenStarts
+        nodes = builder.nodes
         tokens = builder.tokens
-        depthLimit = Int(builder.depths.max() ?? 0)
+        depthLimit = Int(builder.nodes.map(\.depth).max() ?? 0)
     }
 
     /// The bytes of a token that is text; nil for an end token, a special one or none at all.
@@ -57,10 +61,7 @@ public final class TokenTrie: Sendable {
     }
 
     private struct Builder {
-        var bytes: [UInt8] = []
-        var depths: [UInt16] = []
-        var ends: [Int32] = []
-        var tokenStarts: [Int32] = []
+        var nodes: [Node] = []
         var tokens: [Int32] = []
         /// The nodes from the root to the last one.
         private var path: [Int32] = []
@@ -70,11 +71,8 @@ public final class TokenTrie: Sendable {
             let shared = zip(last, token).prefix { $0 == $1 }.count
             close(to: shared)
             for (depth, byte) in token.enumerated().dropFirst(shared) {
-                path.append(Int32(bytes.count))
-                bytes.append(byte)
-                depths.append(UInt16(depth + 1))
-                ends.append(0)
-                tokenStarts.append(Int32(tokens.count))
+                path.append(Int32(nodes.count))
+                nodes.append(Node(end: 0, tokenStart: Int32(tokens.count), depth: UInt16(depth + 1), byte: byte))
             }
             tokens.append(Int32(id))
             last = token
@@ -82,11 +80,11 @@ public final class TokenTrie: Sendable {
 
         mutating func finish() {
             close(to: 0)
-            tokenStarts.append(Int32(tokens.count))
+            nodes.append(Node(end: 0, tokenStart: Int32(tokens.count), depth: 0, byte: 0))
         }
 
         private mutating func close(to depth: Int) {
-            for node in path[depth...] { ends[Int(node)] = Int32(bytes.count) }
+            for node in path[depth...] { nodes[Int(node)].end = Int32(nodes.count) }
             path.removeSubrange(depth...)
         }
     }

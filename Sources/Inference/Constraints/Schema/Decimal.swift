@@ -40,6 +40,17 @@ struct Decimal: Equatable, Sendable {
         isNegative = hasSign && !(integer.isEmpty && fraction.isEmpty)
     }
 
+    /// The shortest decimal of the float64 number above another, itself rounded.
+    init?(nextAbove other: Decimal) { self.init(other.double.nextUp.description) }
+
+    /// The shortest decimal of the float64 number below another, itself rounded.
+    init?(nextBelow other: Decimal) { self.init(other.double.nextDown.description) }
+
+    private var double: Double {
+        let digits = { (digits: [UInt8]) in String(decoding: digits.map { $0 + 48 }, as: UTF8.self) }
+        return Double("\(isNegative ? "-" : "")\(digits(integer)).\(digits(fraction))0") ?? .nan
+    }
+
     var isZero: Bool { integer == [0] && fraction.isEmpty }
     var isInteger: Bool { fraction.isEmpty }
 

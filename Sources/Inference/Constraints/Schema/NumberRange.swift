@@ -69,9 +69,24 @@ struct NumberRange: Equatable, Sendable {
         return result
     }
 
+    /// The same range of float64 numbers with bounds that belong to it.
+    ///
+    /// Readers round: -11.98900000000000000001 is below -11.989, and equal to it once it is read.
+    private var closed: NumberRange {
+        if isInteger { return self }
+        var result = self
+        if let lower, lower.isExclusive, let next = Decimal(nextAbove: lower.value) {
+            result.lower = Bound(value: next, isExclusive: false)
+        }
+        if let upper, upper.isExclusive, let next = Decimal(nextBelow: upper.value) {
+            result.upper = Bound(value: next, isExclusive: false)
+        }
+        return result
+    }
+
     /// - Returns: nil when no number is allowed.
     func automaton(place: String) throws(InputError) -> CharacterAutomaton? {
-        let reader = Reader(self, divisor: try commonMultiple(place: place))
+        let reader = Reader(closed, divisor: try commonMultiple(place: place))
         return try CharacterAutomaton.exploring(
             from: Reader.State(), place: place, limit: 600_000, edges: reader.edges, accepts: reader.accepts)
     }
