@@ -46,14 +46,16 @@ public struct Conversation<Model: LanguageModel>: Sendable {
     public mutating func ask(_ message: String) throws -> Generation<Model> {
         let turns = messages + [ChatMessage(role: .user, content: message)]
         let prompt = tokenizer.encode(
-            try template.render(turns, addGenerationPrompt: true, enableThinking: enableThinking))
+            try template.prompt(
+                ChatRequest(messages: turns, addGenerationPrompt: true, enableThinking: enableThinking)))
         let generation = try Generation(
             model, tokenizer: tokenizer, prompt: prompt, continuing: context, sampling: sampling, limits: limits)
         messages = turns
         return generation
     }
 
-    /// Adds the answer, also one that was stopped, to the history.
+    /// Adds the answer, also one that was stopped, to the history: its text as it was given out,
+    /// without a stop string.
     public mutating func take(_ completion: Completion<Model>) {
         messages.append(ChatMessage(role: .assistant, content: completion.text))
         context = completion.context

@@ -11,6 +11,8 @@ public struct GenerationDefaults: Sendable, Equatable {
     public var sampling: SamplingParameters = .greedy
     /// Tokens that end a text, in the order of the file.
     public var endTokens: [Int] = []
+    /// Tokens that config.json calls the end, whatever generation_config.json says.
+    public var modelEndTokens: [Int] = []
     /// Peculiarities worth telling a person, a sentence each.
     public var warnings: [String] = []
 
@@ -28,9 +30,10 @@ public struct GenerationDefaults: Sendable, Equatable {
         } else {
             warnings.append("\(directory) has no generation_config.json: decoding is greedy.")
         }
-        if endTokens.isEmpty, FileManager.default.fileExists(atPath: model) {
-            endTokens = try Self.endTokens(JSONFields(JSON(contentsOf: model), place: model))
+        if FileManager.default.fileExists(atPath: model) {
+            modelEndTokens = try Self.endTokens(JSONFields(JSON(contentsOf: model), place: model))
         }
+        if endTokens.isEmpty { endTokens = modelEndTokens }
         if endTokens.isEmpty {
             warnings.append("\(directory) names no end token: a text ends only at its limit.")
         }

@@ -6,7 +6,7 @@ import Testing
 /// Conversations in JSON, and what is wrong with some of them.
 @Suite struct ChatRequestTests {
     private func render(_ json: String) throws -> String {
-        try ChatTemplate.qwen3.render(ChatRequest(JSON(parsing: json, place: "stdin"), place: "stdin"))
+        try ChatTemplate.qwen3.prompt(ChatRequest(JSON(parsing: json, place: "stdin"), place: "stdin")).text
     }
 
     @Test func nullAndAbsentAreTheSame() throws {
@@ -40,7 +40,8 @@ import Testing
     }
 
     static let mistakes = [
-        Mistake(json: "[]", kind: .json, place: "stdin"),
+        Mistake(json: "[]", kind: .value, place: "messages"),
+        Mistake(json: "3", kind: .json, place: "stdin"),
         Mistake(json: "{}", kind: .missing, place: "stdin: messages"),
         Mistake(json: #"{"messages": {}}"#, kind: .json, place: "stdin: messages"),
         Mistake(json: #"{"messages": []}"#, kind: .value, place: "messages"),

@@ -42,13 +42,17 @@ struct TemplateOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The chat template: \(ChatTemplate.names.joined(separator: ", ")) (default: the model's own).",
-            valueName: "name"))
+            "The chat template: \(ChatTemplate.names.joined(separator: ", ")), one of the model's own by its name, or a "
+                + "Jinja file (default: the model's own).", valueName: "name|file"))
     var template: String?
 
     func chatTemplate(_ model: ModelOptions) throws -> ChatTemplate {
-        if let template { return try ChatTemplate(named: template) }
-        return try ChatTemplate(directory: ModelLocation.find(model.model))
+        let directory = try ModelLocation.find(model.model)
+        return if let template {
+            try ChatTemplate(choice: template, directory: directory)
+        } else {
+            try ChatTemplate(directory: directory)
+        }
     }
 }
 
@@ -71,8 +75,9 @@ struct SamplingOptions: ParsableArguments {
     @Option(name: .long, help: "Subtract this for every time a token was generated before.")
     var frequencyPenalty: Double?
     @Option(
-        name: .long, parsing: .upToNextOption,
-        help: ArgumentHelp("Add to the score of a token, as ID=BIAS; may be given several.", valueName: "id=bias"))
+        name: .long, parsing: .singleValue,
+        help: ArgumentHelp(
+            "Add to the score of a token, as ID=BIAS; give it once for each token.", valueName: "id=bias"))
     var logitBias: [String] = []
     @Option(name: .long, help: "Seed of the random draws; the same seed gives the same text.")
     var seed: UInt64?

@@ -39,11 +39,12 @@ struct ChatCommand: AsyncParsableCommand {
         let directory = try ModelLocation.find(model.model)
         let defaults = try model.generationDefaults()
         let (sampling, _) = try sampling.resolved(defaults)
+        let tokenizer = try model.tokenizer()
+        let template = try template.chatTemplate(model)
         var conversation = Conversation(
-            model: loaded, tokenizer: try model.tokenizer(),
-            template: try template.chatTemplate(model), sampling: sampling,
-            limits: GenerationLimits(maxTokens: maxTokens, endTokens: Set(defaults.endTokens)), system: system,
-            enableThinking: thinking)
+            model: loaded, tokenizer: tokenizer, template: template, sampling: sampling,
+            limits: GenerationLimits(maxTokens: maxTokens, endTokens: template.endTokens(defaults, tokenizer)),
+            system: system, enableThinking: thinking)
         let interrupt = Interrupt()
         if Terminal.stdinIsTerminal {
             Terminal.note("Chatting with \(directory). Ctrl-C stops an answer, /reset starts over, /exit leaves.")

@@ -27,7 +27,9 @@ struct GenerateCommand: AsyncParsableCommand {
     @OptionGroup var sampling: SamplingOptions
     @Option(name: .long, help: "The most tokens to generate.")
     var maxTokens: Int = 256
-    @Option(name: .long, parsing: .upToNextOption, help: "End the text where one of these strings would begin.")
+    @Option(
+        name: .long, parsing: .singleValue,
+        help: "End the text where this string would begin; give it once for each string.")
     var stop: [String] = []
     @Flag(name: .long, help: "Wrap the prompt in the model's chat template as a user's turn.")
     var chat = false
@@ -48,10 +50,19 @@ struct GenerateCommand: AsyncParsableCommand {
         let loader = try engine.loader(model)
         let tokenizer = try model.tokenizer()
         let defaults = try model.generationDefaults()
-        let ids = tokenizer.encode(try promptText())
+        let text = try promptText()
+        var ends = Set(defaults.endTokens)
+        let ids: [Int]
+        if chat {
+            let template = try template.chatTemplate(model)
+            ids = tokenizer.encode(try template.prompt(request(text)))
+            ends = template.endTokens(defaults, tokenizer)
+        } else {
+            ids = tokenizer.encode(text)
+        }
         let (sampling, seed) = try sampling.resolved(defaults)
         let limits = GenerationLimits(
-            maxTokens: maxTokens, endTokens: ignoreEnd ? [] : Set(defaults.endTokens), stopStrings: stop)
+            maxTokens: maxTokens, endTokens: ignoreEnd ? [] : ends, stopStrings: stop)
         // The cheap checks come before the weights: a bad prompt is refused at once.
         let model = try loader.loadShown(tokens: ids.count + maxTokens)
         try await run(model, tokenizer, ids, sampling, seed, limits)
@@ -93,10 +104,13 @@ struct GenerateCommand: AsyncParsableCommand {
                 .value, in: "prompt", expected: "some text", found: "nothing",
                 remedy: "Give it as an argument or on standard input.")
         }
-        guard chat else { return text }
+        return text
+    }
+
+    private func request(_ text: String) -> ChatRequest {
         let system = system.map { [ChatMessage(role: .system, content: $0)] } ?? []
-        let turns = system + [ChatMessage(role: .user, content: text)]
-        return try template.chatTemplate(model).render(turns, addGenerationPrompt: true)
+        return ChatRequest(
+            messages: system + [ChatMessage(role: .user, content: text)], addGenerationPrompt: true)
     }
 
     private func summary<Model>(_ completion: Completion<Model>, _ seed: UInt64?) -> String {

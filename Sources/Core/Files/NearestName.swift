@@ -5,7 +5,7 @@
 /// its length apart).
 ///
 /// - Complexity: O(total length of the candidates of similar length, times that of `name`).
-func nearestName(to name: String, in candidates: some Sequence<String>) -> String? {
+package func nearestName(to name: String, in candidates: some Sequence<String>) -> String? {
     let target = Array(name.utf8)
     var best: String?
     var smallest = max(2, target.count / 4) + 1

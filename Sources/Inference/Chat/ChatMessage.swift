@@ -1,5 +1,10 @@
 //  The messages of a conversation, as the OpenAI chat interface and Hugging Face write them in
 //  JSON.
+//
+//  A message keeps its members as they were given, in their order, because templates look at all of
+//  them. What clients write in several ways is brought to one: text parts become one text, a legacy
+//  `function_call` a list of tool calls, and members that are null are absent (but content, which
+//  templates tell apart).
 
 import DualityCore
 
@@ -10,6 +15,9 @@ public struct ChatMessage: Sendable, Equatable {
         case system, user, assistant
         /// The result of a tool that the assistant called.
         case tool
+        /// What OpenAI's interface calls the system since 2025. A template that does not know the
+        /// word is given `system`.
+        case developer
     }
 
     /// A call of a tool by the assistant.
@@ -24,26 +32,42 @@ public struct ChatMessage: Sendable, Equatable {
         }
     }
 
-    public var role: Role
-    /// What is said; nil when there is nothing, as beside a tool call.
-    public var content: String?
-    /// The assistant's thinking, where it is kept apart from the content.
-    public var reasoning: String?
-    public var toolCalls: [ToolCall]
+    public let role: Role
+    public private(set) var toolCalls: [ToolCall]
+    /// All members but the role, as a template sees them.
+    private(set) var members: JSON.Object
 
     public init(role: Role, content: String?, reasoning: String? = nil, toolCalls: [ToolCall] = []) {
         self.role = role
-        self.content = content
-        self.reasoning = reasoning
         self.toolCalls = toolCalls
+        members = ["content": content.map { .string($0) } ?? .null]
+        if let reasoning { members.append("reasoning_content", .string(reasoning)) }
+        if !toolCalls.isEmpty {
+            members.append(
+                "tool_calls",
+                .array(
+                    toolCalls.map {
+                        ["type": "function", "function": ["name": .string($0.name), "arguments": $0.arguments]]
+                    }))
+        }
     }
+
+    /// What is said; nil when there is nothing, as beside a tool call.
+    public var content: String? { members["content"]?.string }
+
+    /// The assistant's thinking, where it is kept apart from the content.
+    public var reasoning: String? { Self.thoughts.lazy.compactMap { members[$0]?.string }.first }
+
+    /// The names under which clients and templates keep a thought.
+    static let thoughts = ["reasoning_content", "reasoning", "thinking"]
 }
 
 extension ChatMessage {
-    /// Reads `{"role", "content", "reasoning_content", "tool_calls"}`; other members are ignored.
+    /// Reads `{"role", "content", "reasoning_content", "tool_calls", …}`; other members are for the
+    /// template.
     ///
     /// Content is a string, null, or a list of `{"type": "text", "text": …}` parts, which are
-    /// joined by line feeds.
+    /// joined by line feeds. A `function_call` is a tool call, and the role `function` is `tool`.
     ///
     /// - Parameter place: what the message is called in complaints, such as `messages[0]`.
     /// - Throws: `InputError` for an unknown role, content that is not text, or a tool call without
@@ -52,32 +76,46 @@ extension ChatMessage {
         guard let object = json.object else {
             throw InputError(.json, in: place, expected: "an object with role and content", found: json.kindName)
         }
-        let roles = Role.allCases.map(\.rawValue).joined(separator: ", ")
-        guard let name = object["role"] else {
-            throw InputError(.missing, in: "\(place).role", expected: "one of \(roles)", found: "nothing")
-        }
-        guard let role = name.string.flatMap(Role.init) else {
-            throw InputError(.value, in: "\(place).role", expected: "one of \(roles)", found: name.kindName)
-        }
-        self.init(
-            role: role,
-            content: try Self.content(object["content"] ?? .null, place: "\(place).content"),
-            reasoning: try Self.reasoning(object["reasoning_content"] ?? .null, place: "\(place).reasoning_content"))
-        switch object["tool_calls"] ?? .null {
-        case .null: break
-        case .array(let calls):
-            for (index, call) in calls.enumerated() {
-                toolCalls.append(try ToolCall(call, place: "\(place).tool_calls[\(index)]"))
+        role = try Self.role(object["role"], place: "\(place).role")
+        toolCalls = []
+        members = JSON.Object()
+        for (name, value) in object.members {
+            let place = "\(place).\(name)"
+            switch name {
+            case "role": break
+            case "content": members.append(name, try Self.content(value, place: place))
+            case _ where value == .null: break
+            case "function_call": try add([value], place: place)
+            case "tool_calls":
+                guard let calls = value.array else {
+                    throw InputError(.json, in: place, expected: "an array", found: value.kindName)
+                }
+                if !calls.isEmpty { try add(calls, place: place) }
+            case _ where Self.thoughts.contains(name):
+                guard value.string != nil else {
+                    throw InputError(.json, in: place, expected: "a string or null", found: value.kindName)
+                }
+                members.append(name, value)
+            default: members.append(name, value)
             }
-        case let other:
-            throw InputError(.json, in: "\(place).tool_calls", expected: "an array", found: other.kindName)
         }
     }
 
-    private static func content(_ json: JSON, place: String) throws(InputError) -> String? {
+    private static func role(_ json: JSON?, place: String) throws(InputError) -> Role {
+        let roles = Role.allCases.map(\.rawValue).joined(separator: ", ")
+        guard let json else {
+            throw InputError(.missing, in: place, expected: "one of \(roles)", found: "nothing")
+        }
+        let name = json.string == "function" ? "tool" : json.string
+        guard let role = name.flatMap(Role.init) else {
+            throw InputError(.value, in: place, expected: "one of \(roles)", found: json.kindName)
+        }
+        return role
+    }
+
+    private static func content(_ json: JSON, place: String) throws(InputError) -> JSON {
         switch json {
-        case .null: return nil
-        case .string(let text): return text
+        case .null, .string: return json
         case .array(let parts):
             var texts: [String] = []
             for (index, part) in parts.enumerated() {
@@ -89,34 +127,56 @@ extension ChatMessage {
                 }
                 texts.append(text)
             }
-            return texts.joined(separator: "\n")
+            return .string(texts.joined(separator: "\n"))
         default:
             throw InputError(.json, in: place, expected: "a string, null or a list of parts", found: json.kindName)
         }
     }
 
-    private static func reasoning(_ json: JSON, place: String) throws(InputError) -> String? {
-        switch json {
-        case .null: return nil
-        case .string(let text): return text
-        default: throw InputError(.json, in: place, expected: "a string or null", found: json.kindName)
+    /// Adds tool calls, each `{"function": {"name", "arguments"}}` or the inner object alone.
+    private mutating func add(_ calls: [JSON], place: String) throws(InputError) {
+        for (index, call) in calls.enumerated() {
+            let place = "\(place)[\(index)]"
+            var function = call
+            if let inner = call["function"], inner != .null { function = inner }
+            guard let name = function["name"]?.string else {
+                throw InputError(
+                    .missing, in: "\(place).name", expected: "the name of a function",
+                    found: function["name"]?.kindName ?? "nothing")
+            }
+            guard let arguments = function["arguments"] else {
+                throw InputError(.missing, in: "\(place).arguments", expected: "an object", found: "nothing")
+            }
+            toolCalls.append(ToolCall(name: name, arguments: arguments))
         }
+        let written = calls.map { call -> JSON in
+            call["function"] == nil ? ["type": "function", "function": call] : call
+        }
+        members.append("tool_calls", .array((members["tool_calls"]?.array ?? []) + written))
     }
-}
 
-extension ChatMessage.ToolCall {
-    /// Reads `{"function": {"name", "arguments"}}`, or the inner object alone.
-    init(_ json: JSON, place: String) throws(InputError) {
-        var function = json
-        if let inner = json["function"], inner != .null { function = inner }
-        guard let name = function["name"]?.string else {
-            throw InputError(
-                .missing, in: "\(place).name", expected: "the name of a function",
-                found: function["name"]?.kindName ?? "nothing")
+    /// The message with arguments of tool calls that are JSON text as the objects they stand for,
+    /// which is what templates expect of clients of the OpenAI interface; text that is not JSON
+    /// stays.
+    public func withParsedArguments() -> ChatMessage {
+        var message = self
+        func parsed(_ arguments: JSON) -> JSON {
+            guard let text = arguments.string, let value = try? JSON(parsing: text), value.object != nil else {
+                return arguments
+            }
+            return value
         }
-        guard let arguments = function["arguments"] else {
-            throw InputError(.missing, in: "\(place).arguments", expected: "an object", found: "nothing")
-        }
-        self.init(name: name, arguments: arguments)
+        message.toolCalls = toolCalls.map { ToolCall(name: $0.name, arguments: parsed($0.arguments)) }
+        guard let calls = members["tool_calls"]?.array else { return message }
+        message.members["tool_calls"] = .array(
+            calls.map { call in
+                guard var object = call.object, var function = object["function"]?.object,
+                    let arguments = function["arguments"]
+                else { return call }
+                function["arguments"] = parsed(arguments)
+                object["function"] = .object(function)
+                return .object(object)
+            })
+        return message
     }
 }

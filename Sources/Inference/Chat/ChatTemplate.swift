@@ -1,166 +1,142 @@
 //  A conversation as the text a model was trained on.
 //
-//  ChatML puts each message between `<|im_start|>role` and `<|im_end|>`. The Qwen3 family adds
-//  tools and thinking (Qwen3Prompt.swift). Checkpoints carry their template as a Jinja program;
-//  instead of running programs that come with a download, the ones whose output is known are
-//  recognised (TemplateRecognition.swift) and rendered here, and any other is refused with the way
-//  out.
+//  Checkpoints carry their prompt format as a template program, which is run here (Jinja/). A few
+//  formats are known by name, as programs of our own (Templates/).
 
 import DualityCore
 import Foundation
 
 /// How a model wants its conversations written.
 public struct ChatTemplate: Sendable, Equatable {
-    /// What a template of the Qwen3 family does about thinking.
-    public enum Thinking: Sendable, Equatable {
-        /// The caller decides with `enableThinking` (Qwen3).
-        case switchable
-        /// Every answer begins with thinking (Qwen3-Thinking-2507).
-        case always
-        /// The model does not think (Qwen3-Instruct-2507).
-        case never
-    }
-
-    enum Style: Sendable, Equatable {
-        /// Each message as it is; `defaultSystem` goes first when the conversation does not begin
-        /// with a system message.
-        case chatML(defaultSystem: String?)
-        case qwen3(Thinking)
-    }
-
-    let style: Style
+    /// The program, as text.
+    public let source: String
+    let program: JinjaTemplate
     /// What is used instead when there are tools; some checkpoints have two templates.
-    var styleWithTools: Style
+    var toolUse: ChatTemplateProgram?
+    /// Where the program comes from, for complaints.
+    let place: String
+    /// The tokens that a template may write by name, such as `bos_token`.
+    public internal(set) var specialTokens: [SpecialToken] = []
     /// Doubts about the template of a checkpoint worth telling a person, a sentence each.
     public internal(set) var warnings: [String] = []
 
-    init(_ style: Style) {
-        self.style = style
-        styleWithTools = style
+    /// A token that has a role, by the name of the role.
+    public struct SpecialToken: Sendable, Equatable {
+        public let name: String
+        public let text: String
+
+        public init(name: String, text: String) {
+            self.name = name
+            self.text = text
+        }
+    }
+
+    public static func == (a: ChatTemplate, b: ChatTemplate) -> Bool {
+        a.source == b.source && a.toolUse?.source == b.toolUse?.source && a.specialTokens == b.specialTokens
+    }
+
+    /// Reads a template program.
+    ///
+    /// - Parameter place: what it is called in complaints.
+    /// - Throws: `InputError`: `.malformed` for what is no template, `.unsupported` for a part of
+    ///   Jinja that chat templates do not use.
+    public init(
+        jinja source: String, place: String = "chat_template", specialTokens: [SpecialToken] = []
+    ) throws(InputError) {
+        self.source = source
+        self.place = place
+        self.specialTokens = specialTokens
+        program = try ChatTemplateProgram.read(source, place: place)
     }
 
     /// Plain ChatML.
-    public static let chatML = ChatTemplate(.chatML(defaultSystem: nil))
+    public static let chatML = ChatTemplate(ours: OtherTemplates.chatML, "chatml")
     /// The template of Qwen3.
-    public static let qwen3 = ChatTemplate(.qwen3(.switchable))
+    public static let qwen3 = ChatTemplate(ours: QwenTemplates.qwen3(.switchable), "qwen3")
 
     /// The names that `init(named:)` knows.
-    public static let names = ["chatml", "qwen3", "qwen3-instruct", "qwen3-thinking"]
+    public static let names = [
+        "chatml", "qwen3", "qwen3-instruct", "qwen3-thinking", "qwen3-coder", "qwen2.5", "hermes", "llama3", "llama3.1",
+        "mistral",
+    ]
 
-    /// A template by name: `chatml`, `qwen3`, and its relatives that never and that always think.
+    /// A template by name.
+    ///
+    /// - Throws: `InputError` (`.unknown`) for a name that is not one of `names`.
     public init(named name: String) throws(InputError) {
+        func begin(_ bos: String, end: String) -> [SpecialToken] {
+            [SpecialToken(name: "bos_token", text: bos), SpecialToken(name: "eos_token", text: end)]
+        }
+        let llama = begin("<|begin_of_text|>", end: "<|eot_id|>")
         switch name {
         case "chatml": self = .chatML
         case "qwen3": self = .qwen3
-        case "qwen3-instruct": self.init(.qwen3(.never))
-        case "qwen3-thinking": self.init(.qwen3(.always))
+        case "qwen3-instruct": self.init(ours: QwenTemplates.qwen3(.never), name)
+        case "qwen3-thinking": self.init(ours: QwenTemplates.qwen3(.always), name)
+        case "qwen3-coder": self.init(ours: QwenTemplates.qwen3Coder, name)
+        case "qwen2.5": self.init(ours: QwenTemplates.qwen25, name)
+        case "hermes": self.init(ours: OtherTemplates.hermes, name)
+        case "llama3": self.init(ours: OtherTemplates.llama3, name, llama)
+        case "llama3.1": self.init(ours: OtherTemplates.llama31, name, llama)
+        case "mistral": self.init(ours: OtherTemplates.mistral, name, begin("<s>", end: "</s>"))
         default:
             throw InputError(
-                .unknown, in: "template", expected: "one of \(Self.names.joined(separator: ", "))", found: name)
+                .unknown, in: "template", expected: "one of \(Self.names.joined(separator: ", "))", found: name,
+                remedy: nearestName(to: name, in: Self.names).map { "Is it \($0)?" } ?? "")
         }
     }
+
+    /// A program of our own, which can be read.
+    private init(ours source: String, _ name: String, _ specialTokens: [SpecialToken] = []) {
+        do {
+            try self.init(jinja: source, place: "template \(name)", specialTokens: specialTokens)
+        } catch {
+            preconditionFailure("the template \(name): \(error)")
+        }
+    }
+}
+
+/// A second program of a template.
+struct ChatTemplateProgram: Sendable {
+    let source: String
+    let program: JinjaTemplate
+    let place: String
+
+    init(_ source: String, place: String) throws(InputError) {
+        self.source = source
+        self.place = place
+        program = try Self.read(source, place: place)
+    }
+
+    static func read(_ source: String, place: String) throws(InputError) -> JinjaTemplate {
+        do {
+            return try JinjaTemplate(source)
+        } catch let failure as JinjaFailure {
+            throw failure.inputError(place: place, remedy: ChatTemplate.remedy)
+        } catch {
+            throw InputError(.malformed, in: place, expected: "a Jinja template", found: "\(error)")
+        }
+    }
+}
+
+extension ChatTemplate {
+    /// How to go on without the checkpoint's template.
+    static var remedy: String { "Choose another with --template \(names.joined(separator: "|")), or --template FILE." }
 
     /// The text of a conversation.
     ///
     /// - Parameters:
     ///   - tools: descriptions of the tools the model may call, an object each.
     ///   - addGenerationPrompt: ends the text with the beginning of the assistant's next message.
-    ///   - enableThinking: false keeps a model that can think from it; nil and true leave it free.
-    ///     Templates without thinking ignore it.
-    /// - Throws: `InputError` for no messages, or for tools when the template has no place for
-    ///   them.
+    ///   - enableThinking: what the template's `enable_thinking` is; nil leaves it open.
+    /// - Throws: `InputError` as `prompt(_:)` does.
     public func render(
         _ messages: [ChatMessage], tools: [JSON] = [], addGenerationPrompt: Bool = false, enableThinking: Bool? = nil
     ) throws(InputError) -> String {
-        guard let first = messages.first else {
-            throw InputError(.value, in: "messages", expected: "at least one message", found: "none")
-        }
-        switch tools.isEmpty ? style : styleWithTools {
-        case .qwen3(let thinking):
-            return Qwen3Prompt(messages: messages, tools: tools, thinking: thinking)
-                .text(addGenerationPrompt: addGenerationPrompt, enableThinking: enableThinking)
-        case .chatML(let defaultSystem):
-            guard tools.isEmpty, messages.allSatisfy({ $0.toolCalls.isEmpty }) else {
-                throw InputError(
-                    .unsupported, in: "messages", expected: "no tools: the template is plain ChatML",
-                    found: tools.isEmpty ? "tool calls" : "tools",
-                    remedy: "Use --template qwen3 if the model knows the tool format of Qwen3.")
-            }
-            var text = ""
-            if let defaultSystem, first.role != .system {
-                text += "<|im_start|>system\n\(defaultSystem)<|im_end|>\n"
-            }
-            for message in messages {
-                text += "<|im_start|>\(message.role.rawValue)\n\(message.content ?? "")<|im_end|>\n"
-            }
-            return text + (addGenerationPrompt ? "<|im_start|>assistant\n" : "")
-        }
-    }
-}
-
-// MARK: - From a checkpoint
-
-extension ChatTemplate {
-    private static let remedy = "Choose one with --template \(names.joined(separator: "|"))."
-
-    /// Recognises the template of a checkpoint: `chat_template.jinja`, or else `chat_template` in
-    /// tokenizer_config.json.
-    ///
-    /// - Throws: `InputError`: `.missing` when there is none, `.unsupported` when it is none of the
-    ///   known ones.
-    public init(directory: String) throws(InputError) {
-        let file = "\(directory)/chat_template.jinja"
-        if FileManager.default.fileExists(atPath: file) {
-            let source = try MappedFile(path: file).withBytes { String(decoding: $0, as: UTF8.self) }
-            try self.init(jinja: source, place: file)
-            return
-        }
-        let configuration = "\(directory)/tokenizer_config.json"
-        let place = "\(configuration): chat_template"
-        guard FileManager.default.fileExists(atPath: configuration) else {
-            throw InputError(
-                .missing, in: directory, expected: "chat_template.jinja or tokenizer_config.json", found: "neither",
-                remedy: Self.remedy)
-        }
-        switch try JSON(contentsOf: configuration)["chat_template"] ?? .null {
-        case .string(let source):
-            try self.init(jinja: source, place: place)
-        case .array(let templates):
-            // A list of {"name", "template"}: "tool_use" is for conversations with tools, "default"
-            // for the others.
-            func source(_ name: String) -> String? {
-                templates.first { $0["name"]?.string == name }?["template"]?.string
-            }
-            guard let main = source("default") else {
-                throw InputError(
-                    .missing, in: place, expected: "a template named default", found: "none", remedy: Self.remedy)
-            }
-            try self.init(jinja: main, place: place)
-            if let toolUse = source("tool_use") {
-                let other = try ChatTemplate(jinja: toolUse, place: "\(place) (tool_use)")
-                styleWithTools = other.style
-                warnings += other.warnings
-            }
-        case .null:
-            throw InputError(.missing, in: place, expected: "a template", found: "none", remedy: Self.remedy)
-        case let other:
-            throw InputError(.json, in: place, expected: "a string or a list", found: other.kindName)
-        }
-    }
-
-    /// Recognises a template by its Jinja source.
-    ///
-    /// - Throws: `InputError` (`.unsupported`) when it is none of the known ones.
-    public init(jinja source: String, place: String = "chat_template") throws(InputError) {
-        let recognition = TemplateRecognition(source)
-        guard let style = recognition.style else {
-            throw InputError(
-                .unsupported, in: place, expected: "plain ChatML or a template of the Qwen3 family",
-                found: "another template: \(recognition.doubt ?? "")", remedy: Self.remedy)
-        }
-        self.init(style)
-        if let doubt = recognition.doubt {
-            warnings.append("\(place): \(doubt); conversations are rendered as Qwen3's.")
-        }
+        try prompt(
+            ChatRequest(
+                messages: messages, tools: tools, addGenerationPrompt: addGenerationPrompt,
+                enableThinking: enableThinking)
+        ).text
     }
 }

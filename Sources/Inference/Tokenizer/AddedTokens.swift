@@ -35,6 +35,8 @@ struct AddedTokenMatcher {
     private var starts = [Bool](repeating: false, count: 256)
     private var tokens: [AddedToken] = []
 
+    var isEmpty: Bool { tokens.isEmpty }
+
     /// Adds a token that is written `form` in the text it is looked for in; of two with one form
     /// the first is found.
     mutating func insert(_ token: AddedToken, form: some Collection<UInt8>) {
@@ -64,14 +66,18 @@ struct AddedTokenMatcher {
 
     /// Cuts the input into text and tokens, in order.
     ///
-    /// - Parameter allowSpecial: when false, special tokens are text like any other.
-    func split(_ input: UnsafeBufferPointer<UInt8>, allowSpecial: Bool) -> [Segment] {
+    /// - Parameter places: where special tokens are not text like any other.
+    func split(_ input: UnsafeBufferPointer<UInt8>, _ places: SpecialTokenPlaces) -> [Segment] {
         var segments: [Segment] = []
         var done = 0
         var position = 0
         while let (match, found) = nextMatch(in: input, from: position) {
             position = match.upperBound
-            if found.isSpecial && !allowSpecial { continue }
+            if found.isSpecial && !places.allow(match) {
+                // Another token may begin inside of what was none.
+                if case .outside = places { position = match.lowerBound + 1 }
+                continue
+            }
             if found.isSingleWord && (endsInWord(input, match.lowerBound) || startsWithWord(input, match.upperBound)) {
                 continue
             }

@@ -182,8 +182,24 @@ public final class Tokenizer: Sendable {
     ///   special, such as `<think>`, are found either way.
     /// - Complexity: O(n), and O(m log m) for a piece of m bytes without a place to cut.
     public func encode(_ text: String, allowSpecial: Bool = true) -> [Int] {
+        encode(text, allowSpecial ? .everywhere : .nowhere)
+    }
+
+    /// The tokens of a text in which special tokens are sought outside of some ranges only.
+    ///
+    /// The text is cut nowhere else on their account: a word may begin in front of a range and end
+    /// inside it.
+    ///
+    /// - Parameter textOnly: ranges of UTF-8 offsets, ascending; a special token that is written in
+    ///   or across one is text.
+    /// - Complexity: as `encode(_:allowSpecial:)`.
+    public func encode(_ text: String, asTextOnly textOnly: [Range<Int>]) -> [Int] {
+        encode(text, textOnly.isEmpty ? .everywhere : .outside(textOnly))
+    }
+
+    private func encode(_ text: String, _ places: SpecialTokenPlaces) -> [Int] {
         var workspace = workspaces.withLock { $0.popLast() } ?? Workspace()
-        withUTF8(text) { encode($0, allowSpecial, &workspace) }
+        withUTF8(text) { encode($0, places, &workspace) }
         let ids = workspace.tokens.map { Int($0) }
         workspace.tokens.removeAll(keepingCapacity: true)
         // What a very long text needed is not kept.
@@ -191,27 +207,38 @@ public final class Tokenizer: Sendable {
         return ids
     }
 
-    private func encode(_ input: UnsafeBufferPointer<UInt8>, _ allowSpecial: Bool, _ workspace: inout Workspace) {
+    private func encode(
+        _ input: UnsafeBufferPointer<UInt8>, _ places: SpecialTokenPlaces, _ workspace: inout Workspace
+    ) {
         let composition = CanonicalComposition(classes: classes)
-        for segment in rawMatcher.split(input, allowSpecial: allowSpecial) {
+        for segment in rawMatcher.split(input, places) {
             switch segment {
             case .token(let id):
                 workspace.tokens.append(UInt32(id))
             case .text(let range):
                 let text = UnsafeBufferPointer(rebasing: input[range])
+                let places = places.within(range)
                 if normalizes, let normalized = composition.normalized(text) {
-                    normalized.withUnsafeBufferPointer { encodeNormalized($0, allowSpecial, &workspace) }
+                    // Normalisation moves offsets, which matters to tokens sought behind it.
+                    let places =
+                        normalizedMatcher.isEmpty
+                        ? .everywhere
+                        : places.mapped { offset in
+                            let prefix = UnsafeBufferPointer(rebasing: text[..<offset])
+                            return composition.normalized(prefix)?.count ?? offset
+                        }
+                    normalized.withUnsafeBufferPointer { encodeNormalized($0, places, &workspace) }
                 } else {
-                    encodeNormalized(text, allowSpecial, &workspace)
+                    encodeNormalized(text, places, &workspace)
                 }
             }
         }
     }
 
     private func encodeNormalized(
-        _ input: UnsafeBufferPointer<UInt8>, _ allowSpecial: Bool, _ workspace: inout Workspace
+        _ input: UnsafeBufferPointer<UInt8>, _ places: SpecialTokenPlaces, _ workspace: inout Workspace
     ) {
-        for segment in normalizedMatcher.split(input, allowSpecial: allowSpecial) {
+        for segment in normalizedMatcher.split(input, places) {
             switch segment {
             case .token(let id): workspace.tokens.append(UInt32(id))
             case .text(let range): encodePieces(UnsafeBufferPointer(rebasing: input[range]), &workspace)
