@@ -59,7 +59,7 @@ public enum EngineChoice: Sendable {
     }
 
     private static func packed(_ request: EngineRequest, _ directory: String) throws -> PackedCheckpoint {
-        let packed = try PackedCheckpoint(directory: directory)
+        let packed = try PackedCheckpoint(directory: directory, reading: request.reading)
         guard request.engine != .reference, request.precision != .f64 else {
             throw InputError(
                 .unsupported, in: directory, expected: "a checkpoint, for the reference engine",

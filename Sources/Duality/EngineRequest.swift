@@ -43,6 +43,8 @@ public struct EngineRequest: Sendable {
     public var isResident = false
     /// Whether NaN and infinite weights are accepted.
     public var allowsNonFinite = false
+    /// What is wanted against the word of the configuration.
+    public var reading = ModelReading()
 
     /// No wishes but those given.
     public init(engine: Engine? = nil, precision: Precision? = nil) {

@@ -54,8 +54,7 @@ public struct ModelLoader: Sendable {
     public func loadReference<Scalar: RealNumber>(
         as type: Scalar.Type, warn: (String) -> Void = { _ in }, progress: ((Int, Int) -> Void)? = nil
     ) throws -> HybridModel<Scalar> {
-        let checkpoint = try Checkpoint(directory: directory)
-        checkpoint.configuration.warnings.forEach(warn)
+        let checkpoint = try checkpoint(warn)
         return try HybridModel<Scalar>(
             checkpoint, configuration: checkpoint.configuration, allowsNonFinite: request.allowsNonFinite,
             progress: progress)
@@ -73,9 +72,8 @@ public struct ModelLoader: Sendable {
             try checkMemory(packed.configuration, options, tokens, packed)
             return try QuantModel(packed, options: options, progress: progress)
         case .fast(let precision):
-            let checkpoint = try Checkpoint(directory: directory)
+            let checkpoint = try checkpoint(warn)
             let configuration = checkpoint.configuration
-            configuration.warnings.forEach(warn)
             let options = options(
                 PrecisionPlan(precision, group: request.group ?? PrecisionPlan.defaultGroup(configuration)))
             try checkMemory(configuration, options, tokens)
@@ -83,6 +81,12 @@ public struct ModelLoader: Sendable {
         case .reference:
             throw InputError(.unsupported, in: "--engine", expected: "fast", found: "reference")
         }
+    }
+
+    private func checkpoint(_ warn: (String) -> Void) throws -> Checkpoint {
+        let checkpoint = try Checkpoint(directory: directory, reading: request.reading)
+        (checkpoint.configuration.warnings + checkpoint.warnings).forEach(warn)
+        return checkpoint
     }
 
     private func options(_ plan: PrecisionPlan) -> QuantOptions {

@@ -14,12 +14,17 @@ public enum ModelLocation {
     /// The model's directory: `given`, else the environment variable, else the embedded model of
     /// the package that holds the executable or the current directory.
     ///
+    /// A folder of the hub's cache stands for its snapshot, and a name `OWNER/NAME` for the model
+    /// in that cache.
+    ///
     /// - Throws: `InputError` (`.missingFile`) that lists where it looked. A path that is given is
     ///   not checked here.
     public static func find(_ given: String? = nil) throws(InputError) -> String {
-        if let given { return (given as NSString).expandingTildeInPath }
+        if let given { return try ModelFolder.resolve((given as NSString).expandingTildeInPath) }
         let environment = ProcessInfo.processInfo.environment
-        if let named = environment[variable], !named.isEmpty { return (named as NSString).expandingTildeInPath }
+        if let named = environment[variable], !named.isEmpty {
+            return try ModelFolder.resolve((named as NSString).expandingTildeInPath)
+        }
         let starts = [executableDirectory, FileManager.default.currentDirectoryPath].compactMap { $0 }
         for start in starts {
             if let found = search(upFrom: start) { return found }

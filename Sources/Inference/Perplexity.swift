@@ -7,6 +7,9 @@
 //  tokens that no earlier window has scored, save its own first, which nothing precedes.
 //  Log-softmax and sums are float64, whatever the model computes in.
 //
+//  llama.cpp cuts the same way, leaves a last window out that is not whole, and scores the second
+//  half of each window only, from token W/2 + 1 on (`Part.secondHalf`).
+//
 //  The standard error is that of the mean over windows, each weighted by its tokens (neighbouring
 //  tokens are not independent, windows nearly are), and through the exponential PPL * SE(NLL) for
 //  the perplexity.
@@ -16,6 +19,14 @@ import Foundation
 
 /// The negative log-likelihood of a text under a model.
 public struct Perplexity: Sendable, Codable, Equatable {
+    /// Which tokens of a window count.
+    public enum Part: String, Sendable, Codable {
+        /// All that no earlier window has scored.
+        case all
+        /// Those behind the middle, of whole windows (llama.cpp's convention).
+        case secondHalf = "second-half"
+    }
+
     /// W, in tokens.
     public let window: Int
     /// Tokens from the start of one window to the start of the next.
@@ -37,12 +48,13 @@ public struct Perplexity: Sendable, Codable, Equatable {
     ///   - tokens: the text, without special tokens.
     ///   - window: W >= 2, at most the model's context.
     ///   - stride: 1 … W; nil for W.
+    ///   - part: which tokens of a window count; the second half goes with disjoint windows.
     ///   - threads: windows are independent; this many are scored at once.
     ///   - progress: is told the windows done, the windows in all, and the running mean NLL.
     /// - Throws: `InputError` for a window or stride out of range or a text of fewer than two
     ///   tokens; `CancellationError`.
     public static func measure<Model: LanguageModel>(
-        _ model: Model, tokens: [Int], window: Int, stride: Int? = nil, threads: Int = 1,
+        _ model: Model, tokens: [Int], window: Int, stride: Int? = nil, part: Part = .all, threads: Int = 1,
         progress: (@Sendable (Int, Int, Double) -> Void)? = nil
     ) async throws -> Perplexity {
         let stride = stride ?? window
@@ -61,7 +73,12 @@ public struct Perplexity: Sendable, Codable, Equatable {
                 .value, in: "text", expected: "at least two tokens to score", found: "\(tokens.count)")
         }
 
-        let windows = windows(count: tokens.count, window: window, stride: stride)
+        let windows = windows(count: tokens.count, window: window, stride: stride, part: part)
+        guard !windows.isEmpty else {
+            throw InputError(
+                .value, in: "text", expected: "at least one whole window of \(window) tokens", found: "\(tokens.count)",
+                remedy: "Give a longer text or a shorter --window.")
+        }
         var sums = [Double](repeating: 0, count: windows.count)
         var done = (windows: 0, nll: 0.0, tokens: 0)
         try await withThrowingTaskGroup(of: (Int, Double).self) { group in
@@ -97,7 +114,13 @@ public struct Perplexity: Sendable, Codable, Equatable {
         let scored: Range<Int>
     }
 
-    static func windows(count: Int, window: Int, stride: Int) -> [Window] {
+    static func windows(count: Int, window: Int, stride: Int, part: Part = .all) -> [Window] {
+        if part == .secondHalf {
+            return Swift.stride(from: 0, through: count - window, by: window).compactMap { start in
+                let scored = start + window / 2 + 1..<start + window
+                return scored.isEmpty ? nil : Window(read: start..<start + window, scored: scored)
+            }
+        }
         var windows: [Window] = []
         var (start, scoredUpTo) = (0, 0)
         while start < count {

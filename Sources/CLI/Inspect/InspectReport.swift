@@ -31,7 +31,7 @@ struct InspectReport {
         inventory = ModelInventory(contract) { source?.find($0.name)?.byteCount ?? packed?.byteCount($0) }
         if let source {
             let structure = try contract.violations(of: source)
-            violations = structure + (readsWeights ? try contract.nonFiniteWeights(of: source) : [])
+            violations = structure.filter(\.isError) + (readsWeights ? try contract.nonFiniteWeights(of: source) : [])
         } else {
             violations = []
         }
@@ -76,7 +76,7 @@ struct InspectReport {
         var table = TextTable([.left, .left])
         table.add("vocabulary", model.vocabularySize.grouped)
         let isPlain = model.plainMamba2 != nil
-        table.add("context", isPlain ? "unlimited; there are no positions" : "\(model.maxPositions.grouped) tokens")
+        table.add("context", isPlain ? "unlimited; there are no positions" : "\(model.contextLength.grouped) tokens")
         table.add("hidden size", model.hiddenSize.grouped)
         if !isPlain {
             table.add("MLP width", model.intermediateSize.grouped)

@@ -89,11 +89,12 @@ struct CompareCommand: ParsableCommand {
         otherEngine.keyValues = nil
         (otherEngine.engine, otherEngine.precision) = (nil, ModelPrecision(rawValue: against))
         if otherEngine.precision == nil {
-            guard FileManager.default.fileExists(atPath: against) else {
+            guard FileManager.default.fileExists(atPath: try ModelLocation.find(against)) else {
                 throw InputError(
                     .value, in: "--against", expected: "f64, f32, bf16, int8 or a model's directory", found: against)
             }
             otherModel.model = against
+            try checkTokenizers(otherModel)
             otherEngine.precision = PackedCheckpoint.isPacked(against) ? nil : .f32
         }
         let reference = try otherEngine.loader(otherModel).loadShown(tokens: window)
@@ -101,6 +102,24 @@ struct CompareCommand: ParsableCommand {
             [compared], against: reference, tokens: ids, window: min(window, compared.contextLimit ?? window),
             pool: engine.pool, progress: progress)
         return (loader.choice.precisionName, results[0])
+    }
+
+    /// - Throws: `InputError` when the other model's tokens are not those of this one: the same ids
+    ///   would be other texts.
+    private func checkTokenizers(_ other: ModelOptions) throws {
+        let theirs: Tokenizer
+        do {
+            theirs = try other.tokenizer()
+        } catch let error as InputError where error.kind == .missingFile {
+            Terminal.note("warning: \(against) has no tokenizer; it is taken to be the same as this model's.")
+            return
+        }
+        guard let id = try model.tokenizer().firstDifference(from: theirs) else { return }
+        throw InputError(
+            .value, in: against, expected: "the tokenizer of the model that is compared",
+            found: "another one: token \(id) stands for other text",
+            remedy: "Predictions of different tokens cannot be compared; compare bits per byte with duality perplexity."
+        )
     }
 
     private func compareParts(_ ids: [Int]) throws -> [Row] {

@@ -169,7 +169,7 @@ struct CheckCommand: ParsableCommand {
         }
         let directory = try ModelLocation.find(model.model)
         let configuration = try HybridConfiguration(directory: directory)
-        let count = min(tokens, configuration.maxPositions)
+        let count = min(tokens, configuration.contextLength)
         if text == nil, !FileManager.default.fileExists(atPath: "\(directory)/tokenizer.json") {
             // What is read matters little to the comparison; that it is not text is worth saying.
             var random = RandomSource(seed: 1)

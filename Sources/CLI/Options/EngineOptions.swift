@@ -86,6 +86,7 @@ extension EngineOptions {
         request.threads = threads
         request.isResident = resident
         request.allowsNonFinite = model.allowNonFinite
+        request.reading = model.reading
         let loader = try ModelLoader(model.model, request, default: fallback)
         for note in loader.notes { Terminal.note(note) }
         return loader

@@ -8,9 +8,23 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The model's directory (config.json, *.safetensors, tokenizer.json).",
+            "The model's directory (config.json, *.safetensors, tokenizer.json), or OWNER/NAME of one in the hub's cache.",
             discussion: "Default: $DUALITY_MODEL, else the embedded model.", valueName: "dir"))
     var model: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Tokens that a sequence may have, more or fewer than the configuration says.", valueName: "n"))
+    var context: Int?
+
+    @Flag(
+        name: .long,
+        help: "Of a plain Mamba-2 model: norm each group of B and C by itself, as mamba_ssm does (Codestral-Mamba).")
+    var normGroups = false
+
+    /// What is asked for against the word of the configuration.
+    var reading: ModelReading { ModelReading(context: context, normGroups: normGroups ? true : nil) }
 
     @Flag(name: .long, help: "Load a model even if a weight is NaN or infinite.")
     var allowNonFinite = false
@@ -19,6 +33,7 @@ struct ModelOptions: ParsableArguments {
     func load<Scalar: RealNumber>(as type: Scalar.Type) throws -> HybridModel<Scalar> {
         var request = EngineRequest(engine: .reference)
         request.allowsNonFinite = allowNonFinite
+        request.reading = reading
         defer { Terminal.clearProgress() }
         return try ModelLoader(model, request)
             .loadReference(as: type, warn: Terminal.warn, progress: Terminal.showLayers)

@@ -14,16 +14,21 @@ struct PerplexityCommand: AsyncParsableCommand {
         discussion: """
             The text is tokenized as one stream and cut into windows; every window starts from an empty memory and \
             scores its tokens but the first. Sums are float64. With --stride below the window, windows overlap and each \
-            scores only the tokens that no earlier one has.
+            scores only the tokens that no earlier one has. Of several texts each is measured alone, then all together.
+
+            Figures can be put side by side when text, window and convention are the same; perplexity also needs the same \
+            tokenizer, bits per byte do not. --second-half is llama.cpp's convention: whole windows only, of which the \
+            tokens behind the middle count.
 
             Examples:
               duality perplexity book.txt
               duality perplexity path/to/model book.txt --window 4096 --stride 2048
+              duality perplexity wiki.test.raw --window 512 --second-half
             """)
 
     @Argument(
         help: ArgumentHelp(
-            "[MODEL] FILE: the text, and before it a model's directory if not the embedded one; - is stdin.",
+            "[MODEL] FILE...: the texts, and before them a model's directory if not the embedded one; - is stdin.",
             valueName: "file"))
     var files: [String]
     @OptionGroup var model: ModelOptions
@@ -31,55 +36,114 @@ struct PerplexityCommand: AsyncParsableCommand {
     var window: Int?
     @Option(name: .long, help: "Tokens from one window's start to the next (default: the window).")
     var stride: Int?
+    @Flag(name: .long, help: "Score the second half of each whole window only, as llama.cpp does.")
+    var secondHalf = false
     @OptionGroup var engine: EngineOptions
     @Flag(name: .long, help: "Print the result as JSON.")
     var json = false
 
     mutating func validate() throws {
-        guard files.count == 1 || (files.count == 2 && model.model == nil) else {
-            throw ValidationError("Give a text file, or a model's directory and a text file.")
-        }
+        if secondHalf && stride != nil { throw ValidationError("--second-half goes without --stride.") }
+        guard !files.isEmpty else { throw ValidationError("Give a text file.") }
     }
 
     mutating func run() async throws {
-        if files.count == 2 { model.model = files[0] }
-        let text = try TextFile.read(files.last ?? "-")
+        var isDirectory: ObjCBool = false
+        let first = try ModelLocation.find(files[0])
+        if model.model == nil, files.count > 1,
+            FileManager.default.fileExists(atPath: first, isDirectory: &isDirectory),
+            isDirectory.boolValue
+        {
+            model.model = files.removeFirst()
+        }
+        let texts = try files.map { (name: $0, text: try TextFile.read($0)) }
         let loader = try engine.loader(model)
-        try await run(try loader.loadShown(tokens: window ?? 2048), loader.choice, text)
+        try await run(try loader.loadShown(tokens: window ?? 2048), loader.choice, texts)
     }
 
-    private func run(_ model: some LanguageModel, _ choice: EngineChoice, _ text: String) async throws {
-        let tokens = try self.model.tokenizer().encode(text, allowSpecial: false)
+    private func run(
+        _ model: some LanguageModel, _ choice: EngineChoice, _ texts: [(name: String, text: String)]
+    ) async throws {
+        let tokenizer = try self.model.tokenizer()
         // The reference works on one thread and scores several windows at once; the fast engine's
         // threads share one.
         let threads = choice.engineName == "reference" ? engine.threadCount : 1
         let window = window ?? min(2048, model.contextLimit ?? 2048)
-
-        let result = try await Perplexity.measure(
-            model, tokens: tokens, window: window, stride: stride, threads: threads
-        ) { done, all, mean in
-            Terminal.progress("window \(done) of \(all)   perplexity so far \(String(format: "%.4f", exp(mean)))")
+        var reports: [TextPerplexity] = []
+        for (name, text) in texts {
+            let tokens = tokenizer.encode(text, allowSpecial: false)
+            let result = try await Perplexity.measure(
+                model, tokens: tokens, window: window, stride: stride, part: secondHalf ? .secondHalf : .all,
+                threads: threads
+            ) { done, all, mean in
+                Terminal.progress("window \(done) of \(all)   perplexity so far \(String(format: "%.4f", exp(mean)))")
+            }
+            reports.append(TextPerplexity(name: name, result: result, bytes: text.utf8.count))
         }
         Terminal.clearProgress()
-
         if json {
-            print(
-                JSON.object([
-                    "perplexity": JSON(result.perplexity), "mean_nll": JSON(result.meanNLL),
-                    "standard_error": result.standardError.map { JSON($0) } ?? .null,
-                    "scored_tokens": JSON(result.scoredTokens), "tokens": JSON(result.tokenCount),
-                    "window": JSON(result.window), "stride": JSON(result.stride),
-                    "precision": .string(choice.precisionName), "engine": .string(choice.engineName),
-                ]).serialized(indented: true))
+            let items = reports.map { $0.json(choice, isSecondHalf: secondHalf) }
+            let total: JSON = ["texts": .array(items), "all": TextPerplexity.together(reports).json]
+            print((items.count == 1 ? items[0] : total).serialized(indented: true))
         } else {
-            let error = result.standardError
-            print("perplexity       \(String(format: "%.5f", result.perplexity))", terminator: "")
-            print(error.map { String(format: " +- %.5f", $0 * result.perplexity) } ?? "")
-            print("mean NLL         \(String(format: "%.9f", result.meanNLL))", terminator: "")
-            print(error.map { String(format: " +- %.6f nats a token", $0) } ?? " nats a token")
-            print("scored tokens    \(result.scoredTokens) of \(result.tokenCount)")
-            print("window, stride   \(result.window), \(result.stride)")
-            print("computed in      \(choice.precisionName) (\(choice.engineName) engine), sums in f64")
+            for report in reports { print(report.lines(named: reports.count > 1).joined(separator: "\n")) }
+            if reports.count > 1 { print(TextPerplexity.together(reports).line) }
+            let convention = secondHalf ? ", second half of each window" : ""
+            print("computed in      \(choice.precisionName) (\(choice.engineName) engine), sums in f64\(convention)")
         }
+    }
+}
+
+/// What was measured of one text.
+private struct TextPerplexity {
+    let name: String
+    let result: Perplexity
+    /// Of the whole text, in UTF-8.
+    let bytes: Int
+
+    /// Bits a byte: the scored tokens stand for their share of the text's bytes.
+    var bitsPerByte: Double {
+        guard bytes > 0 else { return 0 }
+        return result.meanNLL / log(2) * Double(result.tokenCount) / Double(bytes)
+    }
+
+    func json(_ choice: EngineChoice, isSecondHalf: Bool) -> JSON {
+        [
+            "text": .string(name), "perplexity": JSON(result.perplexity), "mean_nll": JSON(result.meanNLL),
+            "standard_error": result.standardError.map { JSON($0) } ?? .null, "bits_per_byte": JSON(bitsPerByte),
+            "scored_tokens": JSON(result.scoredTokens), "tokens": JSON(result.tokenCount), "bytes": JSON(bytes),
+            "window": JSON(result.window), "stride": JSON(result.stride),
+            "convention": .string((isSecondHalf ? Perplexity.Part.secondHalf : .all).rawValue),
+            "precision": .string(choice.precisionName), "engine": .string(choice.engineName),
+        ]
+    }
+
+    func lines(named: Bool) -> [String] {
+        let error = result.standardError
+        return (named ? ["text             \(name)"] : []) + [
+            "perplexity       \(String(format: "%.5f", result.perplexity))"
+                + (error.map { String(format: " +- %.5f", $0 * result.perplexity) } ?? ""),
+            "mean NLL         \(String(format: "%.9f", result.meanNLL))"
+                + (error.map { String(format: " +- %.6f nats a token", $0) } ?? " nats a token"),
+            "bits per byte    \(String(format: "%.5f", bitsPerByte))",
+            "scored tokens    \(result.scoredTokens) of \(result.tokenCount) (\(bytes) bytes)",
+            "window, stride   \(result.window), \(result.stride)",
+        ] + (named ? [""] : [])
+    }
+
+    /// All texts as one: every token counts the same.
+    static func together(_ reports: [TextPerplexity]) -> (json: JSON, line: String) {
+        let scored = reports.reduce(0) { $0 + $1.result.scoredTokens }
+        let nll = reports.reduce(0.0) { $0 + $1.result.meanNLL * Double($1.result.scoredTokens) } / Double(scored)
+        let bits = reports.reduce(0.0) { $0 + $1.bitsPerByte * Double($1.bytes) }
+        let bytes = reports.reduce(0) { $0 + $1.bytes }
+        let perByte = bits / Double(max(bytes, 1))
+        let json: JSON = [
+            "perplexity": JSON(exp(nll)), "mean_nll": JSON(nll), "bits_per_byte": JSON(perByte),
+            "scored_tokens": JSON(scored), "bytes": JSON(bytes),
+        ]
+        let line = String(
+            format: "all texts        perplexity %.5f, %.5f bits per byte, %ld tokens", exp(nll), perByte, scored)
+        return (json, line)
     }
 }

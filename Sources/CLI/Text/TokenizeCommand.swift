@@ -65,10 +65,16 @@ struct TokenizeCommand: ParsableCommand {
         for warning in tokenizer.warnings { Terminal.note("warning: \(warning)") }
         if batch {
             let convert = TokenLines(
-                tokenizer: tokenizer, decodes: decode, allowSpecial: !plainSpecial, skipSpecial: skipSpecial)
+                tokenizer: tokenizer, decodes: decode, allowSpecial: !plainSpecial, skipSpecial: skipSpecial,
+                rows: rows(tokenizer))
             try convert.run()
         } else if decode {
-            let decoded = try tokenizer.decode(try ids(), skipSpecial: skipSpecial)
+            let ids = try ids()
+            let decoded = try tokenizer.decode(ids, skipSpecial: skipSpecial, rows: rows(tokenizer))
+            let empty = ids.filter { !tokenizer.contains($0) }.count
+            if empty > 0 {
+                Terminal.note("\(empty) \(empty == 1 ? "id is" : "ids are") no token's; a model may have such rows.")
+            }
             print(json ? JSON.string(decoded).serialized() : decoded)
         } else {
             let ids = tokenizer.encode(try input(), allowSpecial: !plainSpecial)
@@ -78,6 +84,13 @@ struct TokenizeCommand: ParsableCommand {
                 list(ids, tokenizer)
             }
         }
+    }
+
+    /// How many rows the model has, or one of this tokenizer may have.
+    private func rows(_ tokenizer: Tokenizer) -> Int {
+        let directory = self.tokenizer == nil ? try? ModelLocation.find(model) : nil
+        let model = directory.flatMap { try? HybridConfiguration(directory: $0) }
+        return model?.vocabularySize ?? tokenizer.largestModelRows
     }
 
     private func input() throws -> String {
@@ -132,6 +145,7 @@ private struct TokenLines {
     let decodes: Bool
     let allowSpecial: Bool
     let skipSpecial: Bool
+    let rows: Int
 
     func run() throws {
         var pending: [UInt8] = []
@@ -197,7 +211,7 @@ private struct TokenLines {
             tokens.append(token)
         }
         do {
-            let text = try tokenizer.decode(tokens, skipSpecial: skipSpecial)
+            let text = try tokenizer.decode(tokens, skipSpecial: skipSpecial, rows: rows)
             output.append(contentsOf: JSON.string(text).serialized().utf8)
         } catch {
             throw error.within(place)

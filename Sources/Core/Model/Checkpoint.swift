@@ -12,36 +12,74 @@ import Foundation
 public final class Checkpoint: TensorSource {
     public let configuration: HybridConfiguration
     private let weights: WeightFiles
+    /// The tensors by the names that the contract has for them.
+    private let tensors: any TensorSource
 
     /// The directory.
     public var place: String { weights.place }
-    /// All tensor names, shard by shard in the order of their bytes.
-    public var names: [String] { weights.names }
+    /// All tensor names, shard by shard in the order of their bytes; without a prefix that all of
+    /// them have and that does not belong there.
+    public var names: [String] { tensors.names }
     /// The weight files by name, one or several.
     public var files: [String: SafetensorsFile] { weights.files }
     /// Peculiarities of the weight files worth telling a person, a sentence each.
-    public var warnings: [String] { weights.warnings }
+    public let warnings: [String]
 
     /// Opens the configuration and the weight files. No tensor is read; whether they are the ones
     /// that the configuration requires is `WeightContract`'s question.
     ///
+    /// - Parameter reading: changes what the configuration says, as a person asked for.
     /// - Throws: `InputError`: what is wrong with the directory, the configuration, the index or a
-    ///   file.
-    public init(directory: String) throws(InputError) {
-        configuration = try HybridConfiguration(directory: directory)
+    ///   file; weights that are quantized in a way that is not read.
+    public init(directory: String, reading: ModelReading = ModelReading()) throws(InputError) {
+        configuration = try reading.applied(to: HybridConfiguration(directory: directory))
         weights = try WeightFiles(directory: directory)
+        let contract = try WeightContract(configuration)
+        let prefix = TensorPrefix(weights.names, contract)
+        let tensors: any TensorSource =
+            prefix.originals.isEmpty ? weights : RenamedSource(weights, originals: prefix.originals)
+        self.tensors = tensors
+        var warnings = weights.warnings + [prefix.note].compactMap { $0 }
+        if let unused = Self.unused(tensors, contract) { warnings.append(unused) }
+        if let quantization = configuration.quantization {
+            let isPlain = contract.requirements.allSatisfy { requirement in
+                tensors.find(requirement.name).map { WeightContract.dtypes.contains($0.dtype) } ?? false
+            }
+            guard isPlain else {
+                throw HybridConfiguration.quantizationError(quantization, place: directory)
+            }
+            warnings.append(
+                "config.json says that the weights are quantized (\(quantization)); they are plain numbers.")
+        }
+        self.warnings = warnings
     }
 
-    /// Whether a directory holds a weight file or an index of several.
+    /// A sentence about the tensors that nothing uses; nil when there are none.
+    private static func unused(_ tensors: any TensorSource, _ contract: WeightContract) -> String? {
+        let source = contract.adapted(tensors)
+        var used = Set(contract.requirements.map(\.name))
+        if contract.configuration.tiedEmbeddings { used.insert("lm_head.weight") }
+        let unused = source.names.filter { !used.contains($0) }
+        guard !unused.isEmpty else { return nil }
+        let listed = unused.prefix(10).joined(separator: ", ")
+        let more = unused.count > 10 ? " and \(unused.count - 10) more" : ""
+        return unused.count == 1
+            ? "The tensor \(listed) is not used by this configuration."
+            : "\(unused.count) tensors are not used by this configuration: \(listed)\(more)."
+    }
+
+    /// Whether a directory holds weights in safetensors: one file, an index of several, or numbered
+    /// shards.
     public static func holdsWeights(_ directory: String) -> Bool {
         let files = ModelDirectory(directory)
         return files.has(WeightFiles.singleFile) || files.has(WeightFiles.index)
+            || WeightFileNames(files).numberedShards() != nil
     }
 
-    public func find(_ name: String) -> TensorInfo? { weights.find(name) }
+    public func find(_ name: String) -> TensorInfo? { tensors.find(name) }
 
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
-        try weights.withBytes(of: name, body)
+        try tensors.withBytes(of: name, body)
     }
 }
 
@@ -66,18 +104,7 @@ package final class WeightFiles: TensorSource {
             warnings = files.has(index) ? ["Both \(single) and \(index) are there; the former is read."] : []
             return
         }
-        guard files.has(index) else {
-            let others = files.names.filter {
-                $0.hasSuffix(".safetensors") || $0.hasSuffix(".bin") || $0.hasSuffix(".pt")
-            }
-            throw InputError(
-                .missingFile, in: directory, expected: "\(single) or \(index)",
-                found: others.isEmpty ? "neither" : "only \(others.sorted().joined(separator: ", "))",
-                remedy: others.contains { $0.hasSuffix(".bin") || $0.hasSuffix(".pt") }
-                    ? "Convert the weights to safetensors first: AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(OUT) in transformers."
-                    : "")
-        }
-        let shards = try Shards(files, index: index)
+        let shards = files.has(index) ? try Shards(files, index: index) : try Shards(numbered: files)
         self.files = shards.files
         names = shards.names
         fileOfTensor = shards.fileOfTensor
@@ -96,65 +123,6 @@ package final class WeightFiles: TensorSource {
     }
 }
 
-/// The files of a sharded checkpoint, checked against their index.
-private struct Shards {
-    var files: [String: SafetensorsFile] = [:]
-    var names: [String] = []
-    var fileOfTensor: [String: SafetensorsFile] = [:]
-    var warnings: [String] = []
-
-    init(_ directory: ModelDirectory, index: String) throws(InputError) {
-        let place = directory.path(index)
-        let fields = try JSONFields(JSON(contentsOf: place), place: place)
-        guard let map = try fields.fields("weight_map") else {
-            throw InputError(
-                .missing, in: fields.place(of: "weight_map"), expected: "the file of every tensor", found: "nothing")
-        }
-        var shardOf: [String: String] = [:]
-        for name in map.object.names {
-            guard let shard = try map.string(name), !shard.isEmpty else {
-                throw InputError(
-                    .json, in: map.place(of: name), expected: "the name of a file", found: "null or nothing")
-            }
-            shardOf[name] = shard
-        }
-        let shards = Set(shardOf.values).sorted()
-        let absent = shards.filter { !directory.has($0) }
-        guard absent.isEmpty else {
-            throw InputError(
-                .missingFile, in: directory.path, expected: "the \(shards.count) weight files that \(index) lists",
-                found: "no \(absent.joined(separator: ", "))", remedy: "Is the download complete?")
-        }
-        for shard in shards { files[shard] = try SafetensorsFile(path: directory.path(shard)) }
-
-        let misplaced = map.object.names.filter { name in
-            shardOf[name].flatMap { files[$0]?.find(name) } == nil
-        }
-        if let first = misplaced.first {
-            let rest = misplaced.count == 1 ? "" : " (and \(misplaced.count - 1) more like it)"
-            throw InputError(
-                .missing, in: "\(place): weight_map.\(first)", expected: "the tensor in \(shardOf[first] ?? "")",
-                found: "none of this name\(rest)")
-        }
-        for shard in shards {
-            for name in files[shard]?.names ?? [] where shardOf[name] == shard {
-                names.append(name)
-                fileOfTensor[name] = files[shard]
-            }
-            let unlisted = (files[shard]?.names ?? []).filter { shardOf[$0] != shard }
-            if !unlisted.isEmpty {
-                warnings.append(
-                    "\(shard) holds tensors that the index does not place there; they are ignored: \(unlisted.joined(separator: ", "))."
-                )
-            }
-        }
-        let total = fileOfTensor.reduce(0) { $0 + ($1.value.find($1.key)?.byteCount ?? 0) }
-        if let said = try fields.fields("metadata")?["total_size"]?.int, said != total {
-            warnings.append("The index says total_size \(said); its tensors have \(total) bytes.")
-        }
-    }
-}
-
 /// A directory that should hold a model.
 package struct ModelDirectory {
     package let path: String
@@ -166,6 +134,11 @@ package struct ModelDirectory {
     package func path(_ name: String) -> String { (path as NSString).appendingPathComponent(name) }
     package func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
     package var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] }
+
+    /// The model that an adapter in the directory is for.
+    func adapterBase() -> String? {
+        (try? JSON(contentsOf: path("adapter_config.json")))?["base_model_name_or_path"]?.string
+    }
 
     /// - Throws: `InputError` unless this is a directory that holds a config.json.
     package func requireConfiguration() throws(InputError) {
@@ -179,6 +152,11 @@ package struct ModelDirectory {
                 remedy: "Give the directory that holds config.json and the weights.")
         }
         guard has("config.json") else {
+            if let other = WeightFileNames(self).somethingElse(baseOf: adapterBase) {
+                throw InputError(
+                    .unsupported, in: path, expected: "a model's directory, with a config.json", found: other.found,
+                    remedy: other.remedy)
+            }
             let inside = names.sorted().filter { FileManager.default.fileExists(atPath: "\(path($0))/config.json") }
             throw InputError(
                 .missingFile, in: path, expected: "a model's directory, with a config.json", found: "none in it",

@@ -71,27 +71,13 @@ extension HybridConfiguration {
         try readFamily(fields, warnings: &warnings)
         try checkRotation(fields)
         try Self.checkUnused(fields, warnings: &warnings)
+        quantization = Self.quantization(fields)
         self.warnings = warnings
     }
 
     /// Widths beyond this are a mistake in the file; below it, no product of sizes overflows.
     private static let widthLimit = 1 << 20
     private static let countLimit = Int(Int32.max)
-
-    private static func checkFamily(_ fields: JSONFields) throws(InputError) {
-        let family = try fields.string("model_type")
-        guard
-            family == "hybrid_qwen3" || family == "qwen3" || (family == nil && fields["hybrid_override_pattern"] != nil)
-        else {
-            throw InputError(
-                family == nil ? .missing : .unsupported, in: fields.place(of: "model_type"),
-                expected: "\"hybrid_qwen3\", \"qwen3\" or \"mamba2\"", found: family.map { "\"\($0)\"" } ?? "nothing")
-        }
-        if let activation = try fields.string("hidden_act"), activation != "silu" && activation != "swish" {
-            throw InputError(
-                .unsupported, in: fields.place(of: "hidden_act"), expected: "\"silu\"", found: "\"\(activation)\"")
-        }
-    }
 
     /// `dtype`, or `torch_dtype` as it used to be called, without a leading "torch.".
     static func dtype(_ fields: JSONFields) throws(InputError) -> String? {

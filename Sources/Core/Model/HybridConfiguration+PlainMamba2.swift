@@ -37,7 +37,13 @@ extension HybridConfiguration {
         let headDim = try fields.int("head_dim", in: Self.widths) ?? 64
         let heads = try fields.int("num_heads", in: Self.widths) ?? 128
         let expand = try fields.double("expand", expected: "a number greater than 0") { $0 > 0 && $0.isFinite } ?? 2
-        let inner = Int((expand * Double(hiddenSize)).rounded(.towardZero))
+        let width = (expand * Double(hiddenSize)).rounded(.towardZero)
+        guard let inner = Int(exactly: width), Self.widths.contains(inner) else {
+            throw InputError(
+                .value, in: fields.place(of: "expand"),
+                expected: "expand * hidden_size from 1 to \(Self.widths.upperBound)",
+                found: "\(expand) * \(hiddenSize)")
+        }
         guard inner == heads * headDim else {
             throw InputError(
                 .value, in: fields.place(of: "num_heads"),
@@ -57,6 +63,11 @@ extension HybridConfiguration {
             layerCount: fields.int("num_hidden_layers", in: 1...(1 << 16)) ?? 64, heads: heads, headDim: headDim,
             normEpsilon: fields.positive("layer_norm_epsilon") ?? 1e-5,
             tied: fields.bool("tie_word_embeddings") ?? false)
+        if groups > 1 {
+            warnings.append(
+                "Mamba2ForCausalLM of transformers norms the whole width of \(inner), and so do we; a model of \(groups) groups that mamba_ssm trained, such as Codestral-Mamba, norms each group: give --norm-groups for that."
+            )
+        }
         mamba2.gatedNormEpsilon = normEpsilon
         mamba2.convolutionTaps = try fields.int("conv_kernel", in: 1...1024) ?? 4
         mamba2.chunkSize = try fields.int("chunk_size", in: Self.widths) ?? 256

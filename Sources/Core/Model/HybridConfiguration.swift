@@ -63,6 +63,10 @@ public struct HybridConfiguration: Sendable, Equatable {
     public var beginToken: Int?
     public var endTokens: [Int]
     public var padToken: Int?
+    /// How the weights are quantized, as config.json says: method and bits; nil for plain numbers.
+    public var quantization: String?
+    /// The context that somebody asked for, whatever the configuration says.
+    public var contextOverride: Int?
     /// Peculiarities of the file worth telling a person, a sentence each.
     public var warnings: [String] = []
 
@@ -93,11 +97,19 @@ public struct HybridConfiguration: Sendable, Equatable {
         self.padToken = padToken
     }
 
-    /// The most tokens a sequence may have: `maxPositions`, stretched where RoPE grows with the
-    /// sequence (`dynamic`).
-    public var contextLength: Int {
-        guard case .dynamic(let factor) = rope.scaling, factor > 1 else { return maxPositions }
-        return Int(min(Double(maxPositions) * factor, 1e9))
+    /// The most tokens a sequence may have: what was asked for, or else the larger of
+    /// `maxPositions` and the length that the scaling of RoPE stretches the original one to.
+    public var contextLength: Int { contextOverride ?? configuredContextLength }
+
+    /// The most tokens a sequence may have by the configuration.
+    public var configuredContextLength: Int {
+        func stretched(_ positions: Int, _ factor: Double) -> Int { Int(min(Double(positions) * factor, 1e9)) }
+        switch rope.scaling {
+        case .none, .linear: return maxPositions
+        case .dynamic(let factor): return max(maxPositions, stretched(maxPositions, factor))
+        case .yarn(let yarn): return max(maxPositions, stretched(yarn.originalMaxPositions, yarn.factor))
+        case .llama3(let factor, _, _, let original): return max(maxPositions, stretched(original, factor))
+        }
     }
     /// Query heads that share one key/value head.
     public var headsPerKeyValueHead: Int { headCount / keyValueHeadCount }

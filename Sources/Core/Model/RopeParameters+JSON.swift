@@ -43,7 +43,8 @@ extension RopeParameters {
         var type = try fields.string("rope_type")
         if type == nil, let old = try fields.string("type") {
             type = old
-            if old != "default" {
+            // transformers' own class of dense Qwen3 takes the old spelling for the new one.
+            if old != "default", try top.string("model_type") != "qwen3" {
                 warnings.append(
                     "\(fields.path).type is the old spelling of rope_type; the official code overlooks it and does not scale. We do."
                 )

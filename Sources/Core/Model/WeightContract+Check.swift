@@ -25,6 +25,11 @@ extension WeightContract {
             }
         }
 
+        /// Whether the model cannot be used; what nothing uses only deserves a warning.
+        public var isError: Bool {
+            if case .extra = self { false } else { true }
+        }
+
         public var kind: InputError.Kind {
             switch self {
             case .missing: .missing
@@ -91,7 +96,7 @@ extension WeightContract {
     /// - Parameter finite: also require every weight to be a finite number, which reads them all.
     /// - Throws: one `InputError` that lists every violation.
     public func check(_ source: some TensorSource, finite: Bool = false) throws {
-        var violations = try violations(of: source)
+        var violations = try violations(of: source).filter(\.isError)
         if finite && violations.isEmpty { violations = try nonFiniteWeights(of: source) }
         guard let first = violations.first else { return }
         let listed = violations.prefix(Self.listLimit).map { "\n  \($0)" }.joined()
@@ -102,19 +107,17 @@ extension WeightContract {
             remedy: remedy(violations, in: source))
     }
 
-    /// A screenful; `duality inspect` lists all.
-    private static let listLimit = 50
+    /// A glance; `duality inspect` lists all.
+    private static let listLimit = 10
 
     /// One sentence for a mistake that explains many violations.
     private func remedy(_ violations: [Violation], in source: some TensorSource) -> String {
         if violations.contains(where: { if case .notFinite = $0 { true } else { false } }) {
             return "Allow numbers that are not finite if that is meant."
         }
-        let withoutPrefix = requirements.filter {
-            !source.contains($0.name) && source.contains(String($0.name.dropFirst(6)))
-        }
-        if withoutPrefix.count > requirements.count / 2 {
-            return "The names lack the prefix \"model.\": was only the base model saved?"
+        if violations.count == 1, case .missing("lm_head.weight", _, _)? = violations.first {
+            return
+                "This is a base model, without a head to predict tokens with: load and save it with AutoModelForCausalLM."
         }
         return violations.contains(.untiedHead) ? "Set tie_word_embeddings to the one that is meant." : ""
     }

@@ -29,16 +29,24 @@ public final class Tokenizer: Sendable {
     private let normalizedMatcher: AddedTokenMatcher
     private let classes = UnicodeClasses.table
     /// Scratch memory not in use at the moment; each call of `encode` takes one and gives it back.
-    private let workspaces = Mutex<[Workspace]>([])
+    private let workspaces = Mutex<[TokenizerWorkspace]>([])
 
-    /// Reads the tokenizer of a checkpoint: `tokenizer.json`, or else the first `*.tiktoken` file
-    /// in its directory.
+    /// Reads the tokenizer of a checkpoint: `tokenizer.json`, or else `vocab.json` with
+    /// `merges.txt`, or else the first `*.tiktoken` file in its directory.
     ///
     /// - Throws: `InputError` when there is none, or it is of a kind this class does not do.
     public convenience init(directory: String) throws {
         let json = "\(directory)/tokenizer.json"
         if FileManager.default.fileExists(atPath: json) {
             try self.init(file: json)
+            return
+        }
+        if let file = try VocabularyFiles.tokenizerFile(in: directory) {
+            do {
+                try self.init(TokenizerFile(file).definition(), path: directory)
+            } catch let error as InputError {
+                throw error.within(directory)
+            }
             return
         }
         let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
@@ -136,6 +144,19 @@ public final class Tokenizer: Sendable {
     /// Whether a token has this identifier; a vocabulary may have gaps.
     public func contains(_ id: Int) -> Bool { vocabulary.contains(id) }
 
+    /// The first identifier that stands for something else in another tokenizer; nil when both have
+    /// the same tokens.
+    public func firstDifference(from other: Tokenizer) -> Int? {
+        (0..<max(vocabularySize, other.vocabularySize)).first { id in
+            let (isHere, isThere) = (contains(id), other.contains(id))
+            return isHere != isThere || isHere && !bytes(of: id).elementsEqual(other.bytes(of: id))
+        }
+    }
+
+    /// How many rows a model may have for these tokens: their number, filled up to a multiple of
+    /// 512.
+    public var largestModelRows: Int { (vocabularySize + 511) / 512 * 512 }
+
     /// The identifier of the token that stands for exactly this text: an added token such as
     /// `<|im_end|>`, or else one of the vocabulary such as ` the`.
     public func id(of text: String) -> Int? {
@@ -156,16 +177,20 @@ public final class Tokenizer: Sendable {
 
     /// The text of a sequence of tokens, with U+FFFD for bytes that are not UTF-8.
     ///
-    /// - Parameter skipSpecial: leaves special tokens out.
-    /// - Throws: `InputError` (`.value`) for an identifier that no token has.
-    public func decode(_ ids: [Int], skipSpecial: Bool = false) throws(InputError) -> String {
+    /// - Parameters:
+    ///   - skipSpecial: leaves special tokens out.
+    ///   - rows: how many rows a model has; those beyond the tokens stand for no text. Without it
+    ///     every identifier must be a token's.
+    /// - Throws: `InputError` (`.value`) for an identifier that no token and no row has.
+    public func decode(_ ids: [Int], skipSpecial: Bool = false, rows: Int? = nil) throws(InputError) -> String {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(ids.count * 4)
         for (index, id) in ids.enumerated() {
             guard vocabulary.contains(id) else {
+                if let rows, 0..<max(rows, vocabularySize) ~= id { continue }
                 throw InputError(
-                    .value, in: "token \(index)", expected: "an identifier of the vocabulary, 0..<\(vocabularySize)",
-                    found: "\(id)")
+                    .value, in: "token \(index)",
+                    expected: "an identifier of the vocabulary, 0..<\(max(rows ?? 0, vocabularySize))", found: "\(id)")
             }
             if skipSpecial && isSpecial(id) { continue }
             bytes.append(contentsOf: vocabulary.bytes(of: id))
@@ -198,7 +223,7 @@ public final class Tokenizer: Sendable {
     }
 
     private func encode(_ text: String, _ places: SpecialTokenPlaces) -> [Int] {
-        var workspace = workspaces.withLock { $0.popLast() } ?? Workspace()
+        var workspace = workspaces.withLock { $0.popLast() } ?? TokenizerWorkspace()
         withUTF8(text) { encode($0, places, &workspace) }
         let ids = workspace.tokens.map { Int($0) }
         workspace.tokens.removeAll(keepingCapacity: true)
@@ -208,7 +233,7 @@ public final class Tokenizer: Sendable {
     }
 
     private func encode(
-        _ input: UnsafeBufferPointer<UInt8>, _ places: SpecialTokenPlaces, _ workspace: inout Workspace
+        _ input: UnsafeBufferPointer<UInt8>, _ places: SpecialTokenPlaces, _ workspace: inout TokenizerWorkspace
     ) {
         let composition = CanonicalComposition(classes: classes)
         for segment in rawMatcher.split(input, places) {
@@ -236,7 +261,7 @@ public final class Tokenizer: Sendable {
     }
 
     private func encodeNormalized(
-        _ input: UnsafeBufferPointer<UInt8>, _ places: SpecialTokenPlaces, _ workspace: inout Workspace
+        _ input: UnsafeBufferPointer<UInt8>, _ places: SpecialTokenPlaces, _ workspace: inout TokenizerWorkspace
     ) {
         for segment in normalizedMatcher.split(input, places) {
             switch segment {
@@ -246,7 +271,7 @@ public final class Tokenizer: Sendable {
         }
     }
 
-    private func encodePieces(_ input: UnsafeBufferPointer<UInt8>, _ workspace: inout Workspace) {
+    private func encodePieces(_ input: UnsafeBufferPointer<UInt8>, _ workspace: inout TokenizerWorkspace) {
         classes.withUnsafeBufferPointer { classes in
             for range in QwenPretokenizer(input, classes: classes) {
                 let piece = UnsafeBufferPointer(rebasing: input[range])
@@ -263,18 +288,11 @@ public final class Tokenizer: Sendable {
         }
     }
 
-    private func encodePiece(_ piece: UnsafeBufferPointer<UInt8>, _ workspace: inout Workspace) {
+    private func encodePiece(_ piece: UnsafeBufferPointer<UInt8>, _ workspace: inout TokenizerWorkspace) {
         if ignoresMerges, case let id = vocabulary.id(of: piece), id != Vocabulary.none {
             workspace.tokens.append(id)
             return
         }
         workspace.encoding.encode(piece, byteTokens: byteTokens, merges: merges, into: &workspace.tokens)
     }
-}
-
-/// What one call of `encode` works with, and the words it remembers for the next.
-private struct Workspace: Sendable {
-    var tokens: [UInt32] = []
-    var encoding = BytePairEncoding()
-    var cache = WordCache()
 }

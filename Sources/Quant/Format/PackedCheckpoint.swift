@@ -33,9 +33,9 @@ public struct PackedCheckpoint: Sendable {
     ///
     /// - Throws: `InputError` for a file that is damaged, of another layout, or not that of the
     ///   configuration.
-    public init(directory: String) throws {
+    public init(directory: String, reading: ModelReading = ModelReading()) throws {
         self.directory = directory
-        configuration = try HybridConfiguration(directory: directory)
+        configuration = try reading.applied(to: HybridConfiguration(directory: directory))
         let path = (directory as NSString).appendingPathComponent(Self.fileName)
         file = try SafetensorsFile(path: path)
         guard let layout = file.metadata["layout"], let formats = file.metadata["formats"] else {

@@ -52,7 +52,8 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
         let width = configuration.rotates ? configuration.headDim : configuration.headDim + configuration.headDim % 2
         self.rope = try RotaryEmbedding(
             headDim: width, parameters: configuration.rope, maxPositions: configuration.maxPositions)
-        self.contextLimit = configuration.plainMamba2 == nil ? configuration.contextLength : nil
+        self.contextLimit =
+            configuration.plainMamba2 == nil ? configuration.contextLength : configuration.contextOverride
     }
 
     /// How the Mamba-2 layers evaluate SSD. Every form gives the same logits up to rounding.
