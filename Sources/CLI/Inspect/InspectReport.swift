@@ -159,7 +159,8 @@ struct InspectReport {
         }
         if checkpoint == nil { return ["  The weights are absent; there is nothing to check."] }
         if violations.isEmpty { return ["  All \(inventory.tensors.grouped) tensors are as required."] }
-        return violations.map { "  - \($0)" }
+        let more = violations.count > 10 ? ["  - and \(violations.count - 10) more (--json lists all)"] : []
+        return violations.prefix(10).map { "  - \($0)" } + more
     }
 
     // MARK: - JSON

@@ -26,12 +26,6 @@ struct ModelOptions: ParsableArguments {
     /// What is asked for against the word of the configuration.
     var reading: ModelReading { ModelReading(context: context, normGroups: normGroups ? true : nil) }
 
-    func checkpoint() throws -> Checkpoint {
-        let checkpoint = try Checkpoint(directory: ModelLocation.find(model), reading: reading)
-        for warning in checkpoint.configuration.warnings + checkpoint.warnings { Terminal.note("warning: \(warning)") }
-        return checkpoint
-    }
-
     @Flag(name: .long, help: "Load a model even if a weight is NaN or infinite.")
     var allowNonFinite = false
 

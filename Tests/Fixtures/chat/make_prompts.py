@@ -67,7 +67,8 @@ def prompts(source, cases):
 def main():
     cases = json.loads((HERE / "conversations.json").read_text())
     texts = {}
-    for path in sorted((HERE / "templates").glob("*.jinja")):
+    folder = HERE / "templates"
+    for path in sorted(folder.glob("*.jinja")):
         texts[path.stem] = list(prompts(path.read_text(), cases))
     for name in NAMED:
         command = [sys.argv[1], "template", "--source", "--template", name]
