@@ -6,17 +6,18 @@
 //      the question's tokens but the last are read; generation starts with the last one
 
 import DualityCore
+import DualityQuant
 import DualityReference
 
 /// A context that was read in chunks, composed, and asked a question: all that generation goes on
 /// from.
-public struct ComposedContext<Scalar: RealNumber>: Sendable {
+public struct ComposedContext<Cache: Sendable>: Sendable {
     /// The tokens it stands for: the prefix (or filler), the context and the question.
     public let tokens: [Int]
     /// The memory of all of them but the last.
-    public let cache: HybridCache<Scalar>
+    public let cache: Cache
 
-    public init(tokens: [Int], cache: HybridCache<Scalar>) {
+    public init(tokens: [Int], cache: Cache) {
         self.tokens = tokens
         self.cache = cache
     }
@@ -77,7 +78,7 @@ extension HybridModel {
     public func compose(
         _ read: ReadRows<Scalar>, plan: ChunkPlan, type: ComposeType, gap: GapVisibility = .hidden, context: [Int],
         question: [Int], forgetsPrefix: Bool = false
-    ) throws -> ComposedContext<Scalar> {
+    ) throws -> ComposedContext<HybridCache<Scalar>> {
         guard !question.isEmpty else {
             throw InputError(.value, in: "question", expected: "at least one token", found: "none")
         }
@@ -88,7 +89,18 @@ extension HybridModel {
         if forgetsPrefix { cache.forgetPrefix(of: plan) }
         return ComposedContext(tokens: plan.lead + context + question, cache: cache)
     }
+}
 
+/// A memory that says where its next token stands.
+public protocol PositionedMemory {
+    /// The position of the next token.
+    var tokenCount: Int { get }
+}
+
+extension HybridCache: PositionedMemory {}
+extension QuantCache: PositionedMemory {}
+
+extension LanguageModel where Cache: PositionedMemory {
     /// Goes on from a composed context.
     ///
     /// - Parameters:
@@ -98,7 +110,7 @@ extension HybridModel {
     /// - Returns: the tokens sampled.
     /// - Throws: as `extend`; `InputError` for sampling parameters out of range.
     public func generate(
-        after composed: ComposedContext<Scalar>, sampling: SamplingParameters, maxTokens: Int, endTokens: Set<Int>,
+        after composed: ComposedContext<Cache>, sampling: SamplingParameters, maxTokens: Int, endTokens: Set<Int>,
         onToken: (Int) -> Void = { _ in }
     ) throws -> [Int] {
         try sampling.validate(vocabularySize: vocabularySize)

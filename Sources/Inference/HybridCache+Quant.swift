@@ -1,4 +1,4 @@
-//  A context that the fast engine has read, as the reference goes on from it.
+//  A context that one engine has read, as the other goes on from it.
 //
 //  Both remember the same (HybridCache.swift, QuantCache.swift), in another order. What the fast
 //  engine computes in float32 differs from the reference in float32 by roundings; composing
@@ -22,9 +22,21 @@ extension HybridCache<Float> {
     }
 }
 
+extension QuantCache {
+    /// The memory of the reference as one that a fast model goes on with.
+    ///
+    /// - Throws: `InputError` (`.shape`) for a cache of another model.
+    /// - Complexity: O(bytes of the cache).
+    public init(_ cache: HybridCache<Float>, of model: QuantModel) throws {
+        try self.init(
+            CacheTensors(cache), configuration: model.configuration, keyValues: model.keyValueFormat,
+            tokenCount: cache.tokenCount)
+    }
+}
+
 /// The tensors of a cache under the names of a cache's file.
 private struct CacheTensors: TensorSource {
-    let place = "cache of the fast engine"
+    let place = "cache"
     private(set) var names: [String] = []
     private var tensors: [String: (info: TensorInfo, bytes: [UInt8])] = [:]
 
@@ -37,6 +49,12 @@ private struct CacheTensors: TensorSource {
             }
             if let decays = try cache.logDecay(ofLayer: layer) { add(name("log_decay"), .f64, [decays.count], decays) }
         }
+    }
+
+    init(_ cache: HybridCache<Float>) throws {
+        let (tensors, decays) = try cache.namedTensors()
+        for (name, tensor) in tensors { add(name, .f32, tensor.shape, tensor.elements) }
+        for (name, sums) in decays { add(name, .f64, [sums.count], sums) }
     }
 
     private mutating func add<Element>(_ name: String, _ dtype: DType, _ shape: [Int], _ elements: [Element]) {

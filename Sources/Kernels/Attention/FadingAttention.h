@@ -11,18 +11,17 @@
 //
 //  Source: Zancato et al. (arXiv 2407.06324).
 
-/// The rows of one set through its pages, with (m, l, o) in the rows' segment or joined fields.
-/// Nothing is seen where the last row stands before position 0.
-static void attend_set(attention_rows *r, const dk_attention_shape *shape, void *const *pages, int64_t position,
-                       const float *q, int64_t ldq, int64_t t, int64_t end, int64_t query, int64_t queryEnd,
-                       int64_t head) {
-    int64_t width = padded(shape->headDim), last = position + end - 1;
-    take_rows(r, shape, position, q, ldq, t, end, query, queryEnd);
+/// The rows of one set through its pages as if they stood `behind` tokens earlier, with (m, l, o)
+/// in the rows' joined fields. Nothing is seen where the last row stands before position 0.
+static void attend_set(attention_rows *r, const dk_attention_shape *shape, const dk_attention_set *set, int64_t behind,
+                       int64_t t, int64_t end, int64_t query, int64_t queryEnd, int64_t head) {
+    int64_t width = padded(shape->headDim), position = set->position - behind, last = position + end - 1;
+    take_rows(r, shape, position, set->q, set->ldq, t, end, query, queryEnd);
     begin_joining(r, width);
     if (last < 0) return;
     for (int64_t page = r->seenFrom[0] / PAGE, lastPage = last / PAGE; page <= lastPage;) {
         int64_t segmentEnd = least(lastPage + 1, (page / SEGMENT_PAGES + 1) * SEGMENT_PAGES);
-        pass_segment(r, shape, pages, head, page, segmentEnd, lastPage);
+        pass_segment(r, shape, set->pages, head, page, segmentEnd, lastPage);
         page = segmentEnd;
         for (int64_t i = 0; i < r->rows; i++)
             join_segment(r->allMaximum + i, r->allSum + i, r->allOutput + i * width, r->maximum[i], r->sum[i],
@@ -31,8 +30,8 @@ static void attend_set(attention_rows *r, const dk_attention_shape *shape, void 
 }
 
 NEVER_INLINE static void attend_to_both(const dk_attention_shape *shape, const dk_attention_set *context,
-                                        const dk_attention_set *fading, int64_t position, int64_t tokens, float *out,
-                                        int64_t ldo, int64_t headBegin, int64_t headEnd, void *workspace) {
+                                        const dk_attention_set *fading, int64_t tokens, float *out, int64_t ldo,
+                                        int64_t headBegin, int64_t headEnd, void *workspace) {
     int64_t D = shape->headDim, width = padded(D), sharing = shape->heads / shape->kvHeads;
     int64_t together = sharing < ATTENTION_ROWS ? ATTENTION_ROWS / sharing : 1;
     attention_rows r = rows_in(workspace, width);
@@ -42,12 +41,11 @@ NEVER_INLINE static void attend_to_both(const dk_attention_shape *shape, const d
             int64_t queryEnd = least(query + ATTENTION_ROWS, (head + 1) * sharing);
             for (int64_t t = 0; t < tokens; t += together) {
                 int64_t end = least(t + together, tokens);
-                attend_set(&r, shape, context->pages, position, context->q, context->ldq, t, end, query, queryEnd, head);
+                attend_set(&r, shape, context, 0, t, end, query, queryEnd, head);
                 memcpy(maximum, r.allMaximum, (size_t)r.rows * 4);
                 memcpy(sum, r.allSum, (size_t)r.rows * 4);
                 memcpy(output, r.allOutput, (size_t)(r.rows * width) * 4);
-                attend_set(&r, shape, fading->pages, position - shape->window, fading->q, fading->ldq, t, end, query,
-                           queryEnd, head);
+                attend_set(&r, shape, fading, shape->window, t, end, query, queryEnd, head);
                 for (int64_t i = 0; i < r.rows; i++) {
                     int64_t token = t + i / (queryEnd - query), queryHead = query + i % (queryEnd - query);
                     if (r.allSum[i] != 0)
@@ -61,8 +59,7 @@ NEVER_INLINE static void attend_to_both(const dk_attention_shape *shape, const d
 }
 
 static void fading_attention(const dk_attention_shape *shape, const dk_attention_set *context,
-                             const dk_attention_set *fading, int64_t position, int64_t tokens, float *out, int64_t ldo,
-                             int64_t headBegin, int64_t headEnd, void *workspace) {
-    WITHOUT_SUBNORMALS(
-        attend_to_both(shape, context, fading, position, tokens, out, ldo, headBegin, headEnd, workspace));
+                             const dk_attention_set *fading, int64_t tokens, float *out, int64_t ldo, int64_t headBegin,
+                             int64_t headEnd, void *workspace) {
+    WITHOUT_SUBNORMALS(attend_to_both(shape, context, fading, tokens, out, ldo, headBegin, headEnd, workspace));
 }

@@ -209,6 +209,7 @@ typedef struct {
 /// Keys and values, and the queries that read them, [T][heads D].
 typedef struct {
     void *_Nonnull const *_Nonnull pages;
+    int64_t position;  ///< tokens in it before the new ones
     const float *q;
     int64_t ldq;
 } dk_attention_set;

@@ -199,8 +199,8 @@ typedef struct {
     /// `window` before them of another, for kv heads headBegin ..< headEnd; window > 0. Keys and
     /// values of the T tokens must have been stored in both.
     void (*fading_attention)(const dk_attention_shape *shape, const dk_attention_set *context,
-                             const dk_attention_set *fading, int64_t position, int64_t tokens, float *out, int64_t ldo,
-                             int64_t headBegin, int64_t headEnd, void *workspace);
+                             const dk_attention_set *fading, int64_t tokens, float *out, int64_t ldo, int64_t headBegin,
+                             int64_t headEnd, void *workspace);
 
     // Limits of the machine, for one thread at a time: run on several threads at once and divide by
     // the time.

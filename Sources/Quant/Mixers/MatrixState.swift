@@ -3,7 +3,7 @@
 //
 //  | what     | shape          | meaning                                                                        |
 //  |----------|----------------|--------------------------------------------------------------------------------|
-//  | states   | S of [H, D, D'], in the order of their kernel | GDN: one, keys by values; GKA: G and M           |
+//  | states   | S of [H, D, D'], in the order of their kernel | GDN: one, keys by values, and what it has been multiplied with where that is tracked; GKA: G and M |
 //  | window   | [W-1, C]       | the last inputs of the convolutions of q, k and v, side by side                |
 //  | decaySum | [H], float64   | GKA: sum of the logarithms of all decays                                       |
 //
@@ -22,6 +22,12 @@ struct MatrixState: Sendable {
         self.layout = layout
         memory = AlignedMemory(byteCount: 4 * layout.count)
         memory.clear()
+        guard layout.tracks else { return }
+        var identity = Tensor<Float>(repeating: 0, shape: [layout.heads, layout.headDim, layout.headDim])
+        for row in 0..<layout.heads * layout.headDim {
+            identity.elements[row * layout.headDim + row % layout.headDim] = 1
+        }
+        set(1, to: identity)
     }
 
     var byteCount: Int { 4 * layout.count }
@@ -44,12 +50,26 @@ struct MatrixState: Sendable {
 
     /// Offsets in floats, every one a multiple of 16.
     struct Layout: Sendable, Equatable {
-        let heads, headDim, states: Int
+        let heads, headDim: Int
+        private(set) var states: Int
         /// W - 1, and channels of q, k and v that are convolved.
         let rows: Int
         let channels: [Int]
         /// Whether states lie in panels of 16 columns (the delta rule) and not row by row.
         let isPanelled: Bool
+
+        /// Whether the second state of the delta rule is its transition.
+        var tracks: Bool { isPanelled && states == 2 }
+        /// The same with it.
+        var tracking: Layout {
+            var layout = self
+            layout.states = 2
+            return layout
+        }
+        /// The names of the states in files.
+        var names: [String] {
+            isPanelled ? ["delta_state"] + (tracks ? ["delta_transition"] : []) : ["gram", "memory"]
+        }
 
         var stateSize: Int { heads * headDim * width }
         /// D'.

@@ -46,11 +46,13 @@ struct QuantAttention: SequenceMixer {
                 + value.products(into: v, stride: ld))
 
         for segment in pass.segments {
-            caches[segment.sequence].layers[index].keyValues?.prepareToWrite(
-                position: segment.position, count: segment.rows.count, window: window)
+            caches[segment.sequence].layers[index].keyValues?.prepareToWrite(segment.rows.count, window: window)
         }
         let attended = pass.workspace.inner.pointer(inner * pass.rows)
         attend(pass, caches, index, q, k, v, ld, into: attended)
+        for segment in pass.segments {
+            caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
+        }
 
         let activations = pass.prepare(attended, stride: inner, for: [output]) { _ in }
         pass.multiply(activations, output.products(into: out, stride: stride))
@@ -64,16 +66,16 @@ struct QuantAttention: SequenceMixer {
     ) {
         let heads = configuration.keyValueHeadCount
         let scratch = pass.workspace.scratch
-        let bySegments = splitsKeys(pass)
+        let bySegments = splitsKeys(pass, caches[pass.segments[0].sequence].layers[index].keyValues?.count ?? 0)
         pass.pool.run(pass.segments.count * heads) { part, thread in
             let (segment, head) = (pass.segments[part / heads], part % heads)
             guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
-            let first = segment.rows.lowerBound
+            let (first, stored) = (segment.rows.lowerBound, pages.count)
             finishQueries(pass, segment, head, q, ld)
             finishKeys(pass, segment, head, k, v, ld)
             pages.withAddresses { pages in
                 var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
-                let (position, count) = (Int64(segment.position), Int64(segment.rows.count))
+                let (position, count) = (Int64(stored), Int64(segment.rows.count))
                 let (begin, end, stride) = (Int64(head), Int64(head + 1), Int64(ld))
                 pass.kernels.kv_store(
                     &shape, pages, position, count, k + first * ld, stride, v + first * ld, stride, begin, end)
@@ -88,9 +90,9 @@ struct QuantAttention: SequenceMixer {
     }
 
     /// Whether the heads of the pass's only token leave threads idle that its keys could occupy.
-    private func splitsKeys(_ pass: Pass) -> Bool {
+    private func splitsKeys(_ pass: Pass, _ stored: Int) -> Bool {
         let (heads, threads) = (configuration.keyValueHeadCount, pass.pool.threadCount)
-        return window == nil && pass.rows == 1 && pass.segments[0].position >= Int(DK_KV_SEGMENT) && heads < 2 * threads
+        return window == nil && pass.rows == 1 && stored >= Int(DK_KV_SEGMENT) && heads < 2 * threads
             && heads % threads != 0
     }
 
@@ -100,7 +102,7 @@ struct QuantAttention: SequenceMixer {
         _ pass: Pass, _ pages: KeyValuePages, _ q: UnsafePointer<Float>, into attended: UnsafeMutablePointer<Float>
     ) {
         var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
-        let (heads, position) = (configuration.keyValueHeadCount, pass.segments[0].position)
+        let (heads, position) = (configuration.keyValueHeadCount, pages.count)
         let segments = position / Int(DK_KV_SEGMENT) + 1
         let partial = pass.workspace.partial.pointer(
             segments * configuration.headCount * Int(dk_attention_partial_floats(&shape)))

@@ -61,14 +61,16 @@ struct QuantBMojo: SequenceMixer {
             source.key.products(into: rows.fadingK, stride: ld)
                 + source.value.products(into: rows.fadingV, stride: ld))
         for segment in pass.segments {
-            let (position, count) = (segment.position, segment.rows.count)
-            caches[segment.sequence].layers[index].keyValues?.prepareToWrite(
-                position: position, count: count, window: window)
-            caches[segment.sequence].layers[index].fading?.prepareToWrite(
-                position: position, count: count, window: 2 * window)
+            let count = segment.rows.count
+            caches[segment.sequence].layers[index].keyValues?.prepareToWrite(count, window: window)
+            caches[segment.sequence].layers[index].fading?.prepareToWrite(count, window: 2 * window)
         }
         let attended = pass.workspace.inner.pointer(inner * pass.rows)
         attend(pass, caches.map { $0.layers[index] }, rows, into: attended)
+        for segment in pass.segments {
+            caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
+            caches[segment.sequence].layers[index].fading?.advance(by: segment.rows.count)
+        }
         let output = attention.output
         let activations = pass.prepare(attended, stride: inner, for: [output]) { _ in }
         pass.multiply(activations, output.products(into: out, stride: stride))
@@ -92,18 +94,20 @@ struct QuantBMojo: SequenceMixer {
             keyValues.withAddresses { pages in
                 fadingKeyValues.withAddresses { fadingPages in
                     var shape = dk_attention_shape(configuration, attention.keyValueFormat, window: window)
-                    let (position, count) = (Int64(segment.position), Int64(segment.rows.count))
+                    let (position, count) = (Int64(keyValues.count), Int64(segment.rows.count))
+                    let fadingPosition = Int64(fadingKeyValues.count)
                     let (begin, end, ld) = (Int64(head), Int64(head + 1), Int64(rows.ld))
                     let first = segment.rows.lowerBound * rows.ld
                     pass.kernels.kv_store(
                         &shape, pages, position, count, rows.k + first, ld, rows.v + first, ld, begin, end)
                     pass.kernels.kv_store(
-                        &shape, fadingPages, position, count, rows.fadingK + first, ld, rows.fadingV + first, ld,
+                        &shape, fadingPages, fadingPosition, count, rows.fadingK + first, ld, rows.fadingV + first, ld,
                         begin, end)
-                    var context = dk_attention_set(pages: pages, q: rows.q + first, ldq: ld)
-                    var faded = dk_attention_set(pages: fadingPages, q: rows.fadingQ + first, ldq: ld)
+                    var context = dk_attention_set(pages: pages, position: position, q: rows.q + first, ldq: ld)
+                    var faded = dk_attention_set(
+                        pages: fadingPages, position: fadingPosition, q: rows.fadingQ + first, ldq: ld)
                     pass.kernels.fading_attention(
-                        &shape, &context, &faded, position, count,
+                        &shape, &context, &faded, count,
                         attended + segment.rows.lowerBound * configuration.innerSize, inner, begin, end,
                         scratch[thread])
                 }

@@ -45,6 +45,11 @@ struct QuantGatedDeltaNet: SequenceMixer {
                     var operands = operands(segment, rows, o, rates, bias)
                     pass.kernels.delta_extend(
                         shape, state.state(0), &operands, Int64(head), Int64(head + 1), scratch[thread])
+                    if state.layout.tracks {
+                        (operands.v, operands.o) = (nil, nil)
+                        pass.kernels.delta_extend(
+                            shape, state.state(1), &operands, Int64(head), Int64(head + 1), scratch[thread])
+                    }
                     output.finish(o, inner, head: head, of: segment, rows, pass.kernels)
                 }
             }

@@ -25,9 +25,9 @@ extension QuantMamba2Mixer {
                 segment, state, rows, parameters, head: head * group, x: head * dim,
                 b: self.shape.xSize + head * self.shape.stateDim,
                 c: self.shape.xSize + self.shape.bSize + head * group * self.shape.stateDim)
-            pass.kernels.ssd_prepare(&shape, &pointers, segment.fill, &operands)
-            pass.kernels.ssd_extend(&shape, &pointers, segment.fill, &operands, 0, Int64(group), scratch[thread])
-            pass.kernels.ssd_retain(&shape, &pointers, segment.fill, &operands)
+            pass.kernels.ssd_prepare(&shape, &pointers, state.fill, &operands)
+            pass.kernels.ssd_extend(&shape, &pointers, state.fill, &operands, 0, Int64(group), scratch[thread])
+            pass.kernels.ssd_retain(&shape, &pointers, state.fill, &operands)
             let (first, offset) = (segment.rows.lowerBound, head * group * dim)
             let (y, ld) = (rows.y + first * inner + offset, Int64(rows.columns.count))
             pass.kernels.gated_norm(

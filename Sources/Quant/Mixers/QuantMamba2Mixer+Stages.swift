@@ -40,7 +40,7 @@ extension QuantMamba2Mixer {
             var operands = operands(segment, state, rows, parameters)
             let first = group * Self.headsTogether
             pass.kernels.ssd_extend(
-                &shape, &pointers, segment.fill, &operands, Int64(first),
+                &shape, &pointers, state.fill, &operands, Int64(first),
                 Int64(min(first + Self.headsTogether, heads)), scratch[thread])
         }
         onAll(pass, states, rows, parameters) { pass.kernels.ssd_retain($0, $1, $2, $3) }
@@ -68,7 +68,7 @@ extension QuantMamba2Mixer {
             guard let state = states[segment.sequence] else { continue }
             var (shape, pointers) = (dk_ssd_shape(self.shape), state.pointers)
             var operands = operands(segment, state, rows, parameters)
-            call(&shape, &pointers, segment.fill, &operands)
+            call(&shape, &pointers, state.fill, &operands)
         }
     }
 

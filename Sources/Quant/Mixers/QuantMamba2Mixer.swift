@@ -96,6 +96,9 @@ struct QuantMamba2Mixer: SequenceMixer {
                 normalize(pass, range, rows, parameters)
             }
         }
+        for segment in pass.segments {
+            caches[segment.sequence].layers[index].scan?.advance(by: segment.rows.count)
+        }
         if roundsState {
             for segment in pass.segments { states[segment.sequence].map { Self.roundToBFloat16($0.state) } }
         }
@@ -155,11 +158,6 @@ struct QuantMamba2Mixer: SequenceMixer {
     private static func roundToBFloat16(_ state: UnsafeMutableBufferPointer<Float>) {
         for i in state.indices { state[i] = Float(BFloat16(state[i])) }
     }
-}
-
-extension Segment {
-    /// Tokens of the chunk of the scan that the segment begins in.
-    var fill: Int64 { Int64(position % Int(DK_SSD_CHUNK)) }
 }
 
 extension dk_ssd_shape {

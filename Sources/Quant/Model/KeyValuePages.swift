@@ -56,17 +56,17 @@ struct KeyValuePages: @unchecked Sendable {
     /// Pages in front that the window has passed.
     private var passed = 0
 
-    /// The first token whose key and value are still there.
-    var firstToken: Int { passed * Self.pageTokens }
+    /// Tokens stored so far, those that have been let go among them: the next one's place.
+    private(set) var count = 0
 
-    /// Makes the pages of tokens `position ..< position + count` present and this cache's own.
+    /// Makes the pages of the next `added` tokens present and this cache's own.
     ///
     /// - Parameter window: tokens that one sees, itself among them; what the first of the new
     ///   tokens does not see is let go. Nil for all.
-    mutating func prepareToWrite(position: Int, count: Int, window: Int? = nil) {
-        if let window { letGo(before: position - window + 1) }
-        let last = (position + count + Self.pageTokens - 1) / Self.pageTokens
-        for index in position / Self.pageTokens..<max(last, position / Self.pageTokens) {
+    mutating func prepareToWrite(_ added: Int, window: Int? = nil) {
+        if let window { letGo(before: count - window + 1) }
+        let last = (count + added + Self.pageTokens - 1) / Self.pageTokens
+        for index in count / Self.pageTokens..<max(last, count / Self.pageTokens) {
             if index == pages.count {
                 let page = newPage()
                 memset(page.base, 0, pageBytes)
@@ -80,6 +80,9 @@ struct KeyValuePages: @unchecked Sendable {
             }
         }
     }
+
+    /// Counts tokens that have been written.
+    mutating func advance(by added: Int) { count += added }
 
     /// Lets go of the pages that hold no token from `token` on. One of them, if no copy of the
     /// cache has it, is the next new page.

@@ -15,8 +15,6 @@ struct Segment: Sendable {
     /// Which of the caches of the pass.
     let sequence: Int
     let rows: Range<Int>
-    /// Tokens of the sequence before the first of these.
-    let position: Int
 }
 
 /// The tools of a pass.

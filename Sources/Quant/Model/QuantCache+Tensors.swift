@@ -10,6 +10,7 @@
 //  | M2    | conv_window, ssm_state           | [W-1, C], [H, P, N]                             |
 //  | GDN   | q_window, k_window, v_window     | [W-1, C]                                        |
 //  |       | delta_state                      | [H, D, D]                                       |
+//  |       | delta_transition, if tracked     | [H, D, D]                                       |
 //  | GKA   | q_window, k_window, v_window     | [W-1, C]                                        |
 //  |       | gram, memory                     | [H, D, D]                                       |
 //
@@ -47,7 +48,7 @@ extension QuantCache {
             guard let base = state.baseAddress else { return }
             for head in 0..<heads {
                 kernels.ssd_state(
-                    &sizes, &pointers, Int64(tokenCount % Int(DK_SSD_CHUNK)), Int64(head), base + head * size,
+                    &sizes, &pointers, scan.fill, Int64(head), base + head * size,
                     workspace.base)
             }
         }
@@ -78,7 +79,7 @@ extension QuantCache {
             tensors += [("keys", keys), ("values", values)]
         }
         if let pages = layers[layer].fading, let window = shape.keyValues[layer]?.fadingWindow {
-            let (keys, values) = contents(of: pages, tokens: max(tokenCount - window + 1, 0)..<tokenCount)
+            let (keys, values) = contents(of: pages, tokens: max(pages.count - window + 1, 0)..<pages.count)
             tensors += [("fading_keys", keys), ("fading_values", values)]
         }
         if let state = try state(ofLayer: layer),
@@ -88,8 +89,7 @@ extension QuantCache {
         }
         if let matrix = layers[layer].matrix {
             tensors += zip(["q_window", "k_window", "v_window"], try matrix.windows()).map { ($0, $1) }
-            let names = matrix.layout.isPanelled ? ["delta_state"] : ["gram", "memory"]
-            tensors += names.enumerated().map { ($1, matrix.tensor($0)) }
+            tensors += matrix.layout.names.enumerated().map { ($1, matrix.tensor($0)) }
         }
         return tensors
     }
@@ -107,8 +107,8 @@ extension QuantCache {
                 found: shape.keyValueFormat.rawValue, remedy: "Choose f32 keys and values for the model.")
         }
         let window = shape.keyValues[layer]?.window
-        let first = window.map { max(tokenCount - $0 + 1, 0) } ?? 0
-        return contents(of: pages, tokens: first..<tokenCount)
+        let first = window.map { max(pages.count - $0 + 1, 0) } ?? 0
+        return contents(of: pages, tokens: first..<pages.count)
     }
 
     /// Keys and values of some tokens, float32 in pages.

@@ -9,7 +9,8 @@ import DualityKernels
 
 /// The memory of one sequence, for all layers of a fast model.
 public struct QuantCache: Sendable {
-    /// Tokens read so far; the next one has this position.
+    /// The position of the next token: how many have been read, unless the cache was composed of
+    /// several.
     public internal(set) var tokenCount: Int
     /// What decides the sizes of everything in it.
     let shape: Shape

@@ -197,7 +197,7 @@ public struct QuantModel: Sendable {
         var first = 0
         for (sequence, length) in pieces {
             let position = caches[sequence].tokenCount
-            segments.append(Segment(sequence: sequence, rows: first..<first + length, position: position))
+            segments.append(Segment(sequence: sequence, rows: first..<first + length))
             let (h, ids) = (stream.h + first * configuration.hiddenSize, tokens[sequence][read[sequence]...])
             let begin = first
             pool.run(over: length, multiple: 16) { range, _ in

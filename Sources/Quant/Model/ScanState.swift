@@ -20,6 +20,8 @@ import DualityKernels
 struct ScanState: Sendable {
     private let layout: Layout
     private var memory: AlignedMemory
+    /// Tokens read; chunks begin at multiples of Q.
+    private(set) var count = 0
 
     init(_ configuration: HybridConfiguration) {
         layout = Layout(configuration.mamba2Shape, taps: configuration.mamba2.convolutionTaps)
@@ -33,6 +35,12 @@ struct ScanState: Sendable {
     static func byteCount(_ configuration: HybridConfiguration) -> Int {
         4 * Layout(configuration.mamba2Shape, taps: configuration.mamba2.convolutionTaps).count
     }
+
+    /// Tokens of the chunk that has begun.
+    var fill: Int64 { Int64(count % Int(DK_SSD_CHUNK)) }
+
+    /// Counts tokens that have been scanned.
+    mutating func advance(by added: Int) { count += added }
 
     /// Makes the bytes this value's own.
     mutating func prepareToWrite() {
@@ -88,5 +96,25 @@ struct ScanState: Sendable {
             decaySum = window + rounded((taps - 1) * shape.channels)
             count = decaySum + rounded(2 * heads)
         }
+    }
+}
+
+extension ScanState {
+    /// Begins anew from a state, `[H, P, N]`, a window, `[W-1, C]`, and sums of decays, `[H]`, with a
+    /// chunk of its own; the bytes must be this value's own.
+    mutating func begin(_ tensor: Tensor<Float>, window rows: Tensor<Float>, decaySums: [Double]) {
+        count = 0
+        let shape = layout.shape
+        let (heads, dim, states) = (shape.heads, shape.headDim, shape.stateDim)
+        let width = layout.statePerHead / states
+        for h in 0..<heads {
+            for p in 0..<dim {
+                for n in 0..<states {
+                    state[h * layout.statePerHead + n * width + p] = tensor.elements[(h * dim + p) * states + n]
+                }
+            }
+            decaySum[h] = decaySums[h]
+        }
+        for i in rows.elements.indices { window[i] = rows.elements[i] }
     }
 }

@@ -82,6 +82,16 @@ extension HybridModel {
     public func compose(
         _ read: ReadRows<Scalar>, plan: ChunkPlan, type: ComposeType, gap: GapVisibility = .hidden
     ) throws(InputError) -> HybridCache<Scalar> {
+        try HybridCache.composing(read, plan: plan, type: type, gap: gap, configuration: configuration)
+    }
+}
+
+extension HybridCache {
+    /// What `HybridModel.compose` returns, for a model of this configuration.
+    public static func composing(
+        _ read: ReadRows<Scalar>, plan: ChunkPlan, type: ComposeType, gap: GapVisibility = .hidden,
+        configuration: HybridConfiguration
+    ) throws(InputError) -> HybridCache<Scalar> {
         let needsRows = type.keyValues != .full || type.states != .zero
         guard read.rows.count == plan.rows.count || !needsRows, (read.whole != nil) == (type.keyValues == .full) else {
             throw InputError(
@@ -97,7 +107,7 @@ extension HybridModel {
         }
         // Rows without a token say nothing about the state.
         let rows = zip(read.rows, plan.rows).filter { !$1.tokens.isEmpty }
-        var cache = makeCache()
+        var cache = HybridCache(configuration)
         cache.tokenCount = plan.nextPosition
         let hidden = type.keyValues == .sliding && gap == .hidden ? plan.gap : 0..<0
         for i in cache.layers.indices {

@@ -67,6 +67,23 @@ extension HybridCache {
         }
     }
 
+    /// All float tensors and all sums of log decays, under the names that they have in files.
+    public func namedTensors() throws -> (tensors: [String: Tensor<Scalar>], logDecays: [String: [Double]]) {
+        var tensors: [String: Tensor<Scalar>] = [:]
+        var decays: [String: [Double]] = [:]
+        for (i, layer) in layers.enumerated() {
+            let place = "layers.\(i)."
+            for (name, cache) in [("", layer.keyValues), ("fading_", layer.fadingKeyValues)] {
+                guard let cache else { continue }
+                tensors["\(place)\(name)keys"] = try cache.stacked(cache.keys)
+                tensors["\(place)\(name)values"] = try cache.stacked(cache.values)
+            }
+            for item in layer.fixedTensors { tensors[place + item.name] = item.tensor }
+            decays["\(place)log_decay"] = layer.scan?.logDecay ?? layer.kalmaNet?.logDecay
+        }
+        return (tensors, decays)
+    }
+
     /// Reads a cache's tensors from a file or from elsewhere.
     ///
     /// - Parameters:
