@@ -1,8 +1,10 @@
 //  The shapes of published models, for measuring without their weights.
 //
-//  `qwen3-*` are the dense models of that name; `hqwen3-*` have the same widths with a Mamba-2
-//  mixer in every second layer, as the primed hybrids do (which layers the released 8B hybrid gives
-//  to which mixer is said by its own config.json; the cost does not depend on it).
+//  `qwen3-*` are the dense models of that name; `hqwen3-*` have the same widths with another mixer
+//  in every second layer, as the primed hybrids do (which layers a released hybrid gives to which
+//  mixer is said by its own config.json; the cost does not depend on it): Mamba-2, or the one that
+//  the name ends with, `hqwen3-8b-gdn`. Windows of SWA and B'MOJO-F are 2048 tokens, and B'MOJO-F's
+//  mixer is Gated KalmaNet.
 //
 //  Source: the config.json files of Qwen3 (arXiv 2505.09388); Mamba2-primed-HQwen3-8B-Instruct.
 
@@ -15,7 +17,7 @@ public struct KnownShape: Sendable {
     public let configuration: HybridConfiguration
 
     public static let all: [KnownShape] = sizes.flatMap { size in
-        [KnownShape(size, isHybrid: true), KnownShape(size, isHybrid: false)]
+        kinds.map { KnownShape(size, $0) } + [KnownShape(size, nil)]
     }
 
     /// - Throws: `InputError` (`.unknown`) that lists the names.
@@ -32,7 +34,7 @@ public struct KnownShape: Sendable {
     public var json: JSON {
         let model = configuration
         let symbols = model.layers.map(\.rawValue)
-        let isHybrid = model.layers.contains(.mamba2)
+        let isHybrid = model.layers.contains { $0 != .attention }
         var json = JSON.Object()
         json["architectures"] = .array([isHybrid ? "HybridQwen3ForCausalLM" : "Qwen3ForCausalLM"])
         json["model_type"] = isHybrid ? "hybrid_qwen3" : "qwen3"
@@ -52,7 +54,14 @@ public struct KnownShape: Sendable {
         if isHybrid {
             json["hybrid_override_pattern"] = .string(symbols.joined(separator: "-"))
             json["layer_types"] = .array(symbols.map { .string($0) })
-            json["mamba2_config"] = ["use_qk_norm": true, "use_pos_emb": false]
+        }
+        if model.has(.mamba2) { json["mamba2_config"] = ["use_qk_norm": true, "use_pos_emb": false] }
+        if let window = model.slidingWindow { json["swa_config"] = ["window_size": JSON(window)] }
+        if model.layers.contains(.bmojo) {
+            json["bmojo_config"] = [
+                "window_size": JSON(model.bmojo.window), "tie_attn_weights": .bool(model.bmojo.tiesAttention),
+                "ssm_mixer": "gka",
+            ]
         }
         return .object(json)
     }
@@ -74,13 +83,26 @@ public struct KnownShape: Sendable {
         Size(name: "32b", hidden: 5120, intermediate: 25600, layers: 64, heads: 64, keyValueHeads: 8, isTied: false),
     ]
 
-    private init(_ size: Size, isHybrid: Bool) {
-        name = (isHybrid ? "hqwen3-" : "qwen3-") + size.name
-        configuration = HybridConfiguration(
+    /// What hybrids have in every second layer.
+    private static let kinds: [LayerKind] = [
+        .mamba2, .gatedDeltaNet, .gatedKalmaNet, .bmojo, .slidingWindowAttention,
+    ]
+
+    /// - Parameter kind: of every second layer; nil for the dense model.
+    private init(_ size: Size, _ kind: LayerKind?) {
+        let suffix = kind == .mamba2 ? "" : kind.map { "-" + $0.rawValue.lowercased() } ?? ""
+        name = (kind == nil ? "qwen3-" : "hqwen3-") + size.name + suffix
+        var made = HybridConfiguration(
             vocabularySize: 151_936, hiddenSize: size.hidden, intermediateSize: size.intermediate,
-            layers: (0..<size.layers).map { isHybrid && $0 % 2 == 1 ? .mamba2 : .attention },
+            layers: (0..<size.layers).map { $0 % 2 == 1 ? kind ?? .attention : .attention },
             headCount: size.heads, keyValueHeadCount: size.keyValueHeads, headDim: 128,
-            maxPositions: isHybrid ? 131_072 : 40960, tiedEmbeddings: size.isTied,
-            rope: RopeParameters(theta: isHybrid ? 5e6 : 1e6), dtype: "bfloat16")
+            maxPositions: kind == nil ? 40960 : 131_072, tiedEmbeddings: size.isTied,
+            rope: RopeParameters(theta: kind == nil ? 1e6 : 5e6), dtype: "bfloat16")
+        if kind == .slidingWindowAttention { made.slidingWindow = 2048 }
+        if kind == .bmojo {
+            made.bmojo.window = 2048
+            made.bmojo.mixer = .gatedKalmaNet
+        }
+        configuration = made
     }
 }

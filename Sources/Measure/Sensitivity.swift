@@ -17,7 +17,7 @@ public struct SensitivityVariant: Sendable {
     /// - Parameter format: what each part of the weights is stored in.
     public static func all(_ configuration: HybridConfiguration, format: WeightFormat) -> [SensitivityVariant] {
         let float = PrecisionPlan(uniform: .float32)
-        let hasKeys = configuration.layers.contains { KeyValueLayout($0, configuration) != nil }
+        let hasKeys = [LayerKind.attention, .slidingWindowAttention, .bmojo].contains(where: configuration.has)
         let hasMatrices = configuration.has(.gatedDeltaNet) || configuration.has(.gatedKalmaNet)
         let hasMamba = configuration.has(.mamba2)
         let attention: Set<ModelPart> = [.query, .key, .value, .output]

@@ -11,7 +11,8 @@ import Testing
 @Suite struct FastCompositionTests {
     private static func fast(_ source: any TensorSource, _ configuration: HybridConfiguration) throws -> QuantModel {
         try QuantModel(
-            source, configuration: configuration, options: QuantOptions(.f32, keyValues: .f32, pool: ThreadPool(threads: 2)))
+            source, configuration: configuration,
+            options: QuantOptions(.f32, keyValues: .f32, pool: ThreadPool(threads: 2)))
     }
 
     private func argmax(_ row: [Float]) -> Int { row.indices.max { row[$0] < row[$1] } ?? 0 }
@@ -47,7 +48,7 @@ import Testing
                 var (cache, next) = (composed.cache, suffix[suffix.count - 1])
                 var (generated, logits) = ([Int](), [Float]())
                 while generated.count < 12 {
-                    let row: [Float] = try model.extend(&cache, by: [next])
+                    let row = try model.nextScores(&cache, after: [next])
                     if generated.count < 2 { logits += row }
                     next = argmax(row)
                     generated.append(next)

@@ -3,8 +3,8 @@ import DualityKernels
 import TestSupport
 import Testing
 
-/// The recurrences over a matrix-valued state: their equations in float64, and the same bits in every
-/// table however their tokens come.
+/// The recurrences over a matrix-valued state: their equations in float64, and the same bits in
+/// every table however their tokens come.
 @Suite struct RuleTests {
     struct Case: CustomTestStringConvertible, Sendable {
         let heads, kHeads, vHeads, dim, tokens: Int

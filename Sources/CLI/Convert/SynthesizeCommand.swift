@@ -13,7 +13,7 @@ struct SynthesizeCommand: ParsableCommand {
         discussion: """
             For `duality bench`: speed depends on the shape and not on the values, as long as those are of ordinary size. The model says nothing sensible.
 
-            Shapes: \(KnownShape.all.map(\.name).joined(separator: ", ")). hqwen3 is the hybrid, with Mamba-2 in every second layer.
+            Shapes: \(KnownShape.all.map(\.name).joined(separator: ", ")). hqwen3 is the hybrid, with Mamba-2, or the kind the name ends with, in every second layer.
 
             Examples:
               duality synthesize --shape hqwen3-8b --precision int8 --out /tmp/8b

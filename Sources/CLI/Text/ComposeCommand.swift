@@ -4,6 +4,7 @@
 import ArgumentParser
 import DualityCore
 import DualityInference
+import DualityQuant
 import DualityReference
 import Foundation
 
@@ -82,10 +83,7 @@ struct ComposeCommand: AsyncParsableCommand {
     var maxTokens: Int = 64
     @Flag(name: .long, help: "Do not stop at the model's end tokens.")
     var ignoreEnd = false
-    @Option(name: .long, help: "Chunks read at once.")
-    var threads: Int = ProcessInfo.processInfo.activeProcessorCount
-    @Option(name: .long, help: "Number format of the computation.")
-    var precision: Precision = .f32
+    @OptionGroup var engine: EngineOptions
     @Flag(name: .long, help: "Print one JSON object at the end instead of streaming.")
     var json = false
 
@@ -97,9 +95,7 @@ struct ComposeCommand: AsyncParsableCommand {
             throw ValidationError("Give the question by exactly one of --question and --question-ids.")
         }
         guard prefix == nil || prefixIds == nil else { throw ValidationError("Give the prefix once.") }
-        guard maxTokens >= 0, threads >= 1 else {
-            throw ValidationError("--max-tokens must be at least 0 and --threads at least 1.")
-        }
+        guard maxTokens >= 0 else { throw ValidationError("--max-tokens must be at least 0.") }
         guard GapVisibility(rawValue: gap) != nil else {
             throw ValidationError("--gap is one of \(GapVisibility.allCases.map(\.rawValue).joined(separator: ", ")).")
         }
@@ -110,34 +106,78 @@ struct ComposeCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        switch precision {
-        case .f32: try await run(as: Float.self)
-        case .f64: try await run(as: Double.self)
+        var options = engine
+        options.keyValues = options.keyValues ?? .f32
+        let choice = try EngineChoice(options, model: model, default: .f32)
+        let task = try ComposeTask(self)
+        let start = ContinuousClock.now
+        switch choice {
+        case .fast, .packed:
+            let fast = try model.loadFast(choice, options, tokens: task.plan.keptCount + maxTokens)
+            let read = try await rows(of: task) { readsRows in
+                try fast.read(task.plan, readsRows: readsRows) { Terminal.progress("read \($0) of \($1) tokens") }
+            }
+            try answer(
+                fast,
+                try fast.compose(
+                    read, plan: task.plan, type: task.type, gap: task.gap, context: task.context,
+                    question: task.question, forgetsPrefix: officialPositions && sequentialPositions), task, start)
+        case .reference(.f64): try await runReference(task, as: Double.self, start)
+        case .reference(.f32): try await runReference(task, as: Float.self, start)
         }
     }
 
-    private func run<Scalar: RealNumber>(as scalar: Scalar.Type) async throws {
-        let type = try ComposeType(named: type)
-        let directory = try ModelLocation.find(model.model)
-        let tokenizer = try tokenizer(directory)
-        let context = try tokens(contextIds, "--context-ids", tokenizer, try context.map(TextFile.read))
-        let question = try tokens(questionIds, "--question-ids", tokenizer, question)
-        let prefix = try tokens(prefixIds, "--prefix-ids", tokenizer, prefix)
-        let plan = try ChunkPlan(
-            context: context, chunks: chunks, prefix: prefix, filler: try filler(tokenizer, directory),
-            keyValues: type.keyValues, sequentialPositions: sequentialPositions)
-        let defaults = try model.generationDefaults()
-        let (sampling, seed) = try sampling.resolved(defaults)
-
+    private func runReference<Scalar: RealNumber>(
+        _ task: ComposeTask, as scalar: Scalar.Type, _ start: ContinuousClock.Instant
+    ) async throws {
         let model = try self.model.load(as: Scalar.self)
-        let start = ContinuousClock.now
-        let read = try await rows(of: plan, type, model, directory)
-        let composed = try model.compose(
-            read, plan: plan, type: type, gap: GapVisibility(rawValue: gap) ?? .hidden, context: context,
-            question: question, forgetsPrefix: officialPositions && sequentialPositions)
-        let seconds = (ContinuousClock.now - start).seconds
+        let read = try await rows(of: task) { readsRows in
+            try await model.read(task.plan, readsRows: readsRows, threads: engine.threadCount) { done, all in
+                Terminal.progress("read \(done) of \(all) pieces")
+            }
+        }
+        try answer(
+            model,
+            try model.compose(
+                read, plan: task.plan, type: task.type, gap: task.gap, context: task.context,
+                question: task.question, forgetsPrefix: officialPositions && sequentialPositions), task, start)
+    }
 
-        var decoder = tokenizer.map { StreamingDecoder($0) }
+    /// What is to be read, composed and answered.
+    private struct ComposeTask {
+        let type: ComposeType
+        let gap: GapVisibility
+        let directory: String
+        let configuration: HybridConfiguration
+        let tokenizer: Tokenizer?
+        let context, question: [Int]
+        let plan: ChunkPlan
+
+        init(_ command: ComposeCommand) throws {
+            type = try ComposeType(named: command.type)
+            gap = GapVisibility(rawValue: command.gap) ?? .hidden
+            directory = try ModelLocation.find(command.model.model)
+            configuration = try HybridConfiguration(directory: directory)
+            tokenizer = try command.tokenizer(directory)
+            context = try command.tokens(
+                command.contextIds, "--context-ids", tokenizer, try command.context.map(TextFile.read))
+            question = try command.tokens(command.questionIds, "--question-ids", tokenizer, command.question)
+            plan = try ChunkPlan(
+                context: context, chunks: command.chunks,
+                prefix: try command.tokens(command.prefixIds, "--prefix-ids", tokenizer, command.prefix),
+                filler: try command.filler(tokenizer, directory), keyValues: type.keyValues,
+                sequentialPositions: command.sequentialPositions)
+        }
+    }
+
+    /// Generates behind a composed context, and reports.
+    private func answer<Model: LanguageModel>(
+        _ model: Model, _ composed: ComposedContext<Model.Cache>, _ task: ComposeTask, _ start: ContinuousClock.Instant
+    ) throws where Model.Cache: PositionedMemory {
+        let seconds = (ContinuousClock.now - start).seconds
+        let defaults = try self.model.generationDefaults()
+        let (sampling, seed) = try sampling.resolved(defaults)
+        var decoder = task.tokenizer.map { StreamingDecoder($0) }
         var text = ""
         let generated = try model.generate(
             after: composed, sampling: sampling, maxTokens: maxTokens,
@@ -149,20 +189,21 @@ struct ComposeCommand: AsyncParsableCommand {
         }
         let rest = decoder?.finish() ?? ""
         text += rest
+        let plan = task.plan
         guard json else {
             Terminal.stream("\(rest)\n")
             Terminal.note(
-                "[\(type.rawValue): \(context.count) tokens in \(plan.rows.count) chunks, composed in "
+                "[\(task.type.rawValue): \(task.context.count) tokens in \(plan.rows.count) chunks, composed in "
                     + String(
                         format: "%.2f s; %d tokens kept, next position %d]", seconds, plan.keptCount, plan.nextPosition)
             )
             return
         }
         let report: JSON = [
-            "text": tokenizer == nil ? .null : .string(text), "tokens": .array(generated.map { JSON($0) }),
-            "compose_type": .string(type.rawValue), "chunks": JSON(plan.rows.count),
-            "context_tokens": JSON(context.count), "prefix_tokens": JSON(plan.lead.count),
-            "question_tokens": JSON(question.count), "kept_tokens": JSON(plan.keptCount),
+            "text": task.tokenizer == nil ? .null : .string(text), "tokens": .array(generated.map { JSON($0) }),
+            "compose_type": .string(task.type.rawValue), "chunks": JSON(plan.rows.count),
+            "context_tokens": JSON(task.context.count), "prefix_tokens": JSON(plan.lead.count),
+            "question_tokens": JSON(task.question.count), "kept_tokens": JSON(plan.keptCount),
             "next_position": JSON(plan.nextPosition), "loaded": .bool(loadState != nil),
             "compose_seconds": JSON(seconds), "seed": seed.map { .number(String($0)) } ?? .null,
         ]
@@ -170,26 +211,25 @@ struct ComposeCommand: AsyncParsableCommand {
     }
 
     /// The chunks' memories, read or from a file.
+    ///
+    /// - Parameter read: is told whether the rows are wanted, beside the whole context.
     private func rows<Scalar: RealNumber>(
-        of plan: ChunkPlan, _ type: ComposeType, _ model: HybridModel<Scalar>, _ directory: String
+        of task: ComposeTask, read: (Bool) async throws -> ReadRows<Scalar>
     ) async throws -> ReadRows<Scalar> {
-        let hash = saveState == nil && loadState == nil ? "" : try Checkpoint(directory: directory).contentHash()
-        let read: ReadRows<Scalar>
+        let hash = saveState == nil && loadState == nil ? "" : try Checkpoint(directory: task.directory).contentHash()
+        let rows: ReadRows<Scalar>
         if let loadState {
-            read = try ReadRows(path: loadState, plan: plan, modelHash: hash, configuration: model.configuration)
+            rows = try ReadRows(path: loadState, plan: task.plan, modelHash: hash, configuration: task.configuration)
         } else {
             // What is saved should serve any type of these keys and values.
-            let readsRows = plan.whole == nil || type.states != .zero || saveState != nil
-            read = try await model.read(plan, readsRows: readsRows, threads: threads) { done, all in
-                Terminal.progress("read \(done) of \(all) pieces")
-            }
+            rows = try await read(task.plan.whole == nil || task.type.states != .zero || saveState != nil)
             Terminal.clearProgress()
         }
         if let saveState {
-            try read.write(to: saveState, plan: plan, modelHash: hash)
-            Terminal.note("wrote the states of \(read.rows.count) chunks to \(saveState)")
+            try rows.write(to: saveState, plan: task.plan, modelHash: hash)
+            Terminal.note("wrote the states of \(rows.rows.count) chunks to \(saveState)")
         }
-        return read
+        return rows
     }
 
     /// Nil where the model has none and everything is given as ids.

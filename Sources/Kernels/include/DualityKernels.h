@@ -8,7 +8,8 @@
 //    - in every table: scalar, AVX2, AVX-512 and NEON round alike, operation by operation;
 //    - for any split of its range, and for a token alone or among others ("row-invariant"): the sum that makes a number
 //      runs in an order that depends on neither. Prefill in one piece, in pieces and token by token agree exactly.
-//  Zeros may differ in sign, and NaNs in their bits. The scan and attention take numbers below the normal range as zero.
+//  Zeros may differ in sign, and NaNs in their bits. The scan, the recurrences and attention take
+//  numbers below the normal range as zero.
 //
 //  | symbol | meaning                                   | symbol | meaning                                           |
 //  |--------|-------------------------------------------|--------|---------------------------------------------------|
@@ -195,9 +196,9 @@ typedef struct {
     /// heads headBegin ..< headEnd. The bits are those of `attention`.
     void (*attention_merge)(const dk_attention_shape *shape, int64_t segments, const float *partial, float *out,
                             int64_t headBegin, int64_t headEnd);
-    /// Attention of T tokens to the last `window` tokens of one set and, in the same softmax, to the
-    /// `window` before them of another, for kv heads headBegin ..< headEnd; window > 0. Keys and
-    /// values of the T tokens must have been stored in both.
+    /// Attention of T tokens to the last `window` tokens of one set and, in the same softmax, to
+    /// the `window` before them of another, for kv heads headBegin ..< headEnd; window > 0. Keys
+    /// and values of the T tokens must have been stored in both.
     void (*fading_attention)(const dk_attention_shape *shape, const dk_attention_set *context,
                              const dk_attention_set *fading, int64_t tokens, float *out, int64_t ldo, int64_t headBegin,
                              int64_t headEnd, void *workspace);

@@ -1,5 +1,6 @@
-//  What follows a matrix-valued state: `W_o concat_h( rms(o_h; w) ⊙ silu(W_g u)_h )`, the gate where
-//  there is one. The twin of the reference's `GatedHeadOutput`.
+//  What follows a matrix-valued state, the twin of the reference's `GatedHeadOutput`:
+//
+//      out = W_o concat_h( rms(o_h; w) ⊙ silu(W_g u)_h )          the gate where there is one
 
 import DualityCore
 import DualityKernels

@@ -8,9 +8,10 @@
 //      5  y = SSD(x, dt, A = -e^A_log, B, C, D, dt_bias)   head h of H reads head h div (H / Hx) of x, and so B and C
 //      6  out = W_out gatednorm(y, z)                      groups of channels; the gate comes before the norm
 //
-//  In hybrid models x and B have the key/value heads, and everything from step 2 to the last product
-//  is one job (QuantMamba2Mixer+Parts.swift). In plain ones B and C have a few groups, often one,
-//  and a norm may span all heads: there the steps are jobs of their own (QuantMamba2Mixer+Stages.swift).
+//  In hybrid models x and B have the key/value heads, and everything from step 2 to the last
+//  product is one job (QuantMamba2Mixer+Parts.swift). In plain ones B and C have a few groups,
+//  often one, and a norm may span all heads: there the steps are jobs of their own
+//  (QuantMamba2Mixer+Stages.swift).
 
 import DualityCore
 import DualityKernels

@@ -34,7 +34,8 @@ struct KeyValuePages: @unchecked Sendable {
     let pageBytes: Int
     /// Nil for a page that the window has passed.
     private var pages: [Page?] = []
-    /// The addresses of `pages`, which kernels take as an array; those of passed pages are not read.
+    /// The addresses of `pages`, which kernels take as an array; those of passed pages are not
+    /// read.
     private var addresses: [UnsafeMutableRawPointer] = []
     /// Where the next pages come from; copies of the cache take from the same block, never the same
     /// page.

@@ -1,5 +1,5 @@
-//  A fast model's cache from tensors, under the names of QuantCache+Tensors.swift: a context that was
-//  composed, or read by the reference.
+//  A fast model's cache from tensors, under the names of QuantCache+Tensors.swift: a context that
+//  was composed, or read by the reference.
 //
 //  Keys and values are stored in the format of the cache. Those of a layer with a window may be
 //  fewer than those of another layer: places count in every layer from its own first key.
@@ -40,7 +40,8 @@ extension QuantCache {
                 layers[i].scan = begun
             }
             if let matrix = layers[i].matrix {
-                let (layout, size) = (matrix.layout, [matrix.layout.heads, matrix.layout.headDim, matrix.layout.headDim])
+                let layout = matrix.layout
+                let size = [layout.heads, layout.headDim, layout.headDim]
                 for (index, name) in layout.names.enumerated() { matrix.set(index, to: try tensor(name, size)) }
                 let names = ["q_window", "k_window", "v_window"]
                 matrix.set(windows: try zip(names, layout.channels).map { try tensor($0, [layout.rows, $1]) })

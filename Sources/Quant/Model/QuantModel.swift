@@ -20,7 +20,7 @@ public struct QuantModel: Sendable {
     public let plan: PrecisionPlan
     public let keyValueFormat: KeyValueFormat
     /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength`
-    /// unless changed. Nil lifts it.
+    /// unless changed. Nil lifts it, and is what plain Mamba-2 models have.
     public var contextLimit: Int?
     let embedding: PackedMatrix
     let layers: [QuantDecoderLayer]
@@ -49,7 +49,7 @@ public struct QuantModel: Sendable {
         self.configuration = configuration
         self.plan = plan
         keyValueFormat = keyValues
-        contextLimit = configuration.contextLength
+        contextLimit = configuration.plainMamba2 == nil ? configuration.contextLength : nil
         self.embedding = embedding
         self.layers = layers
         self.norm = norm

@@ -100,8 +100,8 @@ struct ScanState: Sendable {
 }
 
 extension ScanState {
-    /// Begins anew from a state, `[H, P, N]`, a window, `[W-1, C]`, and sums of decays, `[H]`, with a
-    /// chunk of its own; the bytes must be this value's own.
+    /// Begins anew from a state, `[H, P, N]`, a window, `[W-1, C]`, and sums of decays, `[H]`, with
+    /// a chunk of its own; the bytes must be this value's own.
     mutating func begin(_ tensor: Tensor<Float>, window rows: Tensor<Float>, decaySums: [Double]) {
         count = 0
         let shape = layout.shape
