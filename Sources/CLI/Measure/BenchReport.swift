@@ -1,9 +1,10 @@
 //  What a run of `duality bench` found: every test with its share of the machine's limits, and how it
 //  scales with threads.
 
+import Duality
 import DualityCore
-import DualityMeasure
 import DualityInference
+import DualityMeasure
 import DualityQuant
 import Foundation
 

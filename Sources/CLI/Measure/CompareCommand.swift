@@ -122,24 +122,6 @@ struct CompareCommand: ParsableCommand {
         )
     }
 
-    /// - Throws: `InputError` when the other model's tokens are not those of this one: the same ids
-    ///   would be other texts.
-    private func checkTokenizers(_ other: ModelOptions) throws {
-        let theirs: Tokenizer
-        do {
-            theirs = try other.tokenizer()
-        } catch let error as InputError where error.kind == .missingFile {
-            Terminal.note("warning: \(against) has no tokenizer; it is taken to be the same as this model's.")
-            return
-        }
-        guard let id = try model.tokenizer().firstDifference(from: theirs) else { return }
-        throw InputError(
-            .value, in: against, expected: "the tokenizer of the model that is compared",
-            found: "another one: token \(id) stands for other text",
-            remedy: "Predictions of different tokens cannot be compared; compare bits per byte with duality perplexity."
-        )
-    }
-
     private func compareParts(_ ids: [Int]) throws -> [Row] {
         let checkpoint = try Checkpoint(directory: ModelLocation.find(model.model))
         let plan = plan(checkpoint.configuration)

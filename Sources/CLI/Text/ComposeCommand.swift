@@ -2,6 +2,7 @@
 //  after it.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityInference
 import DualityQuant
@@ -101,19 +102,19 @@ struct ComposeCommand: AsyncParsableCommand {
         }
     }
 
-    private var model: ModelOptions {
+    var model: ModelOptions {
         ModelOptions(model: modelDirectory, normGroups: false, allowNonFinite: allowNonFinite)
     }
 
     func run() async throws {
         var options = engine
         options.keyValues = options.keyValues ?? .f32
-        let choice = try EngineChoice(options, model: model, default: .f32)
+        let loader = try options.loader(model, default: .f32)
         let task = try ComposeTask(self)
         let start = ContinuousClock.now
-        switch choice {
+        switch loader.choice {
         case .fast, .packed:
-            let fast = try model.loadFast(choice, options, tokens: task.plan.keptCount + maxTokens)
+            let fast = try loader.loadFastShown(tokens: task.plan.keptCount + maxTokens)
             let read = try await rows(of: task) { readsRows in
                 try fast.read(task.plan, readsRows: readsRows) { Terminal.progress("read \($0) of \($1) tokens") }
             }
