@@ -54,17 +54,6 @@ struct ModelOptions: ParsableArguments {
     }
 }
 
-extension ModelOptions {
-    /// The options of a command whose `--context` is another thing.
-    init(model: String?, normGroups: Bool, allowNonFinite: Bool) {
-        self.init()
-        self.model = model
-        context = nil
-        self.normGroups = normGroups
-        self.allowNonFinite = allowNonFinite
-    }
-}
-
 /// How turns become a prompt.
 struct TemplateOptions: ParsableArguments {
     @Option(

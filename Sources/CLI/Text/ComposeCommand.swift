@@ -102,8 +102,12 @@ struct ComposeCommand: AsyncParsableCommand {
         }
     }
 
+    /// The options of the model that this command has: its `--context` is another one's.
     var model: ModelOptions {
-        ModelOptions(model: modelDirectory, normGroups: false, allowNonFinite: allowNonFinite)
+        get throws {
+            try ModelOptions.parse(
+                (modelDirectory.map { ["--model", $0] } ?? []) + (allowNonFinite ? ["--allow-non-finite"] : []))
+        }
     }
 
     func run() async throws {
