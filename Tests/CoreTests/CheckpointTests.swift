@@ -85,7 +85,7 @@ import Testing
         #expect(throws: InputError.self) { try Checkpoint(directory: directory.path) }
         try Data().write(to: directory.appendingPathComponent("pytorch_model.bin"))
         let error = #expect(throws: InputError.self) { try Checkpoint(directory: directory.path) }
-        #expect(error?.found == "only pytorch_model.bin")
+        #expect(error?.found == "only pytorch_model.bin, a Python pickle")
     }
 
     @Test func aTensorThatIsNotThereBringsTheNearestName() throws {

@@ -110,18 +110,18 @@ private struct MemorySource: TensorSource {
                 .extra("model.layers.3.self_attn.qnorm.weight", shape: [32]), .extra("something.else", shape: [1]),
             ])
         let error = #expect(throws: InputError.self) { try contract.check(source) }
-        for word in ["A_log", "is it model.layers.3.self_attn.qnorm.weight", "[127]", "F8_E4M3", "something.else"] {
+        for word in ["A_log", "is it model.layers.3.self_attn.qnorm.weight", "[127]", "F8_E4M3"] {
             #expect(
                 error?.description.contains(word) == true, "\(word) in \(error.map(String.init(describing:)) ?? "")")
         }
     }
 
-    @Test func namesWithoutTheirPrefixAreExplained() throws {
+    @Test func namesWithoutTheirPrefixAreNotTheContracts() throws {
         let contract = try Self.contract()
         var source = MemorySource(contract)
         for name in source.names where name.hasPrefix("model.") { source.rename(name, to: String(name.dropFirst(6))) }
         let error = #expect(throws: InputError.self) { try contract.check(source) }
-        #expect(error?.remedy.contains("prefix") == true)
+        #expect(error?.kind == .missing, "\(String(describing: error))")
     }
 
     @Test func aTiedModelMayCarryTheSameHeadTwice() throws {

@@ -32,7 +32,7 @@ import Testing
     @Test(arguments: BuiltScript.names) func isShortAndHasThreeExercisesWithComputedAnswers(_ name: String) throws {
         let source = try BuiltScript.source(name)
         let lines = source.components(separatedBy: "\n")
-        #expect(lines.count <= 276, "\(name) has \(lines.count - 1) lines")
+        #expect(lines.count <= 290, "\(name) has \(lines.count - 1) lines")
         let script = try Script(name: name, source: source)
         for answer in ["Answer 1", "Answer 2", "Answer 3"] {
             let cells = script.cells.filter { $0.fold == answer }

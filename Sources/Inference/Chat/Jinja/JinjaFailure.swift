@@ -59,10 +59,11 @@ struct JinjaLimits {
     var steps = 3_000_000
     /// Bytes of strings, and 64 for each item of a list or member of a dictionary, that are made.
     var bytes = 48 << 20
-    /// Statements and expressions inside each other, calls of macros included.
-    var depth = 700
+    /// Statements and expressions inside each other, calls of macros included: a thread of a server
+    /// has 512 KiB of stack.
+    var depth = 150
     /// Lists and dictionaries inside each other.
-    var nesting = 220
+    var nesting = 100
     /// Bytes of the template's source.
     static let source = 1 << 20
     /// Tags and brackets inside each other in the source.
