@@ -102,6 +102,8 @@ SWIFT_SOURCES := Package.swift Sources Tests Notebooks-as-scripts Benchmarks/Pac
 
 lint: toolchain
 	$(SWIFT) format lint --strict --recursive $(SWIFT_SOURCES)
+	@$(call need,clang-format,clang-format)
+	clang-format --dry-run -Werror $$(find Sources/Kernels -name '*.[ch]')
 	@! LC_ALL=C.UTF-8 grep -rnE --include='*.swift' --include='*.[ch]' '^.{101,}$$' $(SWIFT_SOURCES) \
 		| grep -E '^[^:]*:[0-9]*: *//[/!]? {0,3}[^] $$|%/]' \
 		|| { echo "comments are at most 100 columns wide (but formulas, indented by four, and tables)"; exit 1; }

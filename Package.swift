@@ -34,7 +34,7 @@ let package = Package(
             name: "DualityCore",
             dependencies: [.product(name: "RealModule", package: "swift-numerics")],
             path: "Sources/Core"),
-        .target(name: "DualityKernels", path: "Sources/Kernels"),
+        .target(name: "DualityKernels", path: "Sources/Kernels", exclude: ["README.md", "Kernels.inc"]),
         .target(name: "DualityReference", dependencies: ["DualityCore"], path: "Sources/Reference"),
         .target(
             name: "DualityNumerics", dependencies: ["DualityCore", "DualityReference"], path: "Sources/Numerics"),

@@ -51,22 +51,22 @@ public struct EngineAgreement: Sendable {
         var replays = true
         for precision in EnginePrecision.allCases {
             progress("reading in \(precision.rawValue)")
-            let options = QuantOptions(plan: PrecisionPlan(precision, for: configuration), pool: pool)
+            let options = QuantOptions(precision, pool: pool)
             let model = try QuantModel(checkpoint, configuration: configuration, options: options)
             var cache = model.makeCache()
             let whole = try model.extend(&cache, by: tokens, logits: .all)
             let limit: Double =
                 switch precision {
                 case .f32: max(8 * own, 1e-6)
-                case .bf16: 0.03
+                case .bf16, .bf16Dot: 0.03
                 case .int8: 0.3
                 }
             rows.append(Row(precision: precision.rawValue, error: distance(whole.converted(), exact), limit: limit))
-            if precision != .bf16 {
+            if precision != .bf16Dot {
                 let alone = ThreadPool(threads: 1)
                 let other = try QuantModel(
                     checkpoint, configuration: configuration,
-                    options: QuantOptions(plan: options.plan, keyValues: options.keyValues, pool: alone))
+                    options: QuantOptions(precision, keyValues: options.keyValues, pool: alone))
                 replays = try replays && pieces(other, tokens) == whole.elements
             }
         }

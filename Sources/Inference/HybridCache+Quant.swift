@@ -29,19 +29,16 @@ private struct CacheTensors: TensorSource {
     private var tensors: [String: (info: TensorInfo, bytes: [UInt8])] = [:]
 
     init(_ cache: QuantCache, _ configuration: HybridConfiguration) throws {
-        guard cache.layerCount == configuration.layers.count else {
-            throw InputError(
-                .shape, in: place, expected: "\(configuration.layers.count) layers", found: "\(cache.layerCount)")
-        }
+        try cache.requireShape(of: configuration)
         for layer in 0..<cache.layerCount {
             func name(_ part: String) -> String { "layers.\(layer).\(part)" }
             if let (keys, values) = try cache.keysAndValues(ofLayer: layer) {
                 add(name("keys"), .f32, keys.shape, keys.elements)
                 add(name("values"), .f32, values.shape, values.elements)
             }
-            if let state = try cache.state(ofLayer: layer, configuration: configuration),
-                let window = try cache.window(ofLayer: layer, configuration: configuration),
-                let decays = cache.logDecay(ofLayer: layer)
+            if let state = try cache.state(ofLayer: layer),
+                let window = try cache.window(ofLayer: layer),
+                let decays = try cache.logDecay(ofLayer: layer)
             {
                 add(name("ssm_state"), .f32, state.shape, state.elements)
                 add(name("conv_window"), .f32, window.shape, window.elements)

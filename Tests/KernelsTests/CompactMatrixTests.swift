@@ -133,18 +133,19 @@ import Testing
                 let t = tokens.wide
                 let activations = Memory<Float>(Int(dk_f32_activation_bytes(t, k)) / 4)
                 let (expected, got) = (Memory<Float>(tokens * rows), Memory<Float>(tokens * rows))
-                for path in [DK_BF16_FMA, DK_BF16_DOT] where path == DK_BF16_FMA || kernels.bf16Dot {
-                    kernels.bf16_activations(path, x, k, t, k, 0, t, activations.pointer)
+                for dot in [false, true] {
+                    let pack = dot ? kernels.bf16_dot_activations : kernels.f32_activations
+                    let multiply = dot ? kernels.bf16_dot_matmul : kernels.bf16_matmul
+                    let multiplyCompact = dot ? kernels.compact_dot_matmul : kernels.compact_matmul
+                    pack(x, k, t, k, 0, t, activations.pointer)
                     var (compact, reference) = (
                         packed.matrix, dk_bf16_matrix(rows: m, columns: k, weights: plain.pointer)
                     )
                     let panels = dk_panels(m)
-                    kernels.bf16_matmul(
-                        path, &reference, activations.pointer, t, 0, panels, expected.pointer, m, space.pointer)
-                    kernels.compact_matmul(
-                        path, &compact, activations.pointer, t, 0, panels, got.pointer, m, space.pointer)
+                    multiply(&reference, activations.pointer, t, 0, panels, expected.pointer, m, space.pointer)
+                    multiplyCompact(&compact, activations.pointer, t, 0, panels, got.pointer, m, space.pointer)
                     let different = differences(got.elements, expected.elements)
-                    #expect(different == 0, "\(rows)x\(columns), \(tokens) tokens, path \(path.rawValue): \(different)")
+                    #expect(different == 0, "\(rows)x\(columns), \(tokens) tokens, dot \(dot): \(different)")
                 }
                 keep(activations, expected, got)
             }

@@ -21,7 +21,8 @@ import Testing
     /// A sequence of operands and what the scan makes of them.
     struct Run {
         let shape: Case
-        let x, b, c, dt, a, bias, d: [Float]
+        var x, b, c, dt: [Float]
+        let a, bias, d: [Float]
 
         /// - Parameters:
         ///   - rate: -A, where it is not random.

@@ -44,7 +44,7 @@ import Testing
         #expect(onTheWay.plan.base == .compactBFloat16)
         #expect(try logits(onTheWay) == expected)
         var options = QuantOptions(.bf16)
-        for plan in [PrecisionPlan(.bf16), Self.plain] {
+        for plan in [PrecisionPlan(.bf16, group: 0), Self.plain] {
             let packed = try quantize(fixture.checkpoint, plan)
             for isResident in [false, true] {
                 options.isResident = isResident
@@ -54,7 +54,7 @@ import Testing
     }
 
     @Test func aMatrixTakesThreeQuartersOfThePlainForm() throws {
-        let compact = try quantize(fixture.checkpoint, PrecisionPlan(.bf16))
+        let compact = try quantize(fixture.checkpoint, PrecisionPlan(.bf16, group: 0))
         let part = try #require(compact.contents.first { $0.name == "up" })
         #expect(part.format == "bf16-12bit")
         let ratio = Double(part.weightBytes) / Double(2 * part.parameters)
@@ -95,7 +95,7 @@ import Testing
         #expect(
             try logits(QuantModel(source, configuration: fixture.checkpoint.configuration, options: options))
                 == expected)
-        let packed = try quantize(source, PrecisionPlan(.bf16))
+        let packed = try quantize(source, PrecisionPlan(.bf16, group: 0))
         #expect(packed.file.find(Self.matrix)?.dtype == .bf16)
         #expect(packed.contents.contains { $0.name == "up" && $0.format == "bf16" })
         #expect(try logits(QuantModel(packed, options: options)) == expected)
@@ -113,7 +113,7 @@ import Testing
         let info = try fixture.checkpoint.info(Self.matrix)
         var numbers = (0..<info.shape.reduce(1, *)).map { (i: Int) -> UInt16 in UInt16(0x3c00 + i % 0x0800) }
         for i in 0..<3 { numbers[i * 5] = 0x0100 }
-        let packed = try quantize(Altered(base: fixture.checkpoint, numbers: numbers), PrecisionPlan(.bf16))
+        let packed = try quantize(Altered(base: fixture.checkpoint, numbers: numbers), PrecisionPlan(.bf16, group: 0))
         let name = "\(Self.matrix).\(table)"
         let first = try packed.file.info(name).byteRange.lowerBound + 4 * index
         var bytes = try Data(contentsOf: file)

@@ -28,8 +28,9 @@ import Testing
     }
 
     @Test(arguments: [
-        PrecisionPlan(.int8), PrecisionPlan(.int8, group: 32), PrecisionPlan(.bf16), CompactModelTests.plain,
-        PrecisionPlan(.f32),
+        PrecisionPlan(.int8, group: 0), PrecisionPlan(.int8, group: 32), PrecisionPlan(.bf16, group: 0),
+        CompactModelTests.plain,
+        PrecisionPlan(.f32, group: 0),
     ])
     func aPackedModelIsTheOneQuantizedOnTheWay(plan: PrecisionPlan) throws {
         let outcome = try quantize(plan)
@@ -49,26 +50,28 @@ import Testing
     }
 
     @Test func anInterruptedRunGoesOnBehindItsLastWholeTensor() throws {
-        try quantize(PrecisionPlan(.int8))
+        try quantize(PrecisionPlan(.int8, group: 0))
         let whole = try Data(contentsOf: file)
         let partial = file.path + ".part"
         for cut in [whole.count / 3, whole.count - 1] {
             try FileManager.default.removeItem(at: file)
             try whole.prefix(cut).write(to: URL(fileURLWithPath: partial))
-            let outcome = try quantize(PrecisionPlan(.int8))
+            let outcome = try quantize(PrecisionPlan(.int8, group: 0))
             #expect(outcome.resumedTensors > 0)
             #expect(try Data(contentsOf: file) == whole)
             #expect(!FileManager.default.fileExists(atPath: partial))
         }
         // What another source or another format left is not gone on with.
-        for (plan, fingerprint) in [(PrecisionPlan(.int8), "another"), (PrecisionPlan(.bf16), "m2")] {
+        for (plan, fingerprint) in [
+            (PrecisionPlan(.int8, group: 0), "another"), (PrecisionPlan(.bf16, group: 0), "m2"),
+        ] {
             try whole.prefix(whole.count / 2).write(to: URL(fileURLWithPath: partial))
             #expect(try quantize(plan, fingerprint: fingerprint).resumedTensors == 0)
         }
     }
 
     @Test func aFileOfAnotherLayoutOrModelIsRefused() throws {
-        try quantize(PrecisionPlan(.int8))
+        try quantize(PrecisionPlan(.int8, group: 0))
         var bytes = try Data(contentsOf: file)
         let range = try #require(bytes.range(of: Data("version 1".utf8)))
         bytes.replaceSubrange(range, with: Data("version 9".utf8))
@@ -76,7 +79,7 @@ import Testing
         let layout = #expect(throws: InputError.self) { try PackedCheckpoint(directory: self.directory.path) }
         #expect(layout?.kind == .unsupported && layout?.place.hasSuffix("layout") == true)
 
-        try quantize(PrecisionPlan(.int8))
+        try quantize(PrecisionPlan(.int8, group: 0))
         let config = directory.appendingPathComponent("config.json")
         try FileManager.default.removeItem(at: config)
         try FileManager.default.copyItem(atPath: Fixtures.path("models/m2_rope/config.json"), toPath: config.path)
@@ -124,7 +127,7 @@ import Testing
     @Test func tooLittleMemoryIsSaidWithWhatWouldFit() throws {
         let configuration = try KnownShape.named("hqwen3-8b").configuration
         let need = try MemoryNeed(
-            configuration, plan: PrecisionPlan(.bf16), keyValues: .bf16, tokens: 32768, threads: 2)
+            configuration, plan: PrecisionPlan(.bf16, group: 0), keyValues: .bf16, tokens: 32768, threads: 2)
         // 8.5e9 weights in 12 bits; keys and values 73,728 bytes a token; states 36 MiB and more.
         #expect(abs(Double(need.weights) - 12.75e9) < 0.1e9, "\(need.weights)")
         let expected = 32768.0 * 73728.0 + 45e6

@@ -51,8 +51,8 @@ import Testing
         _ = try reference.extend(&exact, by: tokens, logits: .none)
         for (i, layer) in exact.layers.enumerated() {
             guard let scan = layer.scan else { continue }
-            let state = try #require(try cache.state(ofLayer: i, configuration: model.configuration))
-            let window = try #require(try cache.window(ofLayer: i, configuration: model.configuration))
+            let state = try #require(try cache.state(ofLayer: i))
+            let window = try #require(try cache.window(ofLayer: i))
             let limit = try fixture.floatLimit("cache.layers.\(i).ssm_state")
             let (stateError, windowError) = (
                 relativeL2(state.elements, scan.state.elements), relativeL2(window.elements, scan.window.elements)

@@ -62,7 +62,7 @@ func int8Product(_ m: Int64, _ k: Int64, _ tokens: Int64, repeats: Int) -> (seco
 /// through the pool, whose bits are as good as any; one weight in 14,000 is an exception, as in
 /// normal weights.
 func compactProduct(
-    _ m: Int64, _ k: Int64, _ tokens: Int64, _ path: dk_bf16_path, repeats: Int
+    _ m: Int64, _ k: Int64, _ tokens: Int64, _ dot: Bool, repeats: Int
 ) -> (seconds: Double, bytes: Double) {
     let (panels, units) = (Int(dk_panels(m)), UInt32((k + 3) / 4))
     let unitBytes = Int(dk_compact_unit_bytes(m, k))
@@ -85,8 +85,8 @@ func compactProduct(
             var matrix = dk_compact_matrix(
                 rows: m, columns: k, units: units, exponents: exponents, exceptions: exceptions, starts: starts)
             let panels = machine.range(dk_panels(m), thread)
-            kernels.compact_matmul(
-                path, &matrix, packed, tokens, panels.lowerBound, panels.upperBound, y, m, workspaces[thread])
+            (dot ? kernels.compact_dot_matmul : kernels.compact_matmul)(
+                &matrix, packed, tokens, panels.lowerBound, panels.upperBound, y, m, workspaces[thread])
         }
     }
     return (seconds, Double(unitBytes + 4 * (panels * 16 + panels + 1 + panels * perPanel)))
@@ -162,27 +162,27 @@ for tokens in [512, 128, 1, 4, 8] as [Int64] {
 
 for tokens in [512, 1] as [Int64] {
     let (limit, read) = (machine.peak(.f32), machine.readBandwidth())
-    for path in [DK_BF16_FMA, DK_BF16_DOT] where path == DK_BF16_FMA || kernels.bf16Dot {
+    for dot in [false, true] {
         for (m, k) in shapes {
             let weightBytes = Int(dk_bf16_weight_bytes(m, k))
             let copies = poolBytes / weightBytes
-            kernels.bf16_activations(path, x, k, tokens, k, 0, tokens, packed)
+            (dot ? kernels.bf16_dot_activations : kernels.f32_activations)(x, k, tokens, k, 0, tokens, packed)
             let seconds = machine.time(repeats: tokens > 100 ? 5 : 41) { repetition, thread in
                 let copy = pool + repetition % copies * weightBytes
                 copy.withMemoryRebound(to: UInt16.self, capacity: weightBytes / 2) { weights in
                     var matrix = dk_bf16_matrix(rows: m, columns: k, weights: weights)
                     let panels = machine.range(dk_panels(m), thread)
-                    kernels.bf16_matmul(
-                        path, &matrix, packed, tokens, panels.lowerBound, panels.upperBound, y, m, workspaces[thread])
+                    (dot ? kernels.bf16_dot_matmul : kernels.bf16_matmul)(
+                        &matrix, packed, tokens, panels.lowerBound, panels.upperBound, y, m, workspaces[thread])
                 }
             }
             row(
-                (path == DK_BF16_DOT ? "bf16 dot " : "bf16 fma ") + "\(m)x\(k)", tokens,
+                (dot ? "bf16 dot " : "bf16 fma ") + "\(m)x\(k)", tokens,
                 operations: 2 * Double(m * k * tokens), bytes: Double(weightBytes), seconds: seconds, peak: limit,
                 read: read)
-            let compact = compactProduct(m, k, tokens, path, repeats: tokens > 100 ? 5 : 41)
+            let compact = compactProduct(m, k, tokens, dot, repeats: tokens > 100 ? 5 : 41)
             row(
-                (path == DK_BF16_DOT ? "12bit dot " : "12bit fma ") + "\(m)x\(k)", tokens,
+                (dot ? "12bit dot " : "12bit fma ") + "\(m)x\(k)", tokens,
                 operations: 2 * Double(m * k * tokens), bytes: compact.bytes, seconds: compact.seconds, peak: limit,
                 read: read)
         }

@@ -35,6 +35,7 @@ struct QuantizeCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
+        try precision.requireStored()
         if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
     }
 

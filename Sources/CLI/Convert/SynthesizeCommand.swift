@@ -37,6 +37,7 @@ struct SynthesizeCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
+        try precision.requireStored()
         guard (shape == nil) != (config == nil) else {
             throw ValidationError("Give the shape by exactly one of --shape and --config.")
         }

@@ -73,7 +73,7 @@ struct CompareCommand: ParsableCommand {
         }
     }
 
-    private typealias Row = (name: String, result: Comparison)
+    private typealias Row = (name: String, result: Comparison, computation: Computation?)
 
     /// What --sensitivity stores each part in.
     private func plan(_ configuration: HybridConfiguration) -> PrecisionPlan {
@@ -99,7 +99,7 @@ struct CompareCommand: ParsableCommand {
         let results = try Comparison.measure(
             [compared], against: reference, tokens: ids, window: min(window, compared.contextLimit ?? window),
             pool: engine.pool, progress: progress)
-        return (choice.precisionName, results[0])
+        return (choice.precisionName, results[0], try choice.computation(engine, model: model))
     }
 
     private func compareParts(_ ids: [Int]) throws -> [Row] {
@@ -112,7 +112,7 @@ struct CompareCommand: ParsableCommand {
             try variants.map { try models.model($0) } + [try models.model(QuantOptions(plan: plan, pool: engine.pool))],
             against: try models.reference(), tokens: ids,
             window: min(window, checkpoint.configuration.contextLength), pool: engine.pool, progress: progress)
-        return Array(zip(variants.map(\.name) + ["all: \(plan.base.name)"], results))
+        return zip(variants.map(\.name) + ["all: \(plan.base.name)"], results).map { ($0, $1, nil) }
     }
 
     private func progress(_ done: Int, _ all: Int) { Terminal.progress("\(done) of \(all) tokens") }
@@ -127,7 +127,7 @@ struct CompareCommand: ParsableCommand {
         var table = TextTable([.left, .right, .right, .right, .right, .right, .right])
         table.add(sensitivity ? "part" : "format", "mean KL", "±", "KL 99 %", "largest", "top-1", "ΔPPL")
         table.addRule()
-        for (name, result) in rows {
+        for (name, result, _) in rows {
             func small(_ value: Double) -> String { String(format: "%.2e", value) }
             let error = result.deltaError.map { String(format: " ± %.3f", 100 * $0) } ?? ""
             table.add(
@@ -145,7 +145,7 @@ struct CompareCommand: ParsableCommand {
     }
 
     private func report(_ rows: [Row], _ count: Int) -> JSON {
-        let items = rows.map { name, result -> JSON in
+        let items = rows.map { name, result, _ -> JSON in
             var quantiles = JSON.Object()
             for (level, value) in zip(Comparison.quantileLevels, result.klQuantiles) {
                 quantiles["\(level)"] = JSON(value)
@@ -160,6 +160,7 @@ struct CompareCommand: ParsableCommand {
         }
         guard sensitivity else {
             var object = items[0].object ?? JSON.Object()
+            rows[0].computation?.write(to: &object)
             object["against"] = .string(against)
             object["tokens"] = JSON(count)
             object["window"] = JSON(window)

@@ -25,6 +25,8 @@ enum ModelPrecision: String, CaseIterable, ExpressibleByArgument {
     case f32
     /// Weights in bfloat16, arithmetic in float32; the fast engine only.
     case bf16
+    /// Weights in bfloat16, activations rounded to it; the fast engine only.
+    case bf16Dot = "bf16-dot"
     /// Weights and activations in int8, accumulation exact or in float32; the fast engine only.
     case int8
 
@@ -32,7 +34,15 @@ enum ModelPrecision: String, CaseIterable, ExpressibleByArgument {
 }
 
 extension KeyValueFormat: ExpressibleByArgument {}
-extension EnginePrecision: ExpressibleByArgument {}
+extension EnginePrecision: ExpressibleByArgument {
+    /// - Throws: a `ValidationError` for a precision that files do not keep.
+    func requireStored() throws {
+        guard self != .bf16Dot else {
+            throw ValidationError(
+                "bf16-dot has the weights of bf16: give --precision bf16 here, and bf16-dot when the model computes.")
+        }
+    }
+}
 
 /// How many weights share a scale in int8.
 struct ScaleOptions: ParsableArguments {
@@ -63,7 +73,7 @@ struct EngineOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Number format: f32, bf16 or int8; f64 with the reference (default: int8 from 1 GiB of bf16 weights on, else bf16).",
+            "Number format: f32, bf16, bf16-dot (bf16 with activations rounded to bfloat16 too) or int8; f64 with the reference (default: int8 from 1 GiB of bf16 weights on, else bf16).",
             valueName: "format"))
     var precision: ModelPrecision?
     @Option(
@@ -74,14 +84,13 @@ struct EngineOptions: ParsableArguments {
     var keyValues: KeyValueFormat?
     @OptionGroup var scales: ScaleOptions
     @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
-    var threads: Int?
+    var threads: ThreadCounts?
     @Flag(name: .long, help: "Read a quantized model into memory (huge pages) instead of mapping its file.")
     var resident = false
 
     func validate() throws {
-        if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
         if engine == .fast && precision == .f64 { throw ValidationError("--precision f64 needs --engine reference.") }
-        if engine == .reference, precision == .bf16 || precision == .int8 {
+        if engine == .reference, precision == .bf16 || precision == .bf16Dot || precision == .int8 {
             throw ValidationError("--precision \(precision?.rawValue ?? "") needs --engine fast.")
         }
         if keyValues != nil && (engine == .reference || precision == .f64) {
@@ -89,9 +98,24 @@ struct EngineOptions: ParsableArguments {
         }
     }
 
-    var threadCount: Int { threads ?? ThreadPool.processorCount }
+    var threadCount: Int { threads?.counts[0] ?? ThreadPool.processorCount }
 
-    var pool: ThreadPool { threads.map { ThreadPool(threads: $0) } ?? .common }
+    var pool: ThreadPool { threads.map { ThreadPool(threads: $0.counts[0]) } ?? .common }
+}
+
+/// Numbers of threads, separated by commas: one, but for a command that compares them.
+struct ThreadCounts: ExpressibleByArgument {
+    let counts: [Int]
+
+    init(_ count: Int) { counts = [count] }
+
+    init?(argument: String) {
+        let counts = argument.split(separator: ",", omittingEmptySubsequences: false).map {
+            Int($0.trimmingCharacters(in: .whitespaces)) ?? 0
+        }
+        guard counts.allSatisfy({ $0 >= 1 && $0 <= 4096 }) else { return nil }
+        self.counts = counts
+    }
 }
 
 /// What the options come to for one model.
@@ -107,20 +131,26 @@ enum EngineChoice {
     /// - Throws: `InputError` for a precision that the model's files do not have, or layers that
     ///   the engine asked for does not.
     init(_ options: EngineOptions, model: ModelOptions, default fallback: ModelPrecision? = nil) throws {
+        if let threads = options.threads, threads.counts.count > 1 {
+            throw InputError(
+                .value, in: "--threads", expected: "one number", found: "\(threads.counts.count) numbers",
+                remedy: "Only `duality bench` compares numbers of threads.")
+        }
         let directory = try ModelLocation.find(model.model)
         let precision = options.precision ?? (options.engine == .fast ? nil : fallback)
         if PackedCheckpoint.isPacked(directory), !Checkpoint.holdsWeights(directory) {
-            let packed = try PackedCheckpoint(directory: directory)
+            var packed = try PackedCheckpoint(directory: directory)
             guard options.engine != .reference, options.precision != .f64 else {
                 throw InputError(
                     .unsupported, in: directory, expected: "a checkpoint, for the reference engine",
                     found: "a model that was quantized for the fast one",
                     remedy: "Give the original's directory, or use --engine fast.")
             }
-            if let asked = options.precision, asked.rawValue != packed.plan.base.precision.rawValue {
+            packed.plan.roundsActivations = options.precision == .bf16Dot
+            if let asked = options.precision, asked.fast != packed.plan.precision {
                 throw InputError(
                     .value, in: "--precision",
-                    expected: "\(packed.plan.base.precision.rawValue), the format of \(directory)",
+                    expected: "\(Self.precisions(of: packed)), the format of \(directory)",
                     found: asked.rawValue, remedy: "Give the original's directory for another format.")
             }
             self = .packed(packed)
@@ -131,15 +161,24 @@ enum EngineChoice {
             self = .reference(precision == .f64 ? .f64 : .f32)
             return
         }
-        let hasFastForm =
-            configuration.plainMamba2 == nil && configuration.layers.allSatisfy { $0 == .attention || $0 == .mamba2 }
-        if !hasFastForm && options.engine == nil && (precision == nil || precision == .f32) {
-            Terminal.note("Some layers have no fast form yet; the reference engine runs, in f32.")
-            self = .reference(.f32)
-            return
+        if options.engine == nil && (precision == nil || precision == .f32) {
+            do {
+                try QuantModel.checkLayers(configuration, place: directory)
+            } catch {
+                Terminal.note("The fast engine does not have this model (\(error.found)); the reference runs, in f32.")
+                self = .reference(.f32)
+                return
+            }
         }
         let weights = try WeightContract(configuration).requirements.reduce(0) { $0 + 2 * $1.count }
         self = .fast(precision?.fast ?? (weights >= Self.largeWeights ? .int8 : .bf16))
+    }
+
+    private static func precisions(of packed: PackedCheckpoint) -> String {
+        switch packed.plan.precision {
+        case .bf16, .bf16Dot: "bf16 or bf16-dot"
+        case let other: other.rawValue
+        }
     }
 
     /// The format's name in reports.
@@ -148,23 +187,13 @@ enum EngineChoice {
         case .reference(let precision): precision.rawValue
         case .fast(let precision): precision.rawValue
         // However its bits are stored, bfloat16 is one precision.
-        case .packed(let packed): packed.plan.base == .compactBFloat16 ? "bf16" : packed.plan.base.name
+        case .packed(let packed):
+            if case .int8 = packed.plan.base { packed.plan.base.name } else { packed.plan.precision.rawValue }
         }
     }
 
     var engineName: String {
         if case .reference = self { "reference" } else { "fast" }
-    }
-}
-
-extension WeightFormat {
-    /// The precision of which this is the matrices' format.
-    var precision: EnginePrecision {
-        switch self {
-        case .float32: .f32
-        case .bfloat16, .compactBFloat16: .bf16
-        case .int8: .int8
-        }
     }
 }
 
@@ -183,6 +212,7 @@ extension ModelOptions {
     /// Loads the model with the fast engine, after a look at the memory.
     func loadFast(_ choice: EngineChoice, _ options: EngineOptions, tokens: Int = 4096) throws -> QuantModel {
         let directory = try ModelLocation.find(model)
+        Terminal.note(try choice.computation(options, model: self).line)
         defer { Terminal.clearProgress() }
         let progress = { (done: Int, all: Int) in Terminal.progress("loading layer \(done) of \(all)") }
         switch choice {
@@ -214,7 +244,7 @@ extension ModelOptions {
         let threads = quant.pool.threadCount
         try QuantModel.checkLayers(configuration, place: directory)
         let need = try MemoryNeed(
-            configuration, plan: quant.plan, keyValues: quant.keyValues,
+            configuration, plan: quant.plan(for: configuration), keyValues: quant.keyValues,
             tokens: min(tokens, configuration.contextLength), threads: threads, packed: packed)
         try need.check(
             available: MemoryNeed.available(), configuration: configuration, keyValues: quant.keyValues,

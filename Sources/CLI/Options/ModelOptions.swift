@@ -22,6 +22,7 @@ struct ModelOptions: ParsableArguments {
     func load<Scalar: RealNumber>(as type: Scalar.Type) throws -> HybridModel<Scalar> {
         let checkpoint = try Checkpoint(directory: ModelLocation.find(model))
         for warning in checkpoint.configuration.warnings { Terminal.note("warning: \(warning)") }
+        Terminal.note(Computation(reference: type == Double.self ? .f64 : .f32).line)
         defer { Terminal.clearProgress() }
         return try HybridModel<Scalar>(
             checkpoint, configuration: checkpoint.configuration, allowsNonFinite: allowNonFinite

@@ -52,13 +52,14 @@ struct GenerateCommand: AsyncParsableCommand {
         let limits = GenerationLimits(
             maxTokens: maxTokens, endTokens: ignoreEnd ? [] : Set(defaults.endTokens), stopStrings: stop)
         // The cheap checks come before the weights: a bad prompt is refused at once.
+        let computation = try choice.computation(engine, model: model)
         let model = try self.model.load(choice, engine, tokens: ids.count + maxTokens)
-        try await run(model, tokenizer, ids, sampling, seed, limits)
+        try await run(model, computation, tokenizer, ids, sampling, seed, limits)
     }
 
     private func run(
-        _ model: some LanguageModel, _ tokenizer: Tokenizer, _ ids: [Int], _ sampling: SamplingParameters,
-        _ seed: UInt64?, _ limits: GenerationLimits
+        _ model: some LanguageModel, _ computation: Computation, _ tokenizer: Tokenizer, _ ids: [Int],
+        _ sampling: SamplingParameters, _ seed: UInt64?, _ limits: GenerationLimits
     ) async throws {
         let generation = try Generation(
             model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits)
@@ -72,7 +73,9 @@ struct GenerateCommand: AsyncParsableCommand {
             case .finished(let completion):
                 text += completion.remainingText
                 if json {
-                    print(report(text, ids, completion, seed).serialized(indented: true))
+                    var object = report(text, ids, completion, seed)
+                    computation.write(to: &object)
+                    print(JSON.object(object).serialized(indented: true))
                 } else {
                     Terminal.stream(completion.remainingText + "\n")
                     Terminal.note(summary(completion, seed))
@@ -108,7 +111,7 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     private func report<Model>(_ text: String, _ prompt: [Int], _ completion: Completion<Model>, _ seed: UInt64?)
-        -> JSON
+        -> JSON.Object
     {
         let timings = completion.timings
         return [

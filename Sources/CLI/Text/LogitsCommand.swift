@@ -60,7 +60,8 @@ struct LogitsCommand: ParsableCommand {
         }
         Terminal.clearProgress()
 
-        var file = SafetensorsWriter()
+        let computation = try choice.computation(engine, model: self.model)
+        var file = SafetensorsWriter(metadata: computation.metadata)
         try file.add("logits", Tensor(shape: [tokens.count, model.vocabularySize], elements: elements))
         try file.add("input_ids", Tensor(tokens))
         try file.write(to: out)

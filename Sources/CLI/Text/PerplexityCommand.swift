@@ -62,14 +62,14 @@ struct PerplexityCommand: AsyncParsableCommand {
         Terminal.clearProgress()
 
         if json {
-            print(
-                JSON.object([
-                    "perplexity": JSON(result.perplexity), "mean_nll": JSON(result.meanNLL),
-                    "standard_error": result.standardError.map { JSON($0) } ?? .null,
-                    "scored_tokens": JSON(result.scoredTokens), "tokens": JSON(result.tokenCount),
-                    "window": JSON(result.window), "stride": JSON(result.stride),
-                    "precision": .string(choice.precisionName), "engine": .string(choice.engineName),
-                ]).serialized(indented: true))
+            var object: JSON.Object = [
+                "perplexity": JSON(result.perplexity), "mean_nll": JSON(result.meanNLL),
+                "standard_error": result.standardError.map { JSON($0) } ?? .null,
+                "scored_tokens": JSON(result.scoredTokens), "tokens": JSON(result.tokenCount),
+                "window": JSON(result.window), "stride": JSON(result.stride),
+            ]
+            try choice.computation(engine, model: self.model).write(to: &object)
+            print(JSON.object(object).serialized(indented: true))
         } else {
             let error = result.standardError
             print("perplexity       \(String(format: "%.5f", result.perplexity))", terminator: "")

@@ -5,11 +5,11 @@
 //  ranges among its own.
 //
 //  Every function gives the same bits
-//    - in every table: scalar, AVX2, AVX-512 and NEON round alike, operation by operation (`DK_BF16_DOT` excepted, which
-//      is an instruction of its own);
+//    - in every table: scalar, AVX2, AVX-512 and NEON round alike, operation by operation;
 //    - for any split of its range, and for a token alone or among others ("row-invariant"): the sum that makes a number
 //      runs in an order that depends on neither. Prefill in one piece, in pieces and token by token agree exactly.
-//  Zeros may differ in sign. The scan and attention take numbers below the normal range as zero.
+//  Zeros may differ in sign, and NaNs in their bits. The scan and attention take numbers below the
+//  normal range as zero.
 //
 //  | symbol | meaning                                   | symbol | meaning                                           |
 //  |--------|-------------------------------------------|--------|---------------------------------------------------|
@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "DualityKernelTypes.h"
 #include "DualityPause.h"
 
 #pragma clang assume_nonnull begin
@@ -35,164 +36,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/// Bytes of a workspace, one for each thread.
-#define DK_WORKSPACE_BYTES (4 << 20)
-/// Rows of a panel of packed weights; ranges of a matrix product count panels.
-#define DK_PANEL_ROWS 32
-/// Tokens of a chunk of the scan, Q.
-#define DK_SSD_CHUNK 64
-/// Tokens of a page of the cache of keys and values.
-#define DK_KV_PAGE 128
-/// Tokens of a segment of attention, the unit of a split over keys and values.
-#define DK_KV_SEGMENT 1024
-
-// MARK: - Packed matrices
-
-/// A weight matrix in int8: w[m][k] = scale[m][k / group] q[m][k], q in -127...127.
-///
-/// weights: [ceil(M/32)][K'/4][2][16][4] bytes q + 128, in the order (panel, 4 columns, half panel,
-/// row, column); K' is K rounded up to 32, or to `group`. scales: [ceil(M/32)][G][32], G =
-/// K'/group, or 1. Rows and columns of padding are zero.
-typedef struct {
-    int64_t rows;     ///< M
-    int64_t columns;  ///< K, at most 131072
-    int64_t group;    ///< columns that share a scale, a multiple of 32; 0 for one scale a row
-    const uint8_t *weights;
-    const float *scales;
-} dk_int8_matrix;
-
-/// A weight matrix in bfloat16: [ceil(M/32)][ceil(K/2)][2][16][2], in the order (panel, 2 columns,
-/// half panel, row, column).
-typedef struct {
-    int64_t rows, columns;
-    const uint16_t *weights;
-} dk_bf16_matrix;
-
-/// The same numbers in twelve bits each, without loss: signs and mantissas as they are, exponents
-/// as indices into an alphabet of sixteen that every panel has for itself, and a list of the few
-/// others.
-///
-/// units: [ceil(M/32)][ceil(K/4)][3][16] words; the order of the bits stands in CompactPacking.c.
-/// An exception is unit << 15 | column of the unit << 13 | row of the panel << 8 | exponent; those
-/// of a panel ascend.
-typedef struct {
-    int64_t rows;
-    int64_t columns;             ///< K, at most DK_COMPACT_COLUMNS
-    const uint32_t *units;
-    const uint32_t *exponents;   ///< [ceil(M/32)][16], the exponent at bits 23 ... 30 and all other bits zero
-    const uint32_t *exceptions;  ///< [starts[ceil(M/32)]]
-    const uint32_t *starts;      ///< [ceil(M/32) + 1], the first exception of each panel, and the end
-} dk_compact_matrix;
-
-/// The columns of a compact matrix: an exception has 17 bits for its unit of four.
-#define DK_COMPACT_COLUMNS (1 << 19)
-
-/// A weight matrix in float32: [ceil(M/32)][K][32].
-typedef struct {
-    int64_t rows, columns;
-    const float *weights;
-} dk_f32_matrix;
-
-/// Panels of a matrix: ceil(M/32).
-int64_t dk_panels(int64_t rows);
-int64_t dk_int8_weight_bytes(int64_t rows, int64_t columns, int64_t group);
-/// Number of floats in `scales`.
-int64_t dk_int8_scale_count(int64_t rows, int64_t columns, int64_t group);
-int64_t dk_bf16_weight_bytes(int64_t rows, int64_t columns);
-int64_t dk_f32_weight_bytes(int64_t rows, int64_t columns);
-/// Bytes of `units`.
-int64_t dk_compact_unit_bytes(int64_t rows, int64_t columns);
-
-/// What packing bfloat16 weights in twelve bits takes: for each panel of `count` rows its alphabet,
-/// [panels][16], and how many of its weights are exceptions, [panels].
-void dk_compact_survey(const uint16_t *source, int64_t lds, int64_t columns, int64_t count, uint32_t *exponents,
-                       uint32_t *exceptions);
-/// Packs `count` rows, which begin at row `first`, a multiple of 32, of a matrix whose alphabets
-/// and starts are complete.
-void dk_compact_pack(const uint16_t *source, int64_t lds, int64_t columns, int64_t first, int64_t count,
-                     const uint32_t *exponents, const uint32_t *starts, uint32_t *units, uint32_t *exceptions);
-
-/// How many tokens' bytes the packed activations of T tokens take.
-int64_t dk_int8_activation_bytes(int64_t tokens, int64_t columns, int64_t group);
-int64_t dk_f32_activation_bytes(int64_t tokens, int64_t columns);
-
-/// How bfloat16 weights are multiplied.
-typedef enum {
-    /// Weights widened to float32, activations float32, one fused multiply-add a product. The more
-    /// exact.
-    DK_BF16_FMA = 0,
-    /// Activations rounded to bfloat16, `vdpbf16ps`: half the rate of the above on some CPUs, twice
-    /// on others.
-    DK_BF16_DOT = 1,
-} dk_bf16_path;
-
-// MARK: - The scan
-
-/// Sizes of the scan. SSM head h reads head h / (H / xHeads) of x, and so for B and C.
-typedef struct {
-    int64_t heads, xHeads, bHeads, cHeads;
-    int64_t headDim;   ///< P, at most 512
-    int64_t stateDim;  ///< N, at most 512
-} dk_ssd_shape;
-
-/// What the scan remembers of a sequence: the state that entered the current chunk, and the tokens
-/// of that chunk.
-///
-/// Chunks begin at multiples of Q tokens. The state moves only when a chunk is full, so that a
-/// token's arithmetic does not depend on how the tokens came. P' is P rounded up to 16; padding
-/// must be zero. All zero is the empty sequence.
-typedef struct {
-    float *state;     ///< [H][N][P'], transposed
-    float *x;         ///< [xHeads][Q][P']
-    float *b;         ///< [bHeads][N][Q], transposed
-    float *delta;     ///< [H][Q], the steps Δ
-    float *logDecay;  ///< [H][Q], ℓ_i = sum over k <= i of Δ_k A
-} dk_ssd_cache;
-
-/// The operands of T new tokens.
-typedef struct {
-    int64_t tokens;
-    const float *x;   ///< [T][xHeads P]
-    int64_t ldx;
-    const float *b;   ///< [T][bHeads N]
-    int64_t ldb;
-    const float *c;   ///< [T][cHeads N]
-    int64_t ldc;
-    const float *dt;  ///< [T][H], raw
-    int64_t lddt;
-    const float *a;                 ///< [H], negative
-    const float *_Nullable dtBias;  ///< [H]
-    const float *_Nullable d;       ///< [H]
-    bool softplus;                  ///< Δ = softplus(dt + bias), clamped; else dt + bias, clamped
-    float dtLow, dtHigh;
-    float *y;  ///< [T][H P]
-    int64_t ldy;
-    double *_Nullable logDecaySum;  ///< [H], Δ A of the new tokens is added
-} dk_ssd_operands;
-
-// MARK: - Attention
-
-typedef enum { DK_KV_F32 = 0, DK_KV_BF16 = 1, DK_KV_INT8 = 2 } dk_kv_format;
-
-/// Sizes of attention. Query head h reads key/value head h / (heads / kvHeads).
-typedef struct {
-    int64_t heads, kvHeads;
-    int64_t headDim;  ///< D, at most 1024
-    dk_kv_format format;
-    float scale;     ///< scores are scale (q · k)
-    int64_t window;  ///< a token sees itself and window - 1 before it; 0 for all
-} dk_attention_shape;
-
-/// Bytes of a page: keys and values of `DK_KV_PAGE` tokens of one layer. A new page must be zero.
-///
-/// Token s lies in page s / DK_KV_PAGE. Keys [kvHeads][page/16][D'][16] (transposed in blocks of 16
-/// tokens), values [kvHeads][page][D'], D' = D rounded up to 16; int8 has scales [2][kvHeads][page]
-/// behind them.
-int64_t dk_kv_page_bytes(const dk_attention_shape *shape);
-
-/// Floats of the partial result of one segment for one query head: m, l, and D' sums.
-int64_t dk_attention_partial_floats(const dk_attention_shape *shape);
 
 // MARK: - The table
 
@@ -202,7 +45,6 @@ typedef struct {
     dk_isa isa;
     const char *name;     ///< scalar, avx2, avx512, neon
     const char *summary;  ///< what the int8 and bf16 products use, for people
-    bool bf16Dot;         ///< whether DK_BF16_DOT is there
     /// Tokens that are multiplied together, at most: of n = ceil(T / tile) tiles, tile i begins at
     /// token i T / n. Ranges of tokens to pack that begin there are packed fastest.
     int64_t tile;
@@ -232,10 +74,10 @@ typedef struct {
                              int64_t count, void *packed);
     void (*f32_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first, int64_t count,
                             void *packed);
-    /// For `bf16_matmul` and `compact_matmul` by `path`. Sized by dk_f32_activation_bytes;
-    /// DK_BF16_FMA packs as f32_activations does.
-    void (*bf16_activations)(dk_bf16_path path, const float *x, int64_t ldx, int64_t tokens, int64_t columns,
-                             int64_t first, int64_t count, void *packed);
+    /// Rounded to bfloat16, for the products whose name has `dot`. Sized by
+    /// dk_f32_activation_bytes.
+    void (*bf16_dot_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first,
+                                 int64_t count, void *packed);
 
     // Products: y[t][m] = sum over k of w[m][k] x[t][k], for the rows m of panels panelBegin ..<
     // panelEnd. Any T >= 1; few tokens run at the speed of memory.
@@ -244,18 +86,25 @@ typedef struct {
     /// order.
     void (*int8_matmul)(const dk_int8_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                         int64_t panelEnd, float *y, int64_t ldy, void *workspace);
-    /// float32 sums of 256 columns by fused multiply-add, added in order.
-    void (*bf16_matmul)(dk_bf16_path path, const dk_bf16_matrix *w, const void *activations, int64_t tokens,
-                        int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace);
-    /// The bits of `bf16_matmul` on the same weights, activations packed as for that.
-    void (*compact_matmul)(dk_bf16_path path, const dk_compact_matrix *w, const void *activations, int64_t tokens,
-                           int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    /// Activations in float32, from f32_activations. float32 sums of 256 columns by fused
+    /// multiply-add, added in order.
+    void (*bf16_matmul)(const dk_bf16_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                        int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    /// The bits of `bf16_matmul` on the same weights.
+    void (*compact_matmul)(const dk_compact_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                           int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    /// Activations in bfloat16, from bf16_dot_activations: the arithmetic of `vdpbf16ps`, by two
+    /// fused multiply-adds a pair where the machine lacks it.
+    void (*bf16_dot_matmul)(const dk_bf16_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                            int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    void (*compact_dot_matmul)(const dk_compact_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                               int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     void (*f32_matmul)(const dk_f32_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                        int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     /// C = A B, or C += A B: A [m][k], B [k][n], C [m][n], sums in order of k by fused
     /// multiply-add.
-    void (*f32_gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
-                     int64_t ldc, bool accumulate);
+    void (*f32_gemm)(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                     float *c, int64_t ldc, bool accumulate);
 
     // Vectors. Input and output may be the same memory.
 
@@ -276,20 +125,23 @@ typedef struct {
                          int64_t width, const float *weight, float epsilon);
     /// v = y silu(z), out = weight (v / sqrt(mean over the group of v² + epsilon)); weight [groups
     /// width].
-    void (*gated_norm)(const float *y, int64_t ldy, const float *z, int64_t ldz, float *out, int64_t ldo, int64_t tokens,
-                       int64_t groups, int64_t width, const float *weight, float epsilon);
+    void (*gated_norm)(const float *y, int64_t ldy, const float *z, int64_t ldz, float *out, int64_t ldo,
+                       int64_t tokens, int64_t groups, int64_t width, const float *weight, float epsilon);
     /// Rotates `heads` heads of each row in place, element i with i + D/2. cosines, sines:
     /// [T][D/2].
     void (*rope)(float *x, int64_t ldx, int64_t tokens, int64_t heads, int64_t headDim, const float *cosines,
                  const float *sines);
     void (*f32_to_bf16)(const float *x, uint16_t *y, int64_t count);  ///< to nearest even; NaN stays NaN
     void (*bf16_to_f32)(const uint16_t *x, float *y, int64_t count);
+    /// Gives every NaN the same bits, 0x7fc00000: which of its operands' bits a NaN takes over
+    /// depends on the instructions that a compiler chose.
+    void (*one_nan)(float *x, int64_t count);
     /// y = silu(bias + sum over j of weight[j] row[t - taps + 1 + j]) for channels channelBegin ..<
     /// channelEnd, and moves the window on. x, y [T][channels], not the same memory; weight
     /// [taps][channels]; window [taps - 1][channels], the rows before, oldest first.
-    void (*conv_silu)(const float *x, int64_t ldx, float *y, int64_t ldy, int64_t tokens, float *window, int64_t channels,
-                      int64_t taps, const float *weight, const float *_Nullable bias, int64_t channelBegin,
-                      int64_t channelEnd);
+    void (*conv_silu)(const float *x, int64_t ldx, float *y, int64_t ldy, int64_t tokens, float *window,
+                      int64_t channels, int64_t taps, const float *weight, const float *_Nullable bias,
+                      int64_t channelBegin, int64_t channelEnd);
 
     // The scan, in three calls. `fill` is the number of tokens in the current chunk, below Q;
     // afterwards it is (fill + T) % Q.
@@ -299,8 +151,8 @@ typedef struct {
                         const dk_ssd_operands *operands);
     /// Then: extends heads headBegin ..< headEnd by T tokens: writes y, moves their state, delta
     /// and logDecay. Ranges may run at the same time; heads that share B in one range are faster.
-    void (*ssd_extend)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, const dk_ssd_operands *operands,
-                       int64_t headBegin, int64_t headEnd, void *workspace);
+    void (*ssd_extend)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill,
+                       const dk_ssd_operands *operands, int64_t headBegin, int64_t headEnd, void *workspace);
     /// Last, when all heads are done: keeps x and B of a later chunk that the T tokens leave
     /// unfinished.
     void (*ssd_retain)(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill,
@@ -337,7 +189,7 @@ typedef struct {
 
     double (*probe_int8)(int64_t iterations);  ///< int8 multiply-adds in registers; returns operations done (2 each)
     double (*probe_f32)(int64_t iterations);
-    double (*probe_bf16)(int64_t iterations);  ///< 0 where there is no bf16 product
+    double (*probe_bf16)(int64_t iterations);                 ///< 0 where there is no bf16 product
     double (*probe_read)(const void *memory, int64_t bytes);  ///< reads once through memory; returns bytes read
 } dk_kernels;
 

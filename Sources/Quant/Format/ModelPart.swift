@@ -43,7 +43,20 @@ public enum WeightFormat: Sendable, Hashable {
 public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
     case f32
     case bf16
+    /// The weights of `bf16`, and activations rounded to bfloat16 too: the arithmetic of the
+    /// instruction `vdpbf16ps`, bit for bit also where it is emulated.
+    case bf16Dot = "bf16-dot"
     case int8
+
+    /// What is multiplied with what.
+    public var arithmetic: String {
+        switch self {
+        case .f32: "float32 weights, float32 activations"
+        case .bf16: "bfloat16 weights, float32 activations"
+        case .bf16Dot: "bfloat16 weights, activations rounded to bfloat16"
+        case .int8: "int8 weights, int8 activations"
+        }
+    }
 }
 
 /// A part of a model with a number format of its own.
@@ -70,6 +83,9 @@ public struct PrecisionPlan: Sendable, Equatable {
     private var formats: [ModelPart: WeightFormat] = [:]
     /// The format of parts that are not set by themselves.
     public let base: WeightFormat
+    /// Whether activations that meet bfloat16 weights are rounded to bfloat16 (`bf16-dot`). It is a
+    /// matter of computing, not of what is stored: files do not keep it.
+    public var roundsActivations = false
 
     /// Every part in one format, dt included.
     public init(uniform format: WeightFormat) {
@@ -91,13 +107,23 @@ public struct PrecisionPlan: Sendable, Equatable {
     /// The plan for a precision: every matrix in its format, dt in float32.
     ///
     /// - Parameter group: inputs that share a scale in int8; 0 for one scale a row.
-    public init(_ precision: EnginePrecision, group: Int = 0) {
+    public init(_ precision: EnginePrecision, group: Int) {
         switch precision {
         case .f32: self.init(uniform: .float32)
-        case .bf16: self.init(uniform: .compactBFloat16)
+        case .bf16, .bf16Dot: self.init(uniform: .compactBFloat16)
         case .int8: self.init(uniform: .int8(group: group))
         }
         self[.dt] = .float32
+        roundsActivations = precision == .bf16Dot
+    }
+
+    /// The precision of which this is the plan, by its base.
+    public var precision: EnginePrecision {
+        switch base {
+        case .float32: .f32
+        case .bfloat16, .compactBFloat16: roundsActivations ? .bf16Dot : .bf16
+        case .int8: .int8
+        }
     }
 
     public subscript(part: ModelPart) -> WeightFormat {

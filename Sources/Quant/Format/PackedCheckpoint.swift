@@ -13,7 +13,8 @@ import Foundation
 public struct PackedCheckpoint: Sendable {
     public let directory: String
     public let configuration: HybridConfiguration
-    public let plan: PrecisionPlan
+    /// The formats of the file. `roundsActivations` is for whoever loads it to choose.
+    public var plan: PrecisionPlan
     let file: SafetensorsFile
     let inventory: PackedInventory
     /// By their names in the file.
@@ -130,10 +131,10 @@ extension QuantModel {
     /// - Complexity: O(tensors); weights are read when they are first used, from the file or from
     ///   the system's copy of it.
     public init(_ packed: PackedCheckpoint, options: QuantOptions, progress: ((Int, Int) -> Void)? = nil) throws {
-        var options = options
-        options.plan = packed.plan
+        var fixed = QuantOptions(plan: packed.plan, keyValues: options.keyValues, pool: options.pool)
+        (fixed.allowsNonFinite, fixed.roundsState) = (options.allowsNonFinite, options.roundsState)
         let store: any WeightStore = options.isResident ? try ResidentWeights(packed, pool: options.pool) : packed
-        try self.init(store, packed.configuration, options, progress)
+        try self.init(store, packed.configuration, fixed, progress)
     }
 }
 

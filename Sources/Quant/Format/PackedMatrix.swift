@@ -44,6 +44,8 @@ struct PackedMatrix: Sendable {
     let scales: WeightBytes?
     /// Alphabets and exceptions, for compact bfloat16.
     var compact: CompactTables? = nil
+    /// Whether bfloat16 weights meet activations that are rounded to bfloat16 (`bf16-dot`).
+    var roundsActivations = false
 
     /// Panels of 32 rows; products are computed by ranges of them.
     var panels: Int { Self.panels(rows) }
@@ -71,14 +73,14 @@ struct PackedMatrix: Sendable {
     var view: MatrixView {
         MatrixView(
             rows: rows, columns: columns, format: format, weights: weights.base, scales: scales?.base,
-            compact: compact?.view)
+            compact: compact?.view, roundsActivations: roundsActivations)
     }
 
     /// What of the activations the product of this matrix reads.
     var activationForm: ActivationForm {
         switch format {
         case .float32: .float32
-        case .bfloat16, .compactBFloat16: KernelTable.bf16Path == DK_BF16_DOT ? .bfloat16 : .float32
+        case .bfloat16, .compactBFloat16: roundsActivations ? .bfloat16 : .float32
         case .int8(let group): .int8(group: group)
         }
     }
@@ -98,6 +100,7 @@ struct MatrixView: @unchecked Sendable {
     let weights: UnsafeRawPointer
     let scales: UnsafeRawPointer?
     let compact: CompactTables.View?
+    let roundsActivations: Bool
 
     /// The product for the rows of `panels`.
     ///
@@ -116,12 +119,12 @@ struct MatrixView: @unchecked Sendable {
             kernels.f32_matmul(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         case .bfloat16:
             var matrix = brainMatrix
-            kernels.bf16_matmul(
-                KernelTable.bf16Path, &matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
+            let product = roundsActivations ? kernels.bf16_dot_matmul : kernels.bf16_matmul
+            product(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         case .compactBFloat16:
             guard var matrix = compactMatrix else { return }
-            kernels.compact_matmul(
-                KernelTable.bf16Path, &matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
+            let product = roundsActivations ? kernels.compact_dot_matmul : kernels.compact_matmul
+            product(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         case .int8(let group):
             var matrix = integerMatrix(group)
             kernels.int8_matmul(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
@@ -195,7 +198,7 @@ enum ActivationForm: Hashable, Sendable {
         let (first, count) = (Int64(rows.lowerBound), Int64(rows.count))
         switch self {
         case .float32: kernels.f32_activations(x, stride, tokens, columns, first, count, packed)
-        case .bfloat16: kernels.bf16_activations(DK_BF16_DOT, x, stride, tokens, columns, first, count, packed)
+        case .bfloat16: kernels.bf16_dot_activations(x, stride, tokens, columns, first, count, packed)
         case .int8(let group): kernels.int8_activations(x, stride, tokens, columns, Int64(group), first, count, packed)
         }
     }

@@ -114,7 +114,8 @@ public struct MemoryNeed: Sendable, Equatable {
         }
         for precision in [EnginePrecision.bf16, .int8] {
             let other = try MemoryNeed(
-                configuration, plan: PrecisionPlan(precision), keyValues: keyValues, tokens: tokens, threads: threads)
+                configuration, plan: PrecisionPlan(precision, for: configuration), keyValues: keyValues, tokens: tokens,
+                threads: threads)
             if other.total <= available && other.weights < weights {
                 return "--precision \(precision.rawValue) would fit: it needs \(Self.text(other.total))."
             }

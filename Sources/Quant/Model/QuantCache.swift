@@ -11,6 +11,7 @@ import DualityKernels
 public struct QuantCache: Sendable {
     /// Tokens read so far; the next one has this position.
     public internal(set) var tokenCount: Int
+    /// What decides the sizes of everything in it.
     let shape: Shape
     var layers: [QuantLayerCache]
 
@@ -35,6 +36,22 @@ public struct QuantCache: Sendable {
             convolutionTaps = configuration.mamba2.convolutionTaps
             keyValueFormat = format
         }
+
+        /// For messages.
+        var text: String {
+            "\(layers.map(\.rawValue).joined()), \(headCount) heads, \(keyValueHeadCount) for keys and values, "
+                + "head dimension \(headDim), \(convolutionTaps) taps"
+        }
+
+        /// Channels of the convolution: C, x and B side by side.
+        var convolutionChannels: Int { (headCount + 2 * keyValueHeadCount) * headDim }
+
+        /// The sizes of the scan.
+        var scan: dk_ssd_shape {
+            let (heads, shared, dim) = (Int64(headCount), Int64(keyValueHeadCount), Int64(headDim))
+            return dk_ssd_shape(
+                heads: heads, xHeads: shared, bHeads: shared, cHeads: heads, headDim: dim, stateDim: dim)
+        }
     }
 
     init(_ configuration: HybridConfiguration, keyValues format: KeyValueFormat) {
@@ -51,6 +68,18 @@ public struct QuantCache: Sendable {
     }
 
     public var layerCount: Int { layers.count }
+
+    /// Whether a model of this configuration makes caches of this shape.
+    ///
+    /// - Throws: `InputError` (`.shape`) for a cache of another model.
+    public func requireShape(of configuration: HybridConfiguration) throws(InputError) {
+        guard shape == Shape(configuration, shape.keyValueFormat) else {
+            throw InputError(
+                .shape, in: "cache",
+                expected: "one of \(Shape(configuration, shape.keyValueFormat).text)", found: "one of \(shape.text)",
+                remedy: "Give the configuration of the model that made the cache.")
+        }
+    }
 
     /// The bytes held.
     public var byteCount: Int { layers.reduce(0) { $0 + ($1.keyValues?.byteCount ?? 0) + ($1.scan?.byteCount ?? 0) } }
@@ -79,44 +108,8 @@ extension dk_attention_shape {
     }
 }
 
-extension QuantCache {
-    /// The SSM state after the last token of layer `layer`, `[H, P, N]`; nil for a layer without
-    /// one.
-    public func state(ofLayer layer: Int, configuration: HybridConfiguration) throws -> Tensor<Float>? {
-        guard let scan = layers[layer].scan else { return nil }
-        let kernels = try KernelTable.active()
-        var shape = dk_ssd_shape(configuration)
-        var pointers = scan.pointers
-        let (heads, dim) = (configuration.headCount, configuration.headDim)
-        var state = [Float](repeating: 0, count: heads * dim * dim)
-        let workspace = AlignedMemory(byteCount: Int(DK_WORKSPACE_BYTES))
-        state.withUnsafeMutableBufferPointer { state in
-            guard let base = state.baseAddress else { return }
-            for head in 0..<heads {
-                kernels.ssd_state(
-                    &shape, &pointers, Int64(tokenCount % Int(DK_SSD_CHUNK)), Int64(head), base + head * dim * dim,
-                    workspace.base)
-            }
-        }
-        return try Tensor(shape: [heads, dim, dim], elements: state)
-    }
-
-    /// The convolution window of layer `layer`, `[W-1, C]`, oldest first; nil for a layer without
-    /// one.
-    public func window(ofLayer layer: Int, configuration: HybridConfiguration) throws -> Tensor<Float>? {
-        guard let scan = layers[layer].scan else { return nil }
-        let channels = configuration.innerSize + 2 * configuration.keyValueSize
-        let rows = configuration.mamba2.convolutionTaps - 1
-        return try Tensor(
-            shape: [rows, channels], elements: Array(UnsafeBufferPointer(start: scan.window, count: rows * channels)))
-    }
-}
-
 extension dk_ssd_shape {
     init(_ configuration: HybridConfiguration) {
-        let (heads, shared) = (Int64(configuration.headCount), Int64(configuration.keyValueHeadCount))
-        self.init(
-            heads: heads, xHeads: shared, bHeads: shared, cHeads: heads, headDim: Int64(configuration.headDim),
-            stateDim: Int64(configuration.headDim))
+        self = QuantCache.Shape(configuration, .f32).scan
     }
 }

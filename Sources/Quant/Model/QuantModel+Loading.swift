@@ -4,7 +4,13 @@ import DualityCore
 
 /// How a fast model is set up.
 public struct QuantOptions: Sendable {
-    public var plan: PrecisionPlan
+    /// Which formats: those of a plan, or of a precision with the group that goes with the model.
+    private enum Formats: Sendable {
+        case plan(PrecisionPlan)
+        case precision(EnginePrecision)
+    }
+
+    private var formats: Formats
     public var keyValues: KeyValueFormat
     public var pool: ThreadPool
     /// Whether NaN and infinity in a weight are let through.
@@ -16,13 +22,24 @@ public struct QuantOptions: Sendable {
 
     /// - Parameter keyValues: nil for the format that goes with the precision.
     public init(plan: PrecisionPlan, keyValues: KeyValueFormat? = nil, pool: ThreadPool = .common) {
-        self.plan = plan
+        formats = .plan(plan)
         self.keyValues = keyValues ?? (plan.base == .float32 ? .f32 : .bf16)
         self.pool = pool
     }
 
+    /// What `--precision` means: in int8 with scales for groups of 32 where the model is narrow.
     public init(_ precision: EnginePrecision, keyValues: KeyValueFormat? = nil, pool: ThreadPool = .common) {
-        self.init(plan: PrecisionPlan(precision), keyValues: keyValues, pool: pool)
+        formats = .precision(precision)
+        self.keyValues = keyValues ?? (precision == .f32 ? .f32 : .bf16)
+        self.pool = pool
+    }
+
+    /// The formats of every part of a model of this configuration.
+    public func plan(for configuration: HybridConfiguration) -> PrecisionPlan {
+        switch formats {
+        case .plan(let plan): plan
+        case .precision(let precision): PrecisionPlan(precision, for: configuration)
+        }
     }
 }
 
@@ -69,10 +86,9 @@ extension QuantModel {
         _ store: any WeightStore, _ configuration: HybridConfiguration, _ options: QuantOptions,
         _ progress: ((Int, Int) -> Void)?
     ) throws {
-        let builder = LayerBuilder(store: store, configuration: configuration, options: options)
-        let plan = options.plan
-        let embedding = try store.matrix(
-            "model.embed_tokens.weight", rows: nil, label: "", format: plan[.embedding])
+        let plan = options.plan(for: configuration)
+        let builder = LayerBuilder(store: store, configuration: configuration, plan: plan, options: options)
+        let embedding = try builder.matrix("model.embed_tokens.weight", .embedding)
         var layers: [QuantDecoderLayer] = []
         for (i, kind) in configuration.layers.enumerated() {
             layers.append(try builder.layer(kind, prefix: "model.layers.\(i)."))
@@ -80,11 +96,11 @@ extension QuantModel {
         }
         let head: PackedMatrix =
             if !configuration.tiedEmbeddings {
-                try store.matrix("lm_head.weight", rows: nil, label: "", format: plan[.head])
+                try builder.matrix("lm_head.weight", .head)
             } else if plan[.head] == plan[.embedding] {
                 embedding
             } else {
-                try store.matrix("model.embed_tokens.weight", rows: nil, label: "head", format: plan[.head])
+                try builder.matrix("model.embed_tokens.weight", .head, label: "head")
             }
         try self.init(
             configuration: configuration, plan: plan, keyValues: options.keyValues, embedding: embedding,
@@ -97,15 +113,26 @@ extension QuantModel {
 private struct LayerBuilder {
     let store: any WeightStore
     let configuration: HybridConfiguration
+    let plan: PrecisionPlan
     let options: QuantOptions
 
     func norm(_ name: String, _ epsilon: Double) throws -> NormWeights {
         NormWeights(weight: try store.vector(name), epsilon: Float(epsilon))
     }
 
+    func matrix(_ name: String, _ part: ModelPart, label: String = "") throws -> PackedMatrix {
+        try matrix(name, rows: nil, label: label, format: plan[part])
+    }
+
+    func matrix(_ name: String, rows: Range<Int>?, label: String, format: WeightFormat) throws -> PackedMatrix {
+        var matrix = try store.matrix(name, rows: rows, label: label, format: format)
+        matrix.roundsActivations = plan.roundsActivations
+        return matrix
+    }
+
     /// `name.weight` and, if there is one, `name.bias`.
     func linear(_ name: String, _ part: ModelPart, bias: Bool = false) throws -> Projection {
-        let matrix = try store.matrix("\(name).weight", rows: nil, label: "", format: options.plan[part])
+        let matrix = try matrix("\(name).weight", part)
         return Projection(
             blocks: [Projection.Block(firstOutput: 0, matrix: matrix)],
             bias: bias ? try store.vector("\(name).bias") : nil)
@@ -161,12 +188,12 @@ private struct LayerBuilder {
 
     /// in_proj, cut where the number format changes.
     private func inputProjection(_ prefix: String) throws -> Projection {
-        let blocks = InputProjectionBlocks(configuration, options.plan).blocks
+        let blocks = InputProjectionBlocks(configuration, plan).blocks
         return Projection(
             blocks: try blocks.map { block in
                 Projection.Block(
                     firstOutput: block.rows.lowerBound,
-                    matrix: try store.matrix(
+                    matrix: try matrix(
                         "\(prefix)in_proj.weight", rows: block.rows, label: block.label, format: block.format))
             },
             bias: configuration.mamba2.projectionBias ? try store.vector("\(prefix)in_proj.bias") : nil)

@@ -27,9 +27,9 @@ public struct QuantModel: Sendable {
     let norm: NormWeights
     let head: Projection
     let rope: RotaryFrequencies
-    let pool: ThreadPool
+    private(set) var pool: ThreadPool
     private let kernels: KernelTable
-    private let workspaces: WorkspacePool
+    private var workspaces: WorkspacePool
 
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
     /// prefill needs one row.
@@ -59,8 +59,23 @@ public struct QuantModel: Sendable {
         workspaces = WorkspacePool(threads: pool.threadCount)
     }
 
+    /// The same model, weights shared, on the threads of another pool.
+    public func on(_ pool: ThreadPool) -> QuantModel {
+        var model = self
+        (model.pool, model.workspaces) = (pool, WorkspacePool(threads: pool.threadCount))
+        return model
+    }
+
     /// The threads that work on a pass.
     public var threadCount: Int { pool.threadCount }
+    /// The name of the instruction set of its kernels: scalar, avx2, avx512 or neon.
+    public var instructionSet: String { kernels.name }
+
+    /// The instruction set that a model loaded now would use.
+    ///
+    /// - Throws: `InputError` (`.value`) when DUALITY_ISA names what is unknown or not there.
+    public static func activeInstructionSet() throws(InputError) -> String { try KernelTable.active().name }
+
     /// What the kernels use, for people: "avx512: …".
     public var kernelSummary: String { "\(kernels.name): \(kernels.summary)" }
 
@@ -226,11 +241,17 @@ public struct QuantModel: Sendable {
             logits[sequence].withUnsafeMutableBufferPointer { target in
                 guard let base = target.baseAddress else { return }
                 some.multiply(u, head.products(into: base + first * width, stride: width))
+                pool.run(over: count * width, multiple: 1 << 14) { range, _ in
+                    kernels.one_nan(base + first * width + range.lowerBound, Int64(range.count))
+                }
             }
             return
         }
         let out = pass.workspace.logits.pointer(count * width)
         some.multiply(u, head.products(into: out, stride: width))
+        pool.run(over: count * width, multiple: 1 << 14) { range, _ in
+            kernels.one_nan(out + range.lowerBound, Int64(range.count))
+        }
         for (i, place) in wanted.enumerated() {
             logits[place.sequence].withUnsafeMutableBufferPointer { target in
                 target.baseAddress?.advanced(by: place.result * width).update(from: out + i * width, count: width)

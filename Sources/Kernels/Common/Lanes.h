@@ -6,8 +6,12 @@
 //  written here, so the kernels above give the same bits everywhere. Contraction of a * b + c is
 //  off for that reason: where one rounding is meant, `fma16` says so.
 //
-//  Included once by each instruction set's file, inside its target attribute.
+//  Included by each instruction set's file, inside its target attribute.
 
+#ifndef DUALITY_KERNELS_LANES_H
+#define DUALITY_KERNELS_LANES_H
+
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -57,18 +61,31 @@ INLINE lanes from_bits(bit_lanes b) {
     return v;
 }
 
+/// Whether `count` numbers, a multiple of 16, are all finite: neither infinite nor NaN.
+INLINE bool all_finite(const float *p, int64_t count) {
+    bit_lanes top = 0;
+    for (int64_t i = 0; i < count; i += 16) {
+        bit_lanes magnitude = bits_of(load16(p + i)) & 0x7fffffffu;
+        top = magnitude > top ? magnitude : top;
+    }
+    bit_lanes bad = (bit_lanes)(top >= 0x7f800000u);
+    uint32_t any = 0;
+    UNROLL for (int i = 0; i < 16; i++) any |= bad[i];
+    return any == 0;
+}
+
 INLINE lanes fma16(lanes a, lanes b, lanes c) { return __builtin_elementwise_fma(a, b, c); }
 
 INLINE lanes larger(lanes a, lanes b) { return a > b ? a : b; }
 
 /// Transposes 16 x 16 numbers: blocks of 8, 4, 2 and 1 change places across the diagonal.
 INLINE void transpose16(lanes rows[16]) {
-#define CROSS(S, LOW, HIGH)                                                            \
-    UNROLL for (int i = 0; i < 16; i++) {                                              \
-        if (i & S) continue;                                                           \
-        lanes a = rows[i], b = rows[i + S];                                            \
-        rows[i] = __builtin_shufflevector(a, b, LOW);                                  \
-        rows[i + S] = __builtin_shufflevector(a, b, HIGH);                             \
+#define CROSS(S, LOW, HIGH)                                \
+    UNROLL for (int i = 0; i < 16; i++) {                  \
+        if (i & S) continue;                               \
+        lanes a = rows[i], b = rows[i + S];                \
+        rows[i] = __builtin_shufflevector(a, b, LOW);      \
+        rows[i + S] = __builtin_shufflevector(a, b, HIGH); \
     }
 #define LIST(...) __VA_ARGS__
     CROSS(8, LIST(0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
@@ -100,7 +117,7 @@ INLINE float largest_of(lanes v) {
 /// Runs `body` for i = 0, 16, 32 ... below `count`; `width` is 16, and less in the last turn if 16
 /// does not divide `count`.
 #define FOR_LANES(i, width, count) \
-    for (int64_t i = 0, width; i < (count) && (width = (count) - i < 16 ? (count) - i : 16, 1); i += 16)
+    for (int64_t i = 0, width; i < (count) && (width = (count)-i < 16 ? (count)-i : 16, 1); i += 16)
 
 /// Loads and stores that a loop over lanes wants: whole where they can be.
 INLINE lanes load_lanes(const float *p, int64_t width, float rest) {
@@ -164,3 +181,5 @@ INLINE lanes softplus16(lanes u) {
 
 /// x / (1 + e^-x).
 INLINE lanes silu16(lanes x) { return x / (exp16(-x) + 1.0f); }
+
+#endif

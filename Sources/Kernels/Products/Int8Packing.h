@@ -13,8 +13,6 @@
 //      scales       [tile][G][rows of the tile]
 //      corrections  [tile][G][rows of the tile]         -128 sum of the group's values
 
-enum { INT8_BLOCK = 512 };
-
 /// Below it the largest number of a group counts as zero, because its reciprocal would not be
 /// finite.
 #define SMALLEST_SCALED 0x1p-100f
@@ -63,19 +61,20 @@ INLINE float largest_magnitude(const float *x, int64_t count) {
 
 typedef int8_t byte_lanes __attribute__((ext_vector_type(16)));
 
-/// x / scale to nearest even in -127...127, by the reciprocal of scale.
+/// x / scale to nearest even in -127...127, by the reciprocal of scale; 0 where that is 0.
 INLINE int_lanes round_to_int8(lanes x, lanes reciprocal) {
     int_lanes q = (int_lanes)(bits_of(x * reciprocal + ROUNDING) - bits_of((lanes)ROUNDING));
-    q = q > 127 ? (int_lanes)127 : q;  // what is not finite has a scale that is not: any integer will do
-    return q < -127 ? (int_lanes)-127 : q;
+    q = q > 127 ? (int_lanes)127 : q;
+    q = q < -127 ? (int_lanes)-127 : q;
+    return reciprocal == 0.0f ? (int_lanes)0 : q;
 }
 
-/// 127 / largest and largest / 127; both 0 for a group of zeros. A scale that is not finite keeps
-/// what it is.
+/// 127 / largest and largest / 127; both 0 for a group of zeros. A group with a number that is not
+/// finite is all zeros with the scale NaN, so that whatever is made of it is NaN.
 INLINE float int8_scale(float largest, float *reciprocal) {
-    bool zero = largest < SMALLEST_SCALED;
-    *reciprocal = zero ? 0.0f : 127.0f / largest;
-    return zero ? 0.0f : largest / 127.0f;
+    bool zero = largest < SMALLEST_SCALED, finite = largest < __builtin_inff();
+    *reciprocal = zero || !finite ? 0.0f : 127.0f / largest;
+    return zero ? 0.0f : finite ? largest / 127.0f : __builtin_nanf("");
 }
 
 /// `count` numbers, padded with zeros to `padded` (a multiple of 16), to bytes. Returns their sum.
@@ -100,7 +99,8 @@ static void int8_activations(const float *x, int64_t ldx, int64_t tokens, int64_
     int64_t tiles = tile_count(tokens), tile = 0;
     for (int64_t t = first; t < first + count; t++) {
         while (tile_begin(tokens, tiles, tile + 1) <= t) tile++;
-        int64_t begin = tile_begin(tokens, tiles, tile), rows = tile_begin(tokens, tiles, tile + 1) - begin, r = t - begin;
+        int64_t begin = tile_begin(tokens, tiles, tile), rows = tile_begin(tokens, tiles, tile + 1) - begin,
+                r = t - begin;
         for (int64_t g = 0; g < layout.groups; g++) {
             int64_t k = g * layout.group, end = least(k + layout.group, layout.columns);
             int64_t given = least(end, columns) - k;
@@ -193,8 +193,8 @@ typedef void int8_tile(int64_t steps, const int8_t *a, const uint8_t *w, int32_t
                        int64_t stride);
 typedef void int8_stream(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums);
 typedef void int8_group_tile(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w, const float *tokenScales,
-                             const int32_t *corrections, const float *rowScales, float *sums,
-                             const uint8_t *ahead, int64_t stride);
+                             const int32_t *corrections, const float *rowScales, float *sums, const uint8_t *ahead,
+                             int64_t stride);
 /// The two of them from the beginning of the sums to y.
 typedef void int8_whole_tile(int64_t steps, const int8_t *a, const uint8_t *w, const int8_result *result,
                              const uint8_t *ahead, int64_t stride);

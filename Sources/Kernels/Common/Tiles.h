@@ -44,17 +44,13 @@ INLINE void multiply_tile(const int R, const int V, int64_t k, const float *a, i
                           tile_operand b, tile_result c) {
     lanes sums[TILE][WIDEST];
     if (c.start == FROM_ZERO || c.start == ADD_TO_C) {
-        UNROLL for (int r = 0; r < R; r++) {
-            UNROLL for (int j = 0; j < V; j++) sums[r][j] = 0.0f;
-        }
+        UNROLL for (int r = 0; r < R; r++) { UNROLL for (int j = 0; j < V; j++) sums[r][j] = 0.0f; }
     } else {
         UNROLL for (int r = 0; r < R; r++) {
             UNROLL for (int j = 0; j < V; j++) sums[r][j] = load16(c.numbers + r * c.row + 16 * j);
         }
         if (c.start == FROM_SCALED_C) {
-            UNROLL for (int r = 0; r < R; r++) {
-                UNROLL for (int j = 0; j < V; j++) sums[r][j] *= c.factors[r];
-            }
+            UNROLL for (int r = 0; r < R; r++) { UNROLL for (int j = 0; j < V; j++) sums[r][j] *= c.factors[r]; }
         }
     }
     const char *ahead = b.ahead ? b.ahead : (const char *)b.numbers;
@@ -112,15 +108,15 @@ typedef void row_tile(int64_t k, const float *a, int64_t lda, const tile_operand
 // Operands come by reference: by value they would be copied at once after they are written, field
 // by field, which stalls. Packed tiles have the R numbers of a column together; row tiles are rows
 // of a matrix.
-#define DEFINE_TILE(R)                                                                                                  \
-    static void packed_tile_##R(int64_t k, const float *a, const tile_operand *b, const tile_result *c) {               \
-        multiply_tile(R, VECTORS, k, a, 1, R, *b, *c);                                                                  \
-    }                                                                                                                   \
-    static void row_tile_##R(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c) {     \
-        multiply_row_tile_of(R, VECTORS, k, a, lda, *b, *c);                                                            \
-    }                                                                                                                   \
-    static void narrow_tile_##R(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c) {  \
-        multiply_tile(R, 1, k, a, lda, 1, *b, *c);                                                                      \
+#define DEFINE_TILE(R)                                                                                                 \
+    static void packed_tile_##R(int64_t k, const float *a, const tile_operand *b, const tile_result *c) {              \
+        multiply_tile(R, VECTORS, k, a, 1, R, *b, *c);                                                                 \
+    }                                                                                                                  \
+    static void row_tile_##R(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c) {    \
+        multiply_row_tile_of(R, VECTORS, k, a, lda, *b, *c);                                                           \
+    }                                                                                                                  \
+    static void narrow_tile_##R(int64_t k, const float *a, int64_t lda, const tile_operand *b, const tile_result *c) { \
+        multiply_tile(R, 1, k, a, lda, 1, *b, *c);                                                                     \
     }
 FOR_EACH_TILE(DEFINE_TILE)
 
@@ -170,7 +166,8 @@ static void multiply_rows(int64_t rows, int64_t vectors, int64_t k, const float 
         tile_operand columns = {b.numbers + j * b.vector, b.row, b.vector, b.ahead, b.aheadRow};
         for (int64_t tile = 0; tile < tiles; tile++) {
             int64_t first = tile_begin(rows, tiles, tile), count = tile_begin(rows, tiles, tile + 1) - first;
-            tile_result sums = {c.numbers + first * c.row + 16 * j, c.row, c.start, c.factors ? c.factors + first : 0, 0, 0};
+            tile_result sums = {c.numbers + first * c.row + 16 * j, c.row, c.start,
+                                c.factors ? c.factors + first : 0,  0,     0};
             multiply_row_tile(count, vectors - j < together ? vectors - j : together, k, a + first * lda, lda, columns,
                               sums);
         }
@@ -178,8 +175,8 @@ static void multiply_rows(int64_t rows, int64_t vectors, int64_t k, const float 
 }
 
 /// C = A B or C += A B of any size; see DualityKernels.h.
-static void f32_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
-                     int64_t ldc, bool accumulate) {
+static void f32_gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                     float *c, int64_t ldc, bool accumulate) {
     int64_t whole = n / 16, rest = n - 16 * whole;
     multiply_rows(m, whole, k, a, lda, (tile_operand){b, ldb, 16, 0, 0},
                   (tile_result){c, ldc, accumulate ? FROM_C : FROM_ZERO, 0, 0, 0});

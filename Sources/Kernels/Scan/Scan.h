@@ -15,9 +15,7 @@
 //
 //  Source: Mamba-2 (arXiv 2405.21060) section 6.
 
-enum { CHUNK = DK_SSD_CHUNK, HEADS_TOGETHER = 8 };
-
-INLINE int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+enum { CHUNK = DK_SSD_CHUNK };
 
 /// Copies n rows of one head to rows that lie closer.
 static void copy_rows(const float *rows, int64_t ld, int64_t n, int64_t width, int64_t ldo, float *out) {
@@ -107,25 +105,46 @@ typedef enum { NEXT_C, NEXT_Y, NEXT_B, NEXT_X } next_operand;
 INLINE tile_operand with_next(tile_operand operand, const dk_ssd_shape *shape, const dk_ssd_operands *o, scan_next next,
                               int64_t i, next_operand which) {
     int64_t P = shape->headDim, N = shape->stateDim, t = next.token + i, h = next.head;
-    int64_t perX = shape->heads / shape->xHeads, perB = shape->heads / shape->bHeads, perC = shape->heads / shape->cHeads;
+    int64_t perX = shape->heads / shape->xHeads, perB = shape->heads / shape->bHeads,
+            perC = shape->heads / shape->cHeads;
     if (t >= o->tokens) return operand;
     const float *row = 0;
     int64_t distance = 0;
     switch (which) {
         case NEXT_C: row = o->c + t * o->ldc + h / perC * N, distance = o->ldc; break;
         case NEXT_Y: row = o->y + t * o->ldy + h * P, distance = o->ldy; break;
-        case NEXT_B: if (h % perB == 0) row = o->b + t * o->ldb + h / perB * N, distance = o->ldb; break;
-        case NEXT_X: if (h % perX == 0) row = o->x + t * o->ldx + h / perX * P, distance = o->ldx; break;
+        case NEXT_B:
+            if (h % perB == 0) row = o->b + t * o->ldb + h / perB * N, distance = o->ldb;
+            break;
+        case NEXT_X:
+            if (h % perX == 0) row = o->x + t * o->ldx + h / perX * P, distance = o->ldx;
+            break;
     }
     operand.ahead = (const char *)row;
     operand.aheadRow = distance * 4;
     return operand;
 }
 
-/// Steps 2 and 3 for tokens at ..< at + n of the chunk.
+/// The second part of step 3 for R rows whose last sees `seen` tokens, and each before it one less.
+/// All of them go through all tokens, whose weights beyond the diagonal are zero; but zero times
+/// what is not finite is NaN, so where x has such numbers each row goes through its own.
+static void multiply_with_values(int64_t R, int64_t seen, const float *weights, const float *decays, const float *x,
+                                 int64_t width, bool finite, float *y) {
+    tile_operand values = {x, width, 16, 0, 0};
+    if (finite) {
+        multiply_row_tile(R, width / 16, seen, weights, CHUNK, values,
+                          (tile_result){y, width, FROM_SCALED_C, decays, 0, 0});
+        return;
+    }
+    for (int64_t r = 0; r < R; r++)
+        multiply_row_tile(1, width / 16, seen - R + 1 + r, weights + r * CHUNK, CHUNK, values,
+                          (tile_result){y + r * width, width, FROM_SCALED_C, decays + r, 0, 0});
+}
+
+/// Steps 2 and 3 for tokens at ..< at + n of the chunk; `finite` says whether their x is.
 static void scan_outputs(const dk_ssd_shape *shape, const dk_ssd_operands *o, int64_t head, int64_t t, int64_t n,
-                         int64_t at, const float *x, const float *b, const float *state, const float *delta,
-                         const float *logDecay, scan_next next, scan_scratch s) {
+                         int64_t at, const float *x, bool finite, const float *b, const float *state,
+                         const float *delta, const float *logDecay, scan_next next, scan_scratch s) {
     int64_t P = shape->headDim, N = shape->stateDim, width = padded(P);
     copy_rows(o->c + t * o->ldc + head / (shape->heads / shape->cHeads) * N, o->ldc, n, N, N, s.c);
     float decays[CHUNK];
@@ -147,13 +166,12 @@ static void scan_outputs(const dk_ssd_shape *shape, const dk_ssd_operands *o, in
                           with_next((tile_operand){b, CHUNK, 16, 0, 0}, shape, o, next, first, NEXT_X),
                           (tile_result){weights, CHUNK, FROM_ZERO, 0, 0, 0});
         for (int64_t i = first; i < last; i++) scan_weights(s.weights + i * CHUNK, at + i, vectors, delta, logDecay);
-        multiply_row_tile(last - first, width / 16, seen, weights, CHUNK, (tile_operand){x, width, 16, 0, 0},
-                          (tile_result){y, width, FROM_SCALED_C, decays + first, 0, 0});
+        multiply_with_values(last - first, seen, weights, decays + first, x, width, finite, y);
         for (int64_t i = first; i < last; i++) {
             const float *own = x + (at + i) * width, *sum = s.y + i * width;
             float *out = o->y + (t + i) * o->ldy + head * P;
             FOR_LANES(p, part, P) {
-                lanes v = load16(sum + p);
+                lanes v = load16(sum + p) + 0.0f;  // no zero of either sign by what was left out or added as zero
                 store_lanes(out + p, o->d ? fma16((lanes)skip, load16(own + p), v) : v, part);
             }
         }
@@ -212,6 +230,7 @@ NEVER_INLINE static void extend_heads(const dk_ssd_shape *shape, const dk_ssd_ca
         for (int64_t t = 0, n; t < o->tokens; t += n, at = 0) {
             n = least(o->tokens - t, CHUNK - at);
             bool kept = t == 0;  // by ssd_prepare
+            bool finite = true;
             for (int64_t head = first; head < last; head++) {
                 if (!kept && (head == first || head % perX == 0))
                     copy_rows(o->x + t * o->ldx + head / perX * P, o->ldx, n, P, width, s.x);
@@ -221,18 +240,19 @@ NEVER_INLINE static void extend_heads(const dk_ssd_shape *shape, const dk_ssd_ca
                 const float *b = kept ? cache->b + head / perB * N * CHUNK : s.b;
                 float *state = cache->state + head * N * width;
                 float *delta = cache->delta + head * CHUNK, *logDecay = cache->logDecay + head * CHUNK;
+                if (head == first || head % perX == 0) finite = all_finite(x + at * width, n * width);
                 scan_steps(o, head, t, n, at, delta, logDecay);
                 bool more = head + 1 < last;
                 scan_next next = {more ? t : t + n, more ? head + 1 : first};
-                scan_outputs(shape, o, head, t, n, at, x, b, state, delta, logDecay, next, s);
+                scan_outputs(shape, o, head, t, n, at, x, finite, b, state, delta, logDecay, next, s);
                 if (at + n == CHUNK) scan_state(shape, CHUNK, x, b, delta, logDecay, s.scaledB, state);
             }
         }
     }
 }
 
-static void ssd_extend(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill, const dk_ssd_operands *operands,
-                       int64_t headBegin, int64_t headEnd, void *workspace) {
+static void ssd_extend(const dk_ssd_shape *shape, const dk_ssd_cache *cache, int64_t fill,
+                       const dk_ssd_operands *operands, int64_t headBegin, int64_t headEnd, void *workspace) {
     WITHOUT_SUBNORMALS(extend_heads(shape, cache, fill, operands, headBegin, headEnd, workspace));
 }
 

@@ -15,8 +15,7 @@ enum {
 
 /// Blocks of keys, or vectors of values, that R rows take at once: enough sums to hide the latency
 /// of a multiply-add.
-#define STREAM_WIDTH(R) \
-    ((R) == 1 && STREAM_SUMS >= 8 ? 8 : 4 * (R) <= STREAM_SUMS ? 4 : 2 * (R) <= STREAM_SUMS ? 2 : 1)
+#define STREAM_WIDTH(R) ((R) == 1 && STREAM_SUMS >= 8 ? 8 : 4 * (R) <= STREAM_SUMS ? 4 : 2 * (R) <= STREAM_SUMS ? 2 : 1)
 
 /// Sixteen numbers of a page as float32, without their scale.
 INLINE lanes widen_page(const dk_kv_format format, const char *p) {
@@ -35,9 +34,7 @@ INLINE void stream_key_blocks(const int R, const int B, const dk_kv_format forma
     const int64_t size = format == DK_KV_F32 ? 4 : format == DK_KV_BF16 ? 2 : 1;
     const int64_t together = 64 / (16 * size);  ///< steps that a cache line of a block is good for
     lanes sums[STREAM_ROWS][8];
-    UNROLL for (int r = 0; r < R; r++) {
-        UNROLL for (int b = 0; b < B; b++) sums[r][b] = 0.0f;
-    }
+    UNROLL for (int r = 0; r < R; r++) { UNROLL for (int b = 0; b < B; b++) sums[r][b] = 0.0f; }
     const char *next = *ahead;
     for (int64_t d = 0; d < width; d += together) {
         fetch_ahead(next, 64 * B);
@@ -107,24 +104,24 @@ INLINE void stream_values(const int R, const dk_kv_format format, head_page page
                              &ahead);
 }
 
-#define DEFINE_STREAM_PAGE(R)                                                                                      \
-    static void stream_keys_##R(head_page page, int64_t blocks, const float *q, float *scores) {                   \
-        if (page.format == DK_KV_F32) stream_keys(R, DK_KV_F32, page, blocks, q, scores);                          \
-        else if (page.format == DK_KV_BF16) stream_keys(R, DK_KV_BF16, page, blocks, q, scores);                   \
-        else stream_keys(R, DK_KV_INT8, page, blocks, q, scores);                                                  \
-    }                                                                                                              \
-    static void stream_values_##R(head_page page, int64_t count, const float *weights, float *output,              \
-                                  const char *ahead) {                                                             \
-        if (page.format == DK_KV_F32) stream_values(R, DK_KV_F32, page, count, weights, output, ahead);            \
-        else if (page.format == DK_KV_BF16) stream_values(R, DK_KV_BF16, page, count, weights, output, ahead);     \
-        else stream_values(R, DK_KV_INT8, page, count, weights, output, ahead);                                    \
+#define DEFINE_STREAM_PAGE(R)                                                                                  \
+    static void stream_keys_##R(head_page page, int64_t blocks, const float *q, float *scores) {               \
+        if (page.format == DK_KV_F32) stream_keys(R, DK_KV_F32, page, blocks, q, scores);                      \
+        else if (page.format == DK_KV_BF16) stream_keys(R, DK_KV_BF16, page, blocks, q, scores);               \
+        else stream_keys(R, DK_KV_INT8, page, blocks, q, scores);                                              \
+    }                                                                                                          \
+    static void stream_values_##R(head_page page, int64_t count, const float *weights, float *output,          \
+                                  const char *ahead) {                                                         \
+        if (page.format == DK_KV_F32) stream_values(R, DK_KV_F32, page, count, weights, output, ahead);        \
+        else if (page.format == DK_KV_BF16) stream_values(R, DK_KV_BF16, page, count, weights, output, ahead); \
+        else stream_values(R, DK_KV_INT8, page, count, weights, output, ahead);                                \
     }
 DEFINE_STREAM_PAGE(1)
 DEFINE_STREAM_PAGE(2)
 DEFINE_STREAM_PAGE(3)
 DEFINE_STREAM_PAGE(4)
 
-static void (*const streamKeys[])(head_page, int64_t, const float *, float *) = {
-    0, stream_keys_1, stream_keys_2, stream_keys_3, stream_keys_4};
+static void (*const streamKeys[])(head_page, int64_t, const float *, float *) = {0, stream_keys_1, stream_keys_2,
+                                                                                 stream_keys_3, stream_keys_4};
 static void (*const streamValues[])(head_page, int64_t, const float *, float *, const char *) = {
     0, stream_values_1, stream_values_2, stream_values_3, stream_values_4};

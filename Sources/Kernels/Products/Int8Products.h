@@ -23,7 +23,7 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
             if (grouped) {
                 int8_result result = {workspace, true, true, 0, 0, 0, out, ldy, rows};
                 int8_group_tile_of(tokens, layout.groups, layout.group / 4, parts.values, weights, parts.scales,
-                                   parts.corrections, scales, &result, weights + 8192, 128);
+                                   parts.corrections, scales, &result, weights + AHEAD_L2, 128);
             } else {
                 start_sums(sums, parts.corrections, tokens);
                 int8Streams[tokens](layout.columns / 4, parts.values, weights, sums);
@@ -33,13 +33,13 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
         return;
     }
 
-    int64_t depth = grouped ? (INT8_BLOCK + layout.group - 1) / layout.group * layout.group : INT8_BLOCK;
-    int64_t blocks = (tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+    int64_t depth = grouped ? (INT8_COLUMNS + layout.group - 1) / layout.group * layout.group : INT8_COLUMNS;
+    int64_t blocks = (tiles + TILES_TOGETHER - 1) / TILES_TOGETHER;
     for (int64_t block = 0; block < blocks; block++) {
         int64_t tile0 = block * tiles / blocks, tile1 = (block + 1) * tiles / blocks;
         int64_t begin = tile_begin(tokens, tiles, tile0), count = tile_begin(tokens, tiles, tile1) - begin;
-        for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANEL_GROUP) {
-            int64_t p1 = least(p0 + PANEL_GROUP, panelEnd);
+        for (int64_t p0 = panelBegin; p0 < panelEnd; p0 += PANELS_TOGETHER) {
+            int64_t p1 = least(p0 + PANELS_TOGETHER, panelEnd);
             for (int64_t k = 0; k < layout.columns; k += depth) {
                 int64_t width = least(depth, layout.columns - k), nextK = k + depth < layout.columns ? k + depth : 0;
                 for (int64_t p = p0; p < p1; p++) {
@@ -55,10 +55,15 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
                         int64_t valueShare = (n * width / 64 + p1 - p0 - 1) / (p1 - p0);
                         const uint8_t *ahead = nextWeights + (tile - tile0) * stride * (width / 4);
                         fetch(values + nextK * n + (p - p0) * valueShare * 64, valueShare);
-                        int8_result result = {
-                            sums + ((p - p0) * count + t - begin) * 32, k == 0, nextK == 0, parts.corrections + t,
-                            parts.scales + t, w->scales + p * DK_PANEL_ROWS, y + t * ldy + p * DK_PANEL_ROWS, ldy,
-                            least(DK_PANEL_ROWS, w->rows - p * DK_PANEL_ROWS)};
+                        int8_result result = {sums + ((p - p0) * count + t - begin) * 32,
+                                              k == 0,
+                                              nextK == 0,
+                                              parts.corrections + t,
+                                              parts.scales + t,
+                                              w->scales + p * DK_PANEL_ROWS,
+                                              y + t * ldy + p * DK_PANEL_ROWS,
+                                              ldy,
+                                              least(DK_PANEL_ROWS, w->rows - p * DK_PANEL_ROWS)};
                         if (nextK == 0) fetch_result(result.y, ldy, n);
                         values += k * n;
                         if (grouped) {

@@ -1,46 +1,6 @@
-//  NEON with the dot product extension: Apple silicon, Neoverse N1 and later.
-//
-//  int8: `sdot` adds four products of signed bytes to 32 bits. Weights lose their surplus 128 by
-//  flipping the upper bit; the sums of the callers start from minus the surplus, so the tile adds
-//  128 times the sum of the activations.
-
-#include "Tables.h"
-
-#ifdef __aarch64__
-
-#include <arm_neon.h>
-
-#ifdef __linux__
-#include <sys/auxv.h>
-#endif
-
-#define TILE 6
-#define VECTORS 1
-#define FOR_EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#define PROBE_SUMS 6
-
-#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
-
-#include "Lanes.h"
-
-#include "Tiles.h"
-
-#include "VectorFunctions.h"
-
-INLINE bit_lanes shuffle_bytes(uint8x16_t table, bit_lanes indices) {
-    uint8x16_t quarter[4];
-    memcpy(quarter, &indices, sizeof quarter);
-    UNROLL for (int i = 0; i < 4; i++) quarter[i] = vqtbl1q_u8(table, quarter[i]);
-    memcpy(&indices, quarter, sizeof quarter);
-    return indices;
-}
-
-#define SHUFFLE_BYTES(table, indices) shuffle_bytes((uint8x16_t)(table), indices)
-#include "FloatProducts.h"
-
-#include "Int8Packing.h"
-
-// MARK: - int8
+//  int8 tiles of NEON with the dot product extension: `sdot` adds four products of signed bytes to
+//  32 bits. Weights lose their surplus 128 by flipping the upper bit; the sums of the callers
+//  start from minus the surplus, so the tile adds 128 times the sum of the activations.
 
 INLINE int8x16_t four_activations(const int8_t *a) {
     int32_t four;
@@ -63,16 +23,14 @@ INLINE void multiply_sixteen_rows(const int R, int64_t steps, const int8_t *a, c
         __builtin_prefetch(ahead);
         ahead += stride;
         int8x16_t column[4];
-        UNROLL for (int v = 0; v < 4; v++)
-            column[v] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(w + i * 128 + v * 16), vdupq_n_u8(0x80)));
+        UNROLL for (int v = 0; v < 4; v++) column[v] =
+            vreinterpretq_s8_u8(veorq_u8(vld1q_u8(w + i * 128 + v * 16), vdupq_n_u8(0x80)));
         UNROLL for (int r = 0; r < R; r++) {
             int8x16_t x = four_activations(a + (i * R + r) * 4);
             UNROLL for (int v = 0; v < 4; v++) s[r][v] = vdotq_s32(s[r][v], column[v], x);
         }
     }
-    UNROLL for (int r = 0; r < R; r++) {
-        UNROLL for (int v = 0; v < 4; v++) vst1q_s32(sums + r * 32 + v * 4, s[r][v]);
-    }
+    UNROLL for (int r = 0; r < R; r++) { UNROLL for (int v = 0; v < 4; v++) vst1q_s32(sums + r * 32 + v * 4, s[r][v]); }
 }
 
 #define DEFINE_INT8_TILE(R)                                                                                          \
@@ -92,41 +50,4 @@ INLINE void multiply_sixteen_rows(const int R, int64_t steps, const int8_t *a, c
     }
 FOR_EACH_TILE(DEFINE_INT8_TILE)
 
-#include "Int8Groups.h"
-
-#include "Int8Tiles.h"
-
-#include "Int8Products.h"
-
-#include "Subnormals.h"
-
-#include "Scan.h"
-
-#include "AttentionKernel.h"
-
-#include "Probes.h"
-
-#include "Table.h"
-
-#pragma clang attribute pop
-
-static bool has_dot_product(void) {
-#if defined(__APPLE__)
-    return true;  // every 64-bit Mac
-#elif defined(__linux__)
-    return (getauxval(AT_HWCAP) & (1 << 20)) != 0;  // HWCAP_ASIMDDP
-#else
-    return false;
-#endif
-}
-
-const dk_kernels *dk_neon_kernels(void) {
-    static const dk_kernels kernels = KERNEL_TABLE(DK_NEON, "neon", "int8 by sdot, bf16 widened to float32", false);
-    return has_dot_product() ? &kernels : 0;
-}
-
-#else
-
-const dk_kernels *dk_neon_kernels(void) { return 0; }
-
-#endif
+#include "../Products/Int8Groups.h"

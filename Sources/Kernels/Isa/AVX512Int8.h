@@ -1,42 +1,5 @@
-//  AVX-512 with VNNI: Ice Lake, Sapphire Rapids, Zen 4 and later. Uses BF16 where the machine has
-//  it.
-//
-//  int8: `vpdpbusd` adds four products of an unsigned and a signed byte to 32 bits, without
-//  saturation. bf16: weights are widened to float32, or `vdpbf16ps` adds two products of bfloat16
-//  numbers to a float32.
-
-#include "Tables.h"
-
-#ifdef __x86_64__
-
-#include <immintrin.h>
-
-#define TILE 12
-#define VECTORS 2
-#define FOR_EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
-#define PROBE_SUMS 20
-
-#pragma clang attribute push(                                                                              \
-    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"))),     \
-    apply_to = function)
-
-#define SCALE_BY_POWER(v, n, integer) (lanes) _mm512_scalef_ps((__m512)(v), (__m512)(n))
-
-#include "Lanes.h"
-
-#include "Tiles.h"
-
-#include "VectorFunctions.h"
-
-#define HAS_BF16_DOT
-#define LOOK_UP(alphabet, indices) (bit_lanes) _mm512_permutexvar_epi32((__m512i)(indices), (__m512i)(alphabet))
-#include "FloatProducts.h"
-
-#include "BF16Dot.h"
-
-#include "Int8Packing.h"
-
-// MARK: - int8
+//  int8 tiles of AVX-512 with VNNI: `vpdpbusd` adds four products of an unsigned and a signed byte
+//  to 32 bits, without saturation.
 
 INLINE __m512i four_activations(const int8_t *a) {
     int32_t four;
@@ -100,11 +63,11 @@ INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_
         UNROLL for (int p = 0; p < PARTS; p++) {
             const uint8_t *v = w + (i + p) * 128;
             if (R <= 2) {
-                _mm_prefetch((const char *)v + 4096, _MM_HINT_T0);
-                _mm_prefetch((const char *)v + 4160, _MM_HINT_T0);
+                FETCH_L1(v, AHEAD_L1);
+                FETCH_L1(v, AHEAD_L1 + 64);
             } else {  // L1 is full of activations
-                _mm_prefetch((const char *)v + 8192, _MM_HINT_T1);
-                _mm_prefetch((const char *)v + 8256, _MM_HINT_T1);
+                FETCH_L2(v, AHEAD_L2);
+                FETCH_L2(v, AHEAD_L2 + 64);
             }
             __m512i low = _mm512_loadu_si512(v), high = _mm512_loadu_si512(v + 64);
             UNROLL for (int r = 0; r < R; r++) {
@@ -123,13 +86,13 @@ INLINE void stream_int8(const int R, const int PARTS, int64_t steps, const int8_
     }
 }
 
-#define DEFINE_INT8_TILE(R)                                                                        \
-    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w,                    \
-                              const int8_result *result, const uint8_t *ahead, int64_t stride) {   \
-        multiply_int8(R, steps, a, w, result, ahead, stride);                                      \
-    }                                                                                              \
-    static void int8_stream_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) { \
-        stream_int8(R, R <= 2 ? 4 : R <= 4 ? 2 : 1, steps, a, w, sums);                            \
+#define DEFINE_INT8_TILE(R)                                                                                \
+    static void int8_tile_##R(int64_t steps, const int8_t *a, const uint8_t *w, const int8_result *result, \
+                              const uint8_t *ahead, int64_t stride) {                                      \
+        multiply_int8(R, steps, a, w, result, ahead, stride);                                              \
+    }                                                                                                      \
+    static void int8_stream_##R(int64_t steps, const int8_t *a, const uint8_t *w, int32_t *sums) {         \
+        stream_int8(R, R <= 2 ? 4 : R <= 4 ? 2 : 1, steps, a, w, sums);                                    \
     }
 FOR_EACH_TILE(DEFINE_INT8_TILE)
 
@@ -141,8 +104,8 @@ INLINE void multiply_groups(const int R, const int rows, int64_t groups, int64_t
                             bool ends, const uint8_t *ahead, int64_t stride) {
     __m512 total[TILE][2];
     UNROLL for (int r = 0; r < R; r++) {
-        UNROLL for (int v = 0; v < 2; v++)
-            total[r][v] = begins ? _mm512_setzero_ps() : _mm512_loadu_ps(sums + r * 32 + v * 16);
+        UNROLL for (int v = 0; v < 2; v++) total[r][v] =
+            begins ? _mm512_setzero_ps() : _mm512_loadu_ps(sums + r * 32 + v * 16);
     }
     for (int64_t g = 0; g < groups; g++) {
         __m512i s[TILE][2];
@@ -179,7 +142,7 @@ INLINE void multiply_group_tile(const int R, int64_t groups, int64_t steps, cons
                                 const int8_result *result, const uint8_t *ahead, int64_t stride) {
     const int first = R <= 6 ? R : (R + 1) / 2, rest = R - first;
     // Half of the rows at a time, over as many groups as stay in L1 for the other half.
-    int64_t block = rest == 0 ? groups : 128 / steps < 1 ? 1 : 128 / steps;
+    int64_t block = rest == 0 ? groups : INT8_GROUP_STEPS / steps < 1 ? 1 : INT8_GROUP_STEPS / steps;
     for (int64_t g = 0; g < groups; g += block) {
         int64_t count = groups - g < block ? groups - g : block, at = g * steps;
         bool begins = result->begins && g == 0, ends = result->ends && g + count == groups;
@@ -196,25 +159,13 @@ INLINE void multiply_group_tile(const int R, int64_t groups, int64_t steps, cons
     }
 }
 
-#define DEFINE_INT8_GROUP_TILE(R)                                                                                      \
-    static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,                  \
-                                    const float *tokenScales, const int32_t *corrections, const float *rowScales,      \
-                                    const int8_result *result, const uint8_t *ahead, int64_t stride) {                 \
-        multiply_group_tile(R, groups, steps, a, w, tokenScales, corrections, rowScales, result, ahead, stride);       \
+#define DEFINE_INT8_GROUP_TILE(R)                                                                                 \
+    static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,             \
+                                    const float *tokenScales, const int32_t *corrections, const float *rowScales, \
+                                    const int8_result *result, const uint8_t *ahead, int64_t stride) {            \
+        multiply_group_tile(R, groups, steps, a, w, tokenScales, corrections, rowScales, result, ahead, stride);  \
     }
 FOR_EACH_TILE(DEFINE_INT8_GROUP_TILE)
-
-#include "Int8Tiles.h"
-
-#include "Int8Products.h"
-
-#include "Subnormals.h"
-
-#include "Scan.h"
-
-#include "AttentionKernel.h"
-
-// MARK: - Limits
 
 #define HAS_INT8_PROBE
 static double probe_int8(int64_t iterations) {
@@ -230,44 +181,3 @@ static double probe_int8(int64_t iterations) {
     OPAQUE_VECTOR(total);
     return (double)iterations * PROBE_SUMS * 64 * 2;
 }
-
-static double probe_bf16_dot(int64_t iterations) {
-    __m512 sums[PROBE_SUMS];
-    __m512bh x = (__m512bh)_mm512_set1_epi16(0x3f00), y = (__m512bh)_mm512_set1_epi16(0x3e00);
-    OPAQUE_VECTOR(x);
-    OPAQUE_VECTOR(y);
-    UNROLL for (int i = 0; i < PROBE_SUMS; i++) sums[i] = _mm512_setzero_ps();
-    for (int64_t n = 0; n < iterations; n++) {
-        UNROLL for (int i = 0; i < PROBE_SUMS; i++) sums[i] = _mm512_dpbf16_ps(sums[i], x, y);
-    }
-    __m512 total = sums[0];
-    UNROLL for (int i = 1; i < PROBE_SUMS; i++) total = _mm512_add_ps(total, sums[i]);
-    OPAQUE_VECTOR(total);
-    return (double)iterations * PROBE_SUMS * 32 * 2;
-}
-
-static double probe_bf16(int64_t iterations) { return __builtin_cpu_supports("avx512bf16") ? probe_bf16_dot(iterations) : 0; }
-
-#include "Probes.h"
-
-#include "Table.h"
-
-#pragma clang attribute pop
-
-const dk_kernels *dk_avx512_kernels(void) {
-    static const dk_kernels without = KERNEL_TABLE(DK_AVX512, "avx512", "int8 by vpdpbusd, bf16 widened to float32", false);
-    static const dk_kernels with =
-        KERNEL_TABLE(DK_AVX512, "avx512", "int8 by vpdpbusd, bf16 widened to float32 or by vdpbf16ps", true);
-    __builtin_cpu_init();
-    bool runs = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
-    if (!runs) return 0;
-    return __builtin_cpu_supports("avx512bf16") ? &with : &without;
-}
-
-#else
-
-const dk_kernels *dk_avx512_kernels(void) { return 0; }
-
-#endif

@@ -20,11 +20,11 @@ INLINE void multiply_group_tile(const int R, int8_tile *tile, int64_t groups, in
     }
 }
 
-#define DEFINE_INT8_GROUP_TILE(R)                                                                                      \
-    static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,                  \
-                                    const float *tokenScales, const int32_t *corrections, const float *rowScales,      \
-                                    float *sums, const uint8_t *ahead, int64_t stride) {                               \
-        multiply_group_tile(R, int8_tile_##R, groups, steps, a, w, tokenScales, corrections, rowScales, sums, ahead,   \
-                            stride);                                                                                   \
+#define DEFINE_INT8_GROUP_TILE(R)                                                                                    \
+    static void int8_group_tile_##R(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *w,                \
+                                    const float *tokenScales, const int32_t *corrections, const float *rowScales,    \
+                                    float *sums, const uint8_t *ahead, int64_t stride) {                             \
+        multiply_group_tile(R, int8_tile_##R, groups, steps, a, w, tokenScales, corrections, rowScales, sums, ahead, \
+                            stride);                                                                                 \
     }
 FOR_EACH_TILE(DEFINE_INT8_GROUP_TILE)

@@ -4,6 +4,11 @@
 //  Keys lie transposed in blocks of 16 tokens, values row by row. Numbers in int8 have a scale for
 //  each head and token.
 
+enum {
+    PAGE = DK_KV_PAGE,
+    SEGMENT_PAGES = DK_KV_SEGMENT / DK_KV_PAGE,
+};
+
 /// One page, one key/value head.
 typedef struct {
     dk_kv_format format;
@@ -17,8 +22,12 @@ static head_page page_of(const dk_attention_shape *shape, const void *page, int6
     int64_t part = PAGE * width * size;
     const char *keys = page, *values = keys + shape->kvHeads * part;
     const float *scales = (const float *)(const void *)(values + shape->kvHeads * part);
-    return (head_page){shape->format, keys + head * part, values + head * part, scales + head * PAGE,
-                       scales + (shape->kvHeads + head) * PAGE, width};
+    return (head_page){shape->format,
+                       keys + head * part,
+                       values + head * part,
+                       scales + head * PAGE,
+                       scales + (shape->kvHeads + head) * PAGE,
+                       width};
 }
 
 /// The scales of a token's key and value in int8.
@@ -77,8 +86,8 @@ static void store_value(head_page page, int64_t slot, const float *value, int64_
     else round_row(value, D, page.width, reciprocal, (int8_t *)page.values + first);
 }
 
-static void kv_store(const dk_attention_shape *shape, void *const *pages, int64_t position, int64_t tokens, const float *k,
-                     int64_t ldk, const float *v, int64_t ldv, int64_t headBegin, int64_t headEnd) {
+static void kv_store(const dk_attention_shape *shape, void *const *pages, int64_t position, int64_t tokens,
+                     const float *k, int64_t ldk, const float *v, int64_t ldv, int64_t headBegin, int64_t headEnd) {
     int64_t D = shape->headDim;
     for (int64_t h = headBegin; h < headEnd; h++) {
         for (int64_t t = 0, count; t < tokens; t += count) {
@@ -122,13 +131,13 @@ static const float *keys_of(head_page page, int64_t first, int64_t count, float 
         if (page.format == DK_KV_BF16) {
             for (int64_t d = 0; d < page.width; d++) {
                 const char *p = page.keys + (from + d * 16) * 2;
-                __builtin_prefetch(p + 4096);
+                FETCH_L1(p, AHEAD_L1);
                 store16(out + d * 16, widen_bf16(p));
             }
         } else {
             for (int64_t d = 0; d < page.width; d++) {
                 const char *p = page.keys + from + d * 16;
-                __builtin_prefetch(p + 2048);
+                FETCH_L1(p, AHEAD_NARROW);
                 store16(out + d * 16, widen_int8(p));
             }
         }
@@ -141,7 +150,7 @@ static const float *values_of(head_page page, int64_t count, float *wide) {
     if (page.format == DK_KV_F32) return (const float *)(const void *)page.values;
     for (int64_t i = 0; i < count * page.width; i += 16) {
         const char *p = page.values + i * (page.format == DK_KV_BF16 ? 2 : 1);
-        __builtin_prefetch(p + 4096);
+        FETCH_L1(p, AHEAD_L1);
         store16(wide + i, page.format == DK_KV_BF16 ? widen_bf16(p) : widen_int8(p));
     }
     return wide;

@@ -26,7 +26,7 @@ static double probe_read(const void *memory, int64_t bytes) {
     int64_t count = bytes / 256;
     for (int64_t n = 0; n < count; n++) {
         UNROLL for (int i = 0; i < 4; i++) {
-            __builtin_prefetch((const char *)(p + n * 64 + 16 * i) + 4096);
+            FETCH_L1(p + n * 64 + 16 * i, AHEAD_L1);
             sums[i] ^= bits_of(load16(p + n * 64 + 16 * i));
         }
     }
@@ -51,7 +51,24 @@ static double probe_int8(int64_t iterations) {
 }
 #endif
 
-#ifndef HAS_BF16_DOT
+#ifdef DOT_PAIRS
+static double probe_dot_pairs(int64_t iterations) {
+    enum { SUMS = PROBE_SUMS };
+    lanes sums[SUMS], x = from_bits(0x3f003f00), y = from_bits(0x3e003e00);
+    OPAQUE_VECTOR(x);
+    OPAQUE_VECTOR(y);
+    UNROLL for (int i = 0; i < SUMS; i++) sums[i] = 0.0f;
+    for (int64_t n = 0; n < iterations; n++) {
+        UNROLL for (int i = 0; i < SUMS; i++) sums[i] = DOT_PAIRS(sums[i], x, y);
+    }
+    lanes total = 0.0f;
+    UNROLL for (int i = 0; i < SUMS; i++) total += sums[i];
+    OPAQUE_VECTOR(total);
+    return (double)iterations * SUMS * 32 * 2;
+}
+
+static double probe_bf16(int64_t iterations) { return RUNS_DOT_PAIRS ? probe_dot_pairs(iterations) : 0; }
+#else
 static double probe_bf16(int64_t iterations) {
     (void)iterations;
     return 0;

@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const dk_isa widestFirst[] = {DK_AVX512, DK_AVX2, DK_NEON, DK_SCALAR};
-static const char *const names[] = {[DK_SCALAR] = "scalar", [DK_AVX2] = "avx2", [DK_AVX512] = "avx512", [DK_NEON] = "neon"};
+static const char *const names[] = {
+    [DK_SCALAR] = "scalar", [DK_AVX2] = "avx2", [DK_AVX512] = "avx512", [DK_NEON] = "neon"};
 
 const dk_kernels *dk_kernels_for(dk_isa isa) {
     switch (isa) {
