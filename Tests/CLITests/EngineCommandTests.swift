@@ -32,6 +32,34 @@ import Testing
         }
     }
 
+    /// Engine, format, arithmetic and instruction set on stderr and in JSON; bf16-dot by name
+    /// alone.
+    @Test func whatComputesIsSaid() throws {
+        func say(_ arguments: String...) throws -> Run {
+            try Duality.run(arguments: ["generate", "--greedy", "--max-tokens", "1", "--json"] + arguments + ["Once"])
+        }
+        for (precision, arithmetic) in [
+            ("bf16", "bfloat16 weights, float32 activations"),
+            ("bf16-dot", "bfloat16 weights, activations rounded to bfloat16"),
+        ] {
+            let run = try say("--precision", precision)
+            let line = "engine fast, \(precision) (\(arithmetic)), "
+            #expect(run.status == 0 && run.errors.contains(line), "\(run.errors)")
+            let json = try JSON(parsing: run.output)
+            #expect(json["engine"]?.string == "fast" && json["precision"]?.string == precision, "\(run.output)")
+            #expect(json["arithmetic"]?.string == arithmetic && json["instruction_set"]?.string != nil)
+        }
+        let reference = try say("--engine", "reference")
+        #expect(reference.errors.contains("engine reference, f32 (float32 weights, float32 activations), plain Swift"))
+        // What is stored is the same; only computing differs.
+        let stored = try Duality.run(
+            "quantize", Fixtures.embeddedModel, "--precision", "bf16-dot", "--out", path("dot"))
+        #expect(stored.status == 2 && stored.errors.contains("--precision bf16"), "\(stored.errors)")
+        // Several numbers of threads are for bench.
+        let several = try say("--threads", "1,2")
+        #expect(several.status == 2 && several.errors.contains("duality bench"), "\(several.errors)")
+    }
+
     @Test func aPackedModelIsInspected() throws {
         let made = try Duality.run("quantize", Fixtures.embeddedModel, "--precision", "int8", "--out", path("tiny"))
         #expect(made.status == 0, "\(made.errors)")

@@ -145,11 +145,22 @@ INLINE void fetch_units(const uint32_t *words) {
     }
 }
 
+/// Column i of token r of a packed tile of R: float32 numbers, or one of a pair of bfloat16.
+INLINE float stream_activation(const int R, const bool pairs, const void *a, int64_t i, const int r) {
+    if (!pairs) return ((const float *)a)[i * R + r];
+    uint32_t bits = ((const uint32_t *)a)[i / 2 * R + r];
+    bits = i % 2 ? bits & 0xffff0000u : bits << 16;
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
 /// The twin of `stream_tile`: adds the sums of columns first ..< first + k of a panel to c [R][32],
 /// from memory. Up to the next unit that has an exception nothing branches; that one is written
-/// out, mended and read again.
-INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t first, int64_t k, const float *a,
-                                const compact_panel *panel, float *c) {
+/// out, mended and read again. With `pairs` activations are pairs of bfloat16 and columns are added
+/// in the order of BF16Dot.h, odd before even.
+INLINE void compact_stream_tile(const int R, const int V, const bool pairs, int64_t j, int64_t first, int64_t k,
+                                const void *a, const compact_panel *panel, float *c) {
     lanes sums[TILE][2];
     UNROLL for (int r = 0; r < R; r++) { UNROLL for (int v = 0; v < V; v++) sums[r][v] = 0.0f; }
     exponent_alphabet alphabet = alphabet_of(panel->exponents);
@@ -157,15 +168,16 @@ INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t fir
     int64_t unit = first / 4, whole = unit + k / 4, last = unit + compact_units(k);
     while (unit < last) {
         int64_t stop = exception < panel->end ? least(*exception >> 15, whole) : whole;
-        for (; unit < stop; unit++, a += 4 * R) {
+        for (; unit < stop; unit++) {
             const uint32_t *words = panel->units + unit * UNIT_WORDS;
             fetch_units(words);
-            UNROLL for (int i = 0; i < 4; i++) {
+            UNROLL for (int step = 0; step < 4; step++) {
+                const int i = pairs ? step ^ 1 : step;
                 lanes w[2];
                 UNROLL for (int v = 0; v < V; v++) w[v] =
                     from_bits(V == 1 && j ? unit_weights(words, alphabet, i, 1) : unit_weights(words, alphabet, i, v));
                 UNROLL for (int r = 0; r < R; r++) {
-                    lanes x = a[i * R + r];
+                    lanes x = stream_activation(R, pairs, a, 4 * (unit - first / 4) + i, r);
                     UNROLL for (int v = 0; v < V; v++) sums[r][v] = fma16(x, w[v], sums[r][v]);
                 }
             }
@@ -175,7 +187,9 @@ INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t fir
         float mended[128];
         exception = decode_unit(panel->units, unit, alphabet, exception, panel->end, mended);
         int64_t columns = unit < whole ? 4 : k % 4;
-        for (int64_t i = 0; i < columns; i++) {
+        for (int64_t step = 0; step < 4; step++) {
+            int64_t i = pairs ? step ^ 1 : step;
+            if (i >= columns) continue;
             UNROLL for (int r = 0; r < R; r++) {
                 lanes x = a[i * R + r];
                 UNROLL for (int v = 0; v < V; v++) sums[r][v] =
@@ -183,7 +197,6 @@ INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t fir
             }
         }
         unit++;
-        a += 4 * R;
     }
     UNROLL for (int r = 0; r < R; r++) {
         UNROLL for (int v = 0; v < V; v++) {
@@ -200,6 +213,8 @@ INLINE void compact_stream_tile(const int R, const int V, int64_t j, int64_t fir
     }
 FOR_EACH_TILE(DEFINE_COMPACT_STREAM)
 
-typedef void compact_stream(int64_t first, int64_t k, const float *a, const compact_panel *panel, float *c);
+typedef void compact_stream(int64_t first, int64_t k, const void *a, const compact_panel *panel, float *c);
 #define COMPACT_STREAM_ENTRY(R) [R] = compact_stream_##R,
+#define COMPACT_PAIRS_STREAM_ENTRY(R) [R] = compact_pairs_stream_##R,
 static compact_stream *const compactStreams[TILE + 1] = {FOR_EACH_TILE(COMPACT_STREAM_ENTRY)};
+static compact_stream *const compactPairsStreams[TILE + 1] = {FOR_EACH_TILE(COMPACT_PAIRS_STREAM_ENTRY)};
