@@ -1,6 +1,6 @@
-//  int8 tiles of AVX2: bytes are widened to 16 bits, `vpmaddwd` adds two products to 32 bits. The shorter way,
-//  `vpmaddubsw`, adds products of bytes in 16 bits and saturates: 255 * 127 * 2 is 64770. Widening is
-//  exact for every input.
+//  int8 tiles of AVX2: bytes are widened to 16 bits, `vpmaddwd` adds two products to 32 bits. The
+//  shorter way, `vpmaddubsw`, adds products of bytes in 16 bits and saturates: 255 * 127 * 2 is
+//  64770. Widening is exact for every input.
 
 /// Eight rows of a panel for R tokens. A vector of sums holds four rows twice: columns 0 and 1, and
 /// columns 2 and 3, which are joined at the end.

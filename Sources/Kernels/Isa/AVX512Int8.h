@@ -1,5 +1,5 @@
-//  int8 tiles of AVX-512 with VNNI: `vpdpbusd` adds four products of an unsigned and a signed byte to 32 bits,
-//  without saturation.
+//  int8 tiles of AVX-512 with VNNI: `vpdpbusd` adds four products of an unsigned and a signed byte
+//  to 32 bits, without saturation.
 
 INLINE __m512i four_activations(const int8_t *a) {
     int32_t four;

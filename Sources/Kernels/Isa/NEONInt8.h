@@ -1,6 +1,6 @@
-//  int8 tiles of NEON with the dot product extension: `sdot` adds four products of signed bytes to 32 bits.
-//  Weights lose their surplus 128 by flipping the upper bit; the sums of the callers start from minus
-//  the surplus, so the tile adds 128 times the sum of the activations.
+//  int8 tiles of NEON with the dot product extension: `sdot` adds four products of signed bytes to
+//  32 bits. Weights lose their surplus 128 by flipping the upper bit; the sums of the callers
+//  start from minus the surplus, so the tile adds 128 times the sum of the activations.
 
 INLINE int8x16_t four_activations(const int8_t *a) {
     int32_t four;

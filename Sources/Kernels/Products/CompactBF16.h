@@ -191,7 +191,7 @@ INLINE void compact_stream_tile(const int R, const int V, const bool pairs, int6
             int64_t i = pairs ? step ^ 1 : step;
             if (i >= columns) continue;
             UNROLL for (int r = 0; r < R; r++) {
-                lanes x = a[i * R + r];
+                lanes x = stream_activation(R, pairs, a, 4 * (unit - first / 4) + i, r);
                 UNROLL for (int v = 0; v < V; v++) sums[r][v] =
                     fma16(x, load16(mended + i * 32 + (j + v) * 16), sums[r][v]);
             }
@@ -206,10 +206,13 @@ INLINE void compact_stream_tile(const int R, const int V, const bool pairs, int6
     }
 }
 
-#define DEFINE_COMPACT_STREAM(R)                                                                                     \
-    static void compact_stream_##R(int64_t first, int64_t k, const float *a, const compact_panel *panel, float *c) { \
-        compact_stream_tile(R, VECTORS, 0, first, k, a, panel, c);                                                   \
-        if (VECTORS == 1) compact_stream_tile(R, VECTORS, 1, first, k, a, panel, c);                                 \
+#define DEFINE_COMPACT_STREAM(R)                                                                                    \
+    static void compact_stream_##R(int64_t first, int64_t k, const void *a, const compact_panel *panel, float *c) { \
+        for (int64_t j = 0; j < 2; j += VECTORS) compact_stream_tile(R, VECTORS, false, j, first, k, a, panel, c);  \
+    }                                                                                                               \
+    static void compact_pairs_stream_##R(int64_t first, int64_t k, const void *a, const compact_panel *panel,       \
+                                         float *c) {                                                                \
+        for (int64_t j = 0; j < 2; j += VECTORS) compact_stream_tile(R, VECTORS, true, j, first, k, a, panel, c);   \
     }
 FOR_EACH_TILE(DEFINE_COMPACT_STREAM)
 
