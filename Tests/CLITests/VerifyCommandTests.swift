@@ -58,7 +58,7 @@ import Testing
             (["verify", file, "--options", "kind=convolution,epsilon=1"], "epsilon"),
             (["verify", file, "--map", "outt=y"], "outt"), (["verify", file, "--json", "--markdown"], "--json"),
             (["verify", file, "--html", "--verbose"], "--verbose"), (["verify", "--faults", file], "--faults"),
-            (["verify", Fixtures.path("npy"), "--against", file, "--options", "x=y"], ""),
+            (["verify", Fixtures.path("npy"), "--against", file, "--options", "x=y"], "error"),
             (["ssd", "--in", file, "--out", path("o"), "--form", "recurrent", "--chunk", "7"], "--chunk"),
             (["ssd", "--in", file, "--out", path("o"), "--chunk", "7"], "--chunk"),
             (["ssd", "--in", file, "--out", path("o"), "--emulate", "mamba_ssm", "--precision", "f32"], "--precision"),

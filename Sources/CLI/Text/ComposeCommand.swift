@@ -112,7 +112,7 @@ struct ComposeCommand: AsyncParsableCommand {
 
     func run() async throws {
         var options = engine
-        options.keyValues = options.keyValues ?? .f32
+        if engine.engine != .reference, engine.precision != .f64 { options.keyValues = options.keyValues ?? .f32 }
         let loader = try options.loader(model, default: .f32)
         let task = try ComposeTask(self)
         let start = ContinuousClock.now

@@ -66,6 +66,9 @@ struct JinjaLimits {
     var nesting = 100
     /// Bytes of the template's source.
     static let source = 1 << 20
+    /// Words, symbols and spaces of a tag: a chain of operators is taken apart link by link, on the
+    /// stack.
+    static let tagParts = 4_000
     /// Tags and brackets inside each other in the source.
     static let sourceDepth = 100
 

@@ -5,7 +5,12 @@ extension JinjaLexer {
     mutating func scanExpression(until mark: Unicode.Scalar) throws {
         let first = line
         var brackets: [Unicode.Scalar] = []
+        var parts = 0
         while let scalar = at(position) {
+            parts += 1
+            guard parts <= JinjaLimits.tagParts else {
+                throw JinjaFailure(.limit, "a tag of more than \(JinjaLimits.tagParts) parts", line: first)
+            }
             if brackets.isEmpty, let tag = tagEnd(mark) {
                 close(tag, trimsLine: mark == "%")
                 return
