@@ -120,4 +120,4 @@ format: toolchain
 	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
 
 clean:
-	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) .build-python $(VENV) site
+	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) .build-python $(VENV) site python/build
