@@ -3,6 +3,7 @@
 #   make demo        build; show the forms of SSD agreeing on real tensors; let the embedded model speak
 #   make test        run every test, of Swift and of Python (and the format check)
 #   make notebooks   run the scripts that explain SSD; weave them into site/, figures and all
+#   make docs        the reference of every public module, by DocC, into site/docs
 #
 #   make bench       measure the fast engine: the embedded model, and a hybrid of the 0.6B shape with random weights
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
@@ -17,7 +18,7 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench sanitize test test-python notebooks build lint format clean toolchain libraries
+.PHONY: help demo bench docs sanitize test test-python notebooks build lint format clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -69,8 +70,13 @@ sanitize: toolchain
 	$(SWIFT) test -c release -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined --scratch-path .build-undefined \
 		--filter '$(SANITIZED)'
 
+# The ten tests that took longest, in seconds: where to look when `make test` grows.
+slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | tr '>' '\n' \
+	| sed -n 's/.*<testcase classname="\([^"]*\)" name="\([^"]*\)" time="\([0-9.]*\)".*/\3  \1.\2/p' | sort -rn | head -10
+
 test: toolchain libraries lint
-	$(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD)
+	$(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
+	@$(slowest)
 	@$(MAKE) --no-print-directory test-python
 
 # The Python package, with the library that the Swift tests have built: after them there is nothing to compile.
@@ -92,6 +98,10 @@ $(VENV)/ready: Makefile
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check numpy ml_dtypes pytest 'setuptools>=70.1'
 	@touch $@
 
+docs: toolchain
+	$(SWIFT) build -c release
+	@docs/build.sh .build/release/Modules site/docs
+
 notebooks: toolchain libraries
 	@$(call need,gnuplot,gnuplot-nox)
 	@$(call need,pandoc,pandoc)
@@ -112,4 +122,4 @@ format: toolchain
 	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
 
 clean:
-	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) .build-python $(VENV) site
+	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) .build-python $(VENV) site python/build

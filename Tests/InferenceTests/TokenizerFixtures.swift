@@ -6,18 +6,16 @@ import DualityInference
 import Foundation
 import TestSupport
 
-/// Qwen's own vocabulary. It is not ours to pass on: it lies in `shared/conformance` beside the
-/// checkout, or in the directory that DUALITY_SHARED names, or nowhere, and then the cases that
-/// need it are skipped.
+/// Qwen's own vocabulary. It is not ours to pass on: DUALITY_QWEN_RANKS names its rank file
+/// (`qwen.tiktoken.gz`); without it the cases that need it are skipped. What the tokenizer does
+/// with a vocabulary of our own is in EmbeddedTokenizerTests.swift.
 enum QwenRanks {
     static let path: String? = {
-        let named = ProcessInfo.processInfo.environment["DUALITY_SHARED"]
-        let shared = named ?? Fixtures.package.deletingLastPathComponent().appendingPathComponent("shared").path
-        let path = "\(shared)/conformance/tokenizer/qwen.tiktoken.gz"
+        let path = ProcessInfo.processInfo.environment["DUALITY_QWEN_RANKS"] ?? ""
         return FileManager.default.fileExists(atPath: path) ? path : nil
     }()
 
-    static let skipped = "Qwen's rank file is not beside the checkout (see DUALITY_SHARED)"
+    static let skipped = "DUALITY_QWEN_RANKS names no rank file"
 
     static let tokenizer = Result { try Tokenizer(file: path ?? "") }
 }

@@ -20,12 +20,22 @@ import Testing
         SSDShape(length: 30, decay: 1e-8), SSDShape(length: 30, decay: 40), SSDShape(length: 30, decay: 1e3),
     ]
 
+    /// The recurrence is the sum of its terms: S_t = sum over s of the decays behind s times x̄_s
+    /// B_sᵀ.
+    @Test(arguments: shapes) func theDefinitionIsTheSumOfItsTerms(shape: SSDShape) throws {
+        let inputs = try shape.inputs()
+        let (found, expected) = (inputs.definition(), termByTerm(inputs))
+        let y = relativeL2(found.y.elements, expected.y)
+        let state = relativeL2(found.states.elements, expected.state)
+        #expect(y < 1e-14 && state < 1e-14, "y: \(y), states: \(state)")
+    }
+
     @Test(arguments: shapes, forms) func everyFormIsTheDefinition(shape: SSDShape, form: SSDForm) throws {
         let inputs = try shape.inputs()
-        let expected = definition(inputs)
+        let expected = inputs.definition()
         let outputs = try form.evaluate(inputs)
-        let y = relativeL2(outputs.y.elements, expected.y)
-        let state = relativeL2(outputs.finalState.elements, expected.state)
+        let y = relativeL2(outputs.y.elements, expected.y.elements)
+        let state = relativeL2(outputs.finalState.elements, expected.states.elements)
         #expect(y < 1e-14, "y: \(y)")
         #expect(state < 1e-14, "final state: \(state)")
     }

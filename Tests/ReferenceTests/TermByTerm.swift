@@ -1,11 +1,11 @@
-//  The definition of the operator, written out.
+//  The operator term by term: what Definition.swift is held against.
 
 import DualityCore
 import DualityReference
 
-/// The definition, written out without regard to cost: every term of y by itself, decays as
-/// products of their logarithms' own sums. Shares no code with the forms.
-func definition(_ inputs: SSDInputs<Double>) -> (y: [Double], state: [Double]) {
+/// The unrolled recurrence, written out without regard to cost: every term of y by itself, decays
+/// as products of their logarithms' own sums. Shares no code with the forms.
+func termByTerm(_ inputs: SSDInputs<Double>) -> (y: [Double], state: [Double]) {
     let (batch, length, heads) = (inputs.batch, inputs.length, inputs.heads)
     let (headDim, stateDim) = (inputs.headDim, inputs.stateDim)
     var y: [Double] = []
