@@ -42,7 +42,9 @@ struct PlantedKernel {
         if let bias, has(.dtBiasAfterSoftplus) { step += bias }
         if has(.softplusTwice) { step = Float.thresholdedSoftplus(step) }
         if let bias, has(.stepPreparedTwice) { step = Float.thresholdedSoftplus(step + bias) }
-        if !has(.dtLimitIgnored), !has(.dtLimitBeforeSoftplus) { step = min(max(step, Float(call.limit.lowerBound)), Float(call.limit.upperBound)) }
+        if !has(.dtLimitIgnored), !has(.dtLimitBeforeSoftplus) {
+            step = min(max(step, Float(call.limit.lowerBound)), Float(call.limit.upperBound))
+        }
         if has(.dtClampThousandth) { step = max(step, 0.001) }
         return has(.dtBFloat16) ? bf16(step) : step
     }

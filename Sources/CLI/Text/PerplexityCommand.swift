@@ -90,7 +90,9 @@ struct PerplexityCommand: AsyncParsableCommand {
             for report in reports { print(report.lines(named: reports.count > 1).joined(separator: "\n")) }
             if reports.count > 1 { print(TextPerplexity.together(reports).line) }
             let convention = secondHalf ? ", second half of each window" : ""
-            print("computed in      \(loader.choice.precisionName) (\(loader.choice.engineName) engine), sums in f64\(convention)")
+            print(
+                "computed in      \(loader.choice.precisionName) (\(loader.choice.engineName) engine), sums in f64\(convention)"
+            )
         }
     }
 }

@@ -35,7 +35,8 @@ NEVER_INLINE static void attend_to_both(const dk_attention_shape *shape, const d
     int64_t D = shape->headDim, width = padded(D), sharing = shape->heads / shape->kvHeads;
     int64_t together = sharing < ATTENTION_ROWS ? ATTENTION_ROWS / sharing : 1;
     attention_rows r = rows_in(workspace, width);
-    float *maximum = (float *)(void *)(r.seenTo + ATTENTION_ROWS), *sum = maximum + ATTENTION_ROWS, *output = sum + ATTENTION_ROWS;
+    float *maximum = (float *)(void *)(r.seenTo + ATTENTION_ROWS), *sum = maximum + ATTENTION_ROWS,
+          *output = sum + ATTENTION_ROWS;
     for (int64_t head = headBegin; head < headEnd; head++) {
         for (int64_t query = head * sharing; query < (head + 1) * sharing; query += ATTENTION_ROWS) {
             int64_t queryEnd = least(query + ATTENTION_ROWS, (head + 1) * sharing);

@@ -18,8 +18,8 @@ enum {
 
 /// One head's rows of a tile of tokens, and what a token's solution is made in.
 typedef struct {
-    float *q, *k, *v;                  ///< [RULE_TOKENS][D'], normalised and gated
-    float *x, *before, *product, *y;   ///< [D'], zero beyond D
+    float *q, *k, *v;                 ///< [RULE_TOKENS][D'], normalised and gated
+    float *x, *before, *product, *y;  ///< [D'], zero beyond D
     float decay[RULE_TOKENS], alpha[RULE_TOKENS], beta[RULE_TOKENS];
 } kalma_tile;
 
@@ -76,17 +76,17 @@ INLINE void memory_move(const int V, float *memory, int64_t D, int64_t width, in
 }
 
 /// Calls a function for all columns, KALMA_VECTORS vectors at a time and then one by one.
-#define FOR_COLUMNS(width, V, c, call)                                                   \
-    do {                                                                                 \
-        int64_t c = 0;                                                                   \
-        for (; c + 16 * KALMA_VECTORS <= (width); c += 16 * KALMA_VECTORS) {             \
-            const int V = KALMA_VECTORS;                                                 \
-            call;                                                                        \
-        }                                                                                \
-        for (; c < (width); c += 16) {                                                   \
-            const int V = 1;                                                             \
-            call;                                                                        \
-        }                                                                                \
+#define FOR_COLUMNS(width, V, c, call)                                       \
+    do {                                                                     \
+        int64_t c = 0;                                                       \
+        for (; c + 16 * KALMA_VECTORS <= (width); c += 16 * KALMA_VECTORS) { \
+            const int V = KALMA_VECTORS;                                     \
+            call;                                                            \
+        }                                                                    \
+        for (; c < (width); c += 16) {                                       \
+            const int V = 1;                                                 \
+            call;                                                            \
+        }                                                                    \
     } while (0)
 
 /// x of the token whose query is q, into tile->x.

@@ -164,8 +164,8 @@ typedef struct {
     // time. A state that is zero is the empty sequence. D' is D rounded up to 16.
 
     /// The gated delta rule: states [H][D'/16][D][16], keys by values in panels of 16 columns.
-    void (*delta_extend)(const dk_rule_shape *shape, float *states, const dk_delta_operands *operands, int64_t headBegin,
-                         int64_t headEnd, void *workspace);
+    void (*delta_extend)(const dk_rule_shape *shape, float *states, const dk_delta_operands *operands,
+                         int64_t headBegin, int64_t headEnd, void *workspace);
     /// Gated KalmaNet: G and M, [H][D][D'] each.
     void (*kalma_extend)(const dk_rule_shape *shape, float *grams, float *memories, const dk_kalma_operands *operands,
                          int64_t headBegin, int64_t headEnd, void *workspace);

@@ -14,7 +14,8 @@ public enum FaultCatalog {
     public static let all: [Entry] =
         ScanFault.allCases.map { Entry(name: $0.rawValue, summary: $0.summary, kinds: "scan, step") }
         + [Entry(name: TileCorruption.name, summary: TileCorruption.summary, kinds: "all")]
-        + entries(GradientJudge.allFaults, "gradients") + entries(ConvolutionJudge.faults + [ConvolutionJudge.windowNotCleared], "convolution")
+        + entries(GradientJudge.allFaults, "gradients")
+        + entries(ConvolutionJudge.faults + [ConvolutionJudge.windowNotCleared], "convolution")
         + entries(GatedNormJudge.faults, "gated_norm")
         + entries(MatmulJudge.faults, "matmul") + entries(MixerJudge.faults, "mixer")
 

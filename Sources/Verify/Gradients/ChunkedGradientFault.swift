@@ -58,7 +58,8 @@ struct ChunkedGradientFault: Sendable {
         }
         let insides = mistakes.map { word, text, parts in
             ChunkedGradientFault(
-                "grad-\(letter)-inside-\(word)", "the part of \(gradient) that comes from tokens of the same chunk \(text)",
+                "grad-\(letter)-inside-\(word)",
+                "the part of \(gradient) that comes from tokens of the same chunk \(text)",
                 isInside: true, changes(inside, parts))
         }
         let stale = [("stale-state", "is that of the state of another chunk", [GradientPart.stateBefore, .stateAfter])]
@@ -70,32 +71,36 @@ struct ChunkedGradientFault: Sendable {
         return insides + betweens
     }
 
-    private static let ofDecays: [ChunkedGradientFault] = [
-        ChunkedGradientFault(
-            "grad-dt-inside-missing", "the gradient of the decays leaves out pairs of tokens of the same chunk",
-            isInside: true, [{ $0.inside = .missing }]),
-        ChunkedGradientFault(
-            "grad-dt-inside-not-decayed", "the gradient of the decays takes pairs of tokens of the same chunk undecayed",
-            isInside: true, [{ $0.inside = .notDecayed }]),
-        ChunkedGradientFault(
-            "grad-dt-inside-decay-off-by-one",
-            "the gradient of the decays takes pairs of tokens of the same chunk with the decay of a token too many or too few",
-            isInside: true, [{ $0.inside = .oneTokenMore }, { $0.inside = .oneTokenLess }]),
-    ] + [
-        ("reads", "the reading of the entering state", \GradientChoice.reads),
-        ("writes", "what the tokens write to the state that leaves", \.writes),
-        ("passes", "the state that passes through the chunk", \.passes),
-    ].flatMap { word, text, path -> [ChunkedGradientFault] in
-        mistakes.filter { word != "passes" || $0.word != "decay-off-by-one" }.map { mistake in
+    private static let ofDecays: [ChunkedGradientFault] =
+        [
             ChunkedGradientFault(
-                "grad-dt-\(word)-\(mistake.word)", "in the gradient of the decays \(text) \(mistake.text)",
-                mistake.parts.map { part in { $0[keyPath: path] = part } })
-        }
-    } + [
-        ChunkedGradientFault(
-            "grad-dt-between-missing", "the gradient of the decays leaves out all that comes through the states of chunks",
-            [{ ($0.reads, $0.writes, $0.passes) = (.missing, .missing, .missing) }])
-    ]
+                "grad-dt-inside-missing", "the gradient of the decays leaves out pairs of tokens of the same chunk",
+                isInside: true, [{ $0.inside = .missing }]),
+            ChunkedGradientFault(
+                "grad-dt-inside-not-decayed",
+                "the gradient of the decays takes pairs of tokens of the same chunk undecayed",
+                isInside: true, [{ $0.inside = .notDecayed }]),
+            ChunkedGradientFault(
+                "grad-dt-inside-decay-off-by-one",
+                "the gradient of the decays takes pairs of tokens of the same chunk with the decay of a token too many or too few",
+                isInside: true, [{ $0.inside = .oneTokenMore }, { $0.inside = .oneTokenLess }]),
+        ]
+        + [
+            ("reads", "the reading of the entering state", \GradientChoice.reads),
+            ("writes", "what the tokens write to the state that leaves", \.writes),
+            ("passes", "the state that passes through the chunk", \.passes),
+        ].flatMap { word, text, path -> [ChunkedGradientFault] in
+            mistakes.filter { word != "passes" || $0.word != "decay-off-by-one" }.map { mistake in
+                ChunkedGradientFault(
+                    "grad-dt-\(word)-\(mistake.word)", "in the gradient of the decays \(text) \(mistake.text)",
+                    mistake.parts.map { part in { $0[keyPath: path] = part } })
+            }
+        } + [
+            ChunkedGradientFault(
+                "grad-dt-between-missing",
+                "the gradient of the decays leaves out all that comes through the states of chunks",
+                [{ ($0.reads, $0.writes, $0.passes) = (.missing, .missing, .missing) }])
+        ]
 
     private static let ofStates: [ChunkedGradientFault] = [
         ChunkedGradientFault(

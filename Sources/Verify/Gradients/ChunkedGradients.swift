@@ -28,7 +28,9 @@ extension GradientParts {
                 for k in x.indices { x[k] *= steps[k / headDim] }
                 let zero = [Double](repeating: 0, count: size)
                 func state(_ tensor: Tensor<Double>?, _ index: Int) -> [Double] {
-                    tensor.map { Array($0.elements[(index * inputs.heads + h) * size..<(index * inputs.heads + h + 1) * size]) }
+                    tensor.map {
+                        Array($0.elements[(index * inputs.heads + h) * size..<(index * inputs.heads + h + 1) * size])
+                    }
                         ?? zero
                 }
                 let entering = perSequence ? state(states, sequence) : i == 0 ? state(states, row) : zero
@@ -41,7 +43,8 @@ extension GradientParts {
                             headDim: headDim, stateDim: stateDim, g: rows(pull, h, headDim), x: x,
                             b: rows(inputs.b, inputs.headMap.b[h], stateDim),
                             c: rows(inputs.c, inputs.headMap.c[h], stateDim),
-                            decays: steps.map { $0 * inputs.a.elements[h] }, starts: starts.map { $0 - tokens.lowerBound },
+                            decays: steps.map { $0 * inputs.a.elements[h] },
+                            starts: starts.map { $0 - tokens.lowerBound },
                             entering: entering, leaving: leaving), row * length + tokens.lowerBound
                     ))
             }
@@ -64,7 +67,9 @@ struct ChunkedGradients: Sendable {
         heads = parallelMap(parts.inputs.heads) { h in
             parts.runs(h, upstream, chunkSize: chunkSize).map { run, first in
                 var insides = isLong ? run.nothing : run.insides(GradientChoice())
-                if isLong { insides = parts.taken(run, first, head: h).less(run.gradients(GradientChoice(), insides: insides)) }
+                if isLong {
+                    insides = parts.taken(run, first, head: h).less(run.gradients(GradientChoice(), insides: insides))
+                }
                 return (run, first, insides)
             }
         }

@@ -49,7 +49,9 @@ extension GradientJudge {
         let others = DiagnosisLimits.chunkSizes.filter { $0 != proposed && $0 < inputs.length }
         for size in [proposed] + others where findings.isEmpty {
             let isLong = pairsOfTokens(chunkSize: size) > WorkLimits.gradientPairs
-            if isLong { structure.append("faults inside chunks of \(size) tokens were not tried: the call is too large") }
+            if isLong {
+                structure.append("faults inside chunks of \(size) tokens were not tried: the call is too large")
+            }
             let attempts = ChunkedGradientFault.all.filter { !(isLong && $0.isInside) }.flatMap { fault in
                 fault.variants.map { (fault.name, $0) }
             }

@@ -73,14 +73,18 @@ struct GradientJudge: KindJudge {
         let exact = try GradientParts(inputs, upstream).assembled(nil)
         // A kernel chooses its own chunks, whatever the case proposes.
         let magnitudes = try GradientParts.magnitudes(
-            of: inputs, upstream, longestChunk: precision.declaresSegments ? nil : max(chunkSize ?? 0, Calibration.longestChunk))
+            of: inputs, upstream,
+            longestChunk: precision.declaresSegments ? nil : max(chunkSize ?? 0, Calibration.longestChunk))
         var products = precision.declared?.products ?? inputFormat
         if products.holds(.f32) { products = .f32 }
         let isNarrow = products != .f32
         let unit = products.unitRoundoff
         let samples = try isNarrow ? perturbed(by: unit) : singlePrecision()
-        let (n, decay) = (Double(inputs.length + inputs.stateDim + inputs.headDim + Calibration.operations), longestDecay)
-        let operations = isNarrow ? Calibration.narrowRoundings + (n + 2 * decay) * LayerError.unit / unit : n + 2 * decay
+        let (n, decay) = (
+            Double(inputs.length + inputs.stateDim + inputs.headDim + Calibration.operations), longestDecay
+        )
+        let operations =
+            isNarrow ? Calibration.narrowRoundings + (n + 2 * decay) * LayerError.unit / unit : n + 2 * decay
         let expectations = outputs.filter { found[$0.name] != nil }.compactMap { output -> Expectation? in
             guard let values = exact[output.name], let sums = magnitudes.sums[output.name] else { return nil }
             let wide = magnitudes.differenced?.sums[output.name] ?? sums

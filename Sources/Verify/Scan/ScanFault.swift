@@ -107,7 +107,8 @@ enum ScanFault: String, CaseIterable, Sendable {
         case .dtTwiceInX: "x is multiplied by its step twice"
         case .dtBFloat16: "the step is made or stored in bfloat16"
         case .softplusTwice: "the step passes through softplus twice: the caller made it, and the kernel again"
-        case .stepPreparedTwice: "dt_bias and softplus are applied twice: the caller made the step, and the kernel again"
+        case .stepPreparedTwice:
+            "dt_bias and softplus are applied twice: the caller made the step, and the kernel again"
         case .stepNotPrepared: "dt is taken for the step: neither dt_bias nor softplus is applied"
         case .softplusUnwanted: "the step passes through softplus although it is given as it is"
         case .dtLimitBeforeSoftplus: "dt + dt_bias is clamped to dt_limit before the softplus"
