@@ -123,8 +123,8 @@ extension Verifier {
     ///
     /// - Parameters:
     ///   - suite: the test vectors.
-    ///   - results: the directory where the kernel's author wrote NAME.safetensors (or NAME.npz) for
-    ///     each case.
+    ///   - results: the directory where the kernel's author wrote NAME.safetensors (or NAME.npz)
+    ///     for each case.
     ///   - again: a directory with the results of another run, whose bits must be the same.
     /// - Returns: a report whose verdict is UNCHECKED where no result was judged, as when the
     ///   directory is that of the suite.

@@ -1,5 +1,5 @@
-//  What a run of `duality bench` found: every test with its share of the machine's limits, and how it
-//  scales with threads.
+//  What a run of `duality bench` found: every test with its share of the machine's limits, and how
+//  it scales with threads.
 
 import Duality
 import DualityCore

@@ -83,8 +83,8 @@ public enum FileKind: String, Sendable, Equatable {
         }
     }
 
-    /// What to do with a file of this kind where a safetensors file is wanted; empty where nothing is
-    /// known to help.
+    /// What to do with a file of this kind where a safetensors file is wanted; empty where nothing
+    /// is known to help.
     var remedy: String {
         switch self {
         case .gitLFSPointer:

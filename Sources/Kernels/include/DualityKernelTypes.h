@@ -1,5 +1,5 @@
-//  What the kernels take: packed matrices, the memory and the operands of the scan, pages of keys and
-//  values; and the functions that say how large they are. Symbols as in DualityKernels.h.
+//  What the kernels take: packed matrices, the memory and the operands of the scan, pages of keys
+//  and values; and the functions that say how large they are. Symbols as in DualityKernels.h.
 
 #ifndef DUALITY_KERNEL_TYPES_H
 #define DUALITY_KERNEL_TYPES_H

@@ -74,7 +74,8 @@ typedef struct {
                              int64_t count, void *packed);
     void (*f32_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first, int64_t count,
                             void *packed);
-    /// Rounded to bfloat16, for the products whose name has `dot`. Sized by dk_f32_activation_bytes.
+    /// Rounded to bfloat16, for the products whose name has `dot`. Sized by
+    /// dk_f32_activation_bytes.
     void (*bf16_dot_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first,
                                  int64_t count, void *packed);
 

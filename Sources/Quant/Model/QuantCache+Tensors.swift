@@ -34,7 +34,8 @@ extension QuantCache {
     /// The SSM state after the last token of layer `layer`, `[H, P, N]`; nil for a layer without
     /// one.
     ///
-    /// - Throws: `InputError` (`.value`) for a layer that is not there, or a DUALITY_ISA that is not.
+    /// - Throws: `InputError` (`.value`) for a layer that is not there, or a DUALITY_ISA that is
+    ///   not.
     /// - Complexity: O(H P N), and the tokens of the open chunk.
     public func state(ofLayer layer: Int) throws(InputError) -> Tensor<Float>? {
         guard let scan = try memory(ofLayer: layer).scan else { return nil }
@@ -69,8 +70,8 @@ extension QuantCache {
 
     /// All tensors of layer `layer`, with the names of the table above.
     ///
-    /// - Throws: `InputError`: `.unsupported` for keys and values that are not kept in float32, `.value`
-    ///   for a layer that is not there.
+    /// - Throws: `InputError`: `.unsupported` for keys and values that are not kept in float32,
+    ///   `.value` for a layer that is not there.
     public func tensors(ofLayer layer: Int) throws -> [(
         name: String, tensor: Tensor<Float>
     )] {
@@ -97,8 +98,8 @@ extension QuantCache {
     /// Keys and values of layer `layer`, `[Hkv, T, D]` each, those of a layer with a window of the
     /// last W - 1 tokens; nil for a layer without them.
     ///
-    /// - Throws: `InputError`: `.unsupported` when they are not kept in float32, `.value` for a layer
-    ///   that is not there.
+    /// - Throws: `InputError`: `.unsupported` when they are not kept in float32, `.value` for a
+    ///   layer that is not there.
     public func keysAndValues(ofLayer layer: Int) throws(InputError) -> (keys: Tensor<Float>, values: Tensor<Float>)? {
         guard let pages = try memory(ofLayer: layer).keyValues else { return nil }
         guard shape.keyValueFormat == .f32 else {
@@ -136,8 +137,8 @@ extension QuantCache {
         return (keys, values)
     }
 
-    /// The log of what the state before the first token has been multiplied by since, one number per
-    /// head; nil for a layer that does not keep it.
+    /// The log of what the state before the first token has been multiplied by since, one number
+    /// per head; nil for a layer that does not keep it.
     ///
     /// - Throws: `InputError` (`.value`) for a layer that is not there.
     public func logDecay(ofLayer layer: Int) throws(InputError) -> [Double]? {

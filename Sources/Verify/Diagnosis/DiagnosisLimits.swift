@@ -138,12 +138,12 @@ enum WorkLimits {
     /// longest chunk of the public kernels.
     static let windowOfChunks = 256
 
-    /// Faults of gradients inside chunks are tried up to so many operations on pairs of tokens, B L Q H
-    /// (P + N): half a second per fault.
+    /// Faults of gradients inside chunks are tried up to so many operations on pairs of tokens, B L
+    /// Q H (P + N): half a second per fault.
     static let gradientPairs = 500_000_000
 
-    /// Cases of a suite on which two faults at once are sought: if a kernel has two, most cases show
-    /// both.
+    /// Cases of a suite on which two faults at once are sought: if a kernel has two, most cases
+    /// show both.
     static let casesForPairs = 4
     /// The smallest cases show little, and the largest take long: the first 1 / of them is skipped.
     static let casesSkippedForPairs = 3

@@ -27,8 +27,8 @@ struct FaultEvidence: Sendable {
     /// The median of sigma over the sum of magnitudes, at least that of float32.
     let relativeSigma: Double
 
-    /// The largest number of the kernel's arithmetic: beyond it float32 overflows, where float64 does
-    /// not.
+    /// The largest number of the kernel's arithmetic: beyond it float32 overflows, where float64
+    /// does not.
     let largest: Double
 
     /// What heads and channels are called, where only some are looked at.

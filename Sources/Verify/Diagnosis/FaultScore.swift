@@ -53,8 +53,8 @@ struct FaultScore: Sendable {
 
     /// - Parameters:
     ///   - faulty: what the fault leads to, in the order of the evidence.
-    ///   - sigmas: of the rounding of the fault's own numbers, where they are made otherwise than the
-    ///     right ones: a computed number in place of a copy.
+    ///   - sigmas: of the rounding of the fault's own numbers, where they are made otherwise than
+    ///     the right ones: a computed number in place of a copy.
     ///   - magnitudes: the sums of the magnitudes of its terms; where they are larger than those of
     ///     the right numbers, so is what rounding may leave.
     init(

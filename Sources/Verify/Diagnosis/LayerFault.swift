@@ -13,8 +13,8 @@ struct LayerFault: Sendable {
     /// Runs faults and says which explain what was found.
     ///
     /// - Parameters:
-    ///   - sigmas: of the rounding of the outputs of a fault, where these are made otherwise than the
-    ///     right ones; those of other outputs may be left out.
+    ///   - sigmas: of the rounding of the outputs of a fault, where these are made otherwise than
+    ///     the right ones; those of other outputs may be left out.
     ///   - outputs: those of a fault; nil where it is about something that is not there.
     static func diagnose(
         _ faults: [LayerFault], _ found: [String: Tensor<Double>], _ expectations: [Expectation],

@@ -38,8 +38,8 @@ public enum CaseKind: String, Sendable, CaseIterable {
 }
 
 extension CaseKind {
-    /// The names that tensors of calls of this kind have, operands first. A mixer's weights may also
-    /// have the prefix `w.`.
+    /// The names that tensors of calls of this kind have, operands first. A mixer's weights may
+    /// also have the prefix `w.`.
     public var tensors: [String] {
         let scan = ["x", "dt", "A", "B", "C", "D", "z", "dt_bias", "initial_states", "seq_idx", "cu_seqlens"]
         let upstream = ["dout", "dfinal_states", "dvarlen_states"]

@@ -18,8 +18,9 @@ public struct Dump: Sendable {
     ///   - layout: the axes of x and y in the letters b, l, h, p.
     ///   - options: `KEY=VALUE,…` of the call, before those of the file's string table.
     ///     `dt_limit=LO:HI`.
-    /// - Throws: `InputError` when the file is not there or of no kind that is read (safetensors, .npz,
-    ///   .npy, a directory of .npy files), a mapping is none, or an option is unknown to the kind.
+    /// - Throws: `InputError` when the file is not there or of no kind that is read (safetensors,
+    ///   .npz, .npy, a directory of .npy files), a mapping is none, or an option is unknown to the
+    ///   kind.
     public init(path: String, map: String? = nil, layout: String? = nil, options: String? = nil) throws {
         self.path = path
         self.layout = layout

@@ -1,12 +1,12 @@
-//  Faults of a backward pass in chunks: for the gradient of each operand, the part inside a chunk and
-//  the part that comes through the states of chunks, each left out, not decayed, decayed by a token
-//  too many or too few, or taken through the state of another chunk.
+//  Faults of a backward pass in chunks: for the gradient of each operand, the part inside a chunk
+//  and the part that comes through the states of chunks, each left out, not decayed, decayed by a
+//  token too many or too few, or taken through the state of another chunk.
 //
 //  A name says gradient, part and mistake: `grad-b-between-not-decayed`. Where the gradient of the
 //  step goes wrong with that of x, because it is made of it, that is a variant of the same fault.
 //
-//  Seen in: state-spaces/mamba, whose backward pass decayed ∂B by the wrong sums for a while, and in
-//  ports of it.
+//  Seen in: state-spaces/mamba, whose backward pass decayed ∂B by the wrong sums for a while, and
+//  in ports of it.
 
 import DualityCore
 import DualityReference

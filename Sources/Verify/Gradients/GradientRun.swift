@@ -38,8 +38,8 @@ struct GradientChoice: Sendable {
     var betweenX = GradientPart.right
     var betweenB = GradientPart.right
     var betweenC = GradientPart.right
-    /// Of λ: inside a chunk, through the state that is read, through the one that is written, through
-    /// both.
+    /// Of λ: inside a chunk, through the state that is read, through the one that is written,
+    /// through both.
     var inside = GradientPart.right
     var reads = GradientPart.right
     var writes = GradientPart.right

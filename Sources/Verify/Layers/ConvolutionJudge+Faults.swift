@@ -63,8 +63,8 @@ extension ConvolutionJudge {
         return ["conv_state": state]
     }
 
-    /// The right outputs, but for those that what stood before the first token can reach: there they
-    /// are what was found. nil where that is all of them.
+    /// The right outputs, but for those that what stood before the first token can reach: there
+    /// they are what was found. nil where that is all of them.
     private func withFoundStart(_ found: [String: Tensor<Double>]) -> [String: Tensor<Double>]? {
         let (length, channels) = (x.shape[1], x.shape[2])
         guard length >= 2 * width else { return nil }

@@ -2,9 +2,10 @@
 //
 //      y_t - exact_t = silu(z_t) e^(ℓ_t) δ C_t          S_end - exact = e^(ℓ_end) δ          δ [P, N], unknown
 //
-//  Every row of δ is the least-squares solution of its own equations, each weighted by 1 / sigma². A
-//  sequence of T tokens has T equations for the N unknowns of a row, and N more where its state was
-//  handed in; where there are not enough of them to contradict the solution nothing is concluded.
+//  Every row of δ is the least-squares solution of its own equations, each weighted by 1 / sigma².
+//  A sequence of T tokens has T equations for the N unknowns of a row, and N more where its state
+//  was handed in; where there are not enough of them to contradict the solution nothing is
+//  concluded.
 
 import DualityCore
 import DualityReference
@@ -20,8 +21,8 @@ struct StateShift {
     /// ℓ_t from the start of the sequence, and the gate where there is one.
     private let logs: [Double]
 
-    /// - Parameter onlyWithoutState: whether sequences that were given an initial state are taken to
-    ///   have begun with it.
+    /// - Parameter onlyWithoutState: whether sequences that were given an initial state are taken
+    ///   to have begun with it.
     /// - Returns: nil where no sequence has equations enough.
     /// - Complexity: O(L P H N² + S H P N³) of what is looked at.
     init?(_ view: ScanView, onlyWithoutState: Bool) {
@@ -114,8 +115,8 @@ struct StateShift {
         return equations
     }
 
-    /// The solution of a symmetric positive system by Cholesky's method, with a ridge of 1e-12 of the
-    /// diagonal for what the equations leave open; nil where that fails.
+    /// The solution of a symmetric positive system by Cholesky's method, with a ridge of 1e-12 of
+    /// the diagonal for what the equations leave open; nil where that fails.
     ///
     /// - Parameter matrix: its lower triangle, row-major; overwritten.
     private func solved(_ matrix: inout [Double], _ right: [Double]) -> [Double]? {

@@ -15,8 +15,8 @@ public struct CaseReport: Sendable {
     /// Outputs that the kind has and that were not handed in.
     public var notChecked: [String] = []
     public var diagnosis = Diagnosis()
-    /// The outputs of further runs of the same call, held against the first bit for bit; empty where
-    /// there was one run.
+    /// The outputs of further runs of the same call, held against the first bit for bit; empty
+    /// where there was one run.
     public var repeats: [RepeatedOutput] = []
     /// What the verdict rests on.
     public var precision = ""

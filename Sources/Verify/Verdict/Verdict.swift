@@ -42,8 +42,8 @@ public enum Verdict: String, Sendable, Comparable, CaseIterable {
         }
     }
 
-    /// What parts make of a whole: the worst of them, FAIL where there is a problem, UNCHECKED where
-    /// there are no parts.
+    /// What parts make of a whole: the worst of them, FAIL where there is a problem, UNCHECKED
+    /// where there are no parts.
     ///
     /// - Parameters:
     ///   - parts: the verdicts of outputs, or of cases.
@@ -69,9 +69,10 @@ public enum Limits {
     /// every rounding at its worst, so that 1 leaves no room for luck.
     public static let bound = 1.0
 
-    /// The largest |error| / sigma of a PASS. Of 10,000 right kernels of nine kinds (docs/verify.md,
-    /// "How well the judge judges") the worst number lay at 4 to 6 sigma; 10^9 normal errors reach
-    /// 6.1. Two more sigma are left for what sigma idealises: roundings that repeat along a state.
+    /// The largest |error| / sigma of a PASS. Of 10,000 right kernels of nine kinds
+    /// (docs/verify.md, "How well the judge judges") the worst number lay at 4 to 6 sigma; 10^9
+    /// normal errors reach 6.1. Two more sigma are left for what sigma idealises: roundings that
+    /// repeat along a state.
     public static let sigma = 8.0
 
     /// The largest |error| / sigma of a SUSPECT: four times the limit of a PASS. A kernel with an

@@ -4,8 +4,8 @@
 //      symbols   0 ... 255 a byte; 256 the end of the block; 257 ... 285 a length of 3 ... 258, then a
 //                distance of 1 ... 32768 back, from where that many bytes are repeated
 //
-//  A code is canonical: the lengths of its words say all. Bits are read from the lowest of each byte.
-//  Source: RFC 1951.
+//  A code is canonical: the lengths of its words say all. Bits are read from the lowest of each
+//  byte. Source: RFC 1951.
 
 /// Unpacks one deflate stream.
 struct Inflate {

@@ -1,5 +1,5 @@
-//  Arrays of NumPy as a source of tensors: the members of an archive (.npz), one array (.npy) by the
-//  name of its file, or the arrays of a directory.
+//  Arrays of NumPy as a source of tensors: the members of an archive (.npz), one array (.npy) by
+//  the name of its file, or the arrays of a directory.
 //
 //  What is no array of real numbers (a text, a Python object) is left out and told of.
 
