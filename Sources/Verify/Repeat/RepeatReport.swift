@@ -155,7 +155,8 @@ extension RepeatReport {
         return lines.joined(separator: "\n")
     }
 
-    /// `{"schema": 1, "verdict", "first", "second", "cases": [{"name", "verdict", "outputs", …}], …}`
+    /// `{"schema": 1, "verdict", "first", "second", "cases": [{"name", "verdict", "outputs", …}],
+    /// …}`
     public var json: JSON {
         [
             "schema": 1, "verdict": .string(verdict.rawValue), "first": .string(first), "second": .string(second),
