@@ -88,7 +88,8 @@ struct FaultScore: Sendable {
                 if let magnitudes { spread = max(spread, evidence.unit[i] * magnitudes[i]) }
                 if let sigmas { spread = max(spread, sigmas[i]) }
                 remainder = FaultEvidence.square(found - value, spread.isFinite ? spread : sigma)
-                raw = FaultEvidence.square(found - value, sigma)
+                // A copied number has no rounding of its own; what stands in its place has.
+                raw = FaultEvidence.square(found - value, max(sigma, sigmas?[i] ?? 0))
             }
             let differs = value == exact ? 0 : FaultEvidence.square(value - exact, sigma)
             sum += remainder
