@@ -16,12 +16,15 @@ public struct Conversation<Model: LanguageModel>: Sendable {
     let limits: GenerationLimits
     let system: String?
     let enableThinking: Bool?
+    let drafters: [any TokenDrafter]
     public private(set) var messages: [ChatMessage] = []
     private var context: ModelContext<Model>?
 
+    /// - Parameter drafters: who guesses tokens, as in `Generation`.
     public init(
         model: Model, tokenizer: Tokenizer, template: ChatTemplate, sampling: SamplingParameters,
-        limits: GenerationLimits, system: String? = nil, enableThinking: Bool? = nil
+        limits: GenerationLimits, system: String? = nil, enableThinking: Bool? = nil,
+        drafters: [any TokenDrafter] = []
     ) {
         self.model = model
         self.tokenizer = tokenizer
@@ -30,6 +33,7 @@ public struct Conversation<Model: LanguageModel>: Sendable {
         self.limits = limits
         self.system = system
         self.enableThinking = enableThinking
+        self.drafters = drafters
         reset()
     }
 
@@ -49,7 +53,8 @@ public struct Conversation<Model: LanguageModel>: Sendable {
             try template.prompt(
                 ChatRequest(messages: turns, addGenerationPrompt: true, enableThinking: enableThinking)))
         let generation = try Generation(
-            model, tokenizer: tokenizer, prompt: prompt, continuing: context, sampling: sampling, limits: limits)
+            model, tokenizer: tokenizer, prompt: prompt, continuing: context, sampling: sampling, limits: limits,
+            drafters: drafters)
         messages = turns
         return generation
     }

@@ -12,11 +12,12 @@
 import DualityCore
 
 /// A sequence that a model has read: its tokens, and the model's memory of all but perhaps the last
-/// of them.
+/// few of them.
 public struct ModelContext<Model: LanguageModel>: Sendable {
     public internal(set) var tokens: [Int] = []
     var cache: Model.Cache
-    /// How many of `tokens` the cache holds: all, or all but the last one sampled.
+    /// How many of `tokens` the cache holds: all, all but the last one sampled, or fewer where
+    /// guesses were taken back.
     var readCount = 0
 
     /// An empty context.
@@ -102,6 +103,7 @@ public struct GenerationTimings: Sendable, Codable, Equatable {
     public var generatedTokens = 0
     /// From the first sampled token to the last; the time of an end token is not part of it.
     public var generateSeconds = 0.0
+    public var speculation = SpeculationTimings()
 
     public var promptTokensPerSecond: Double {
         promptSeconds > 0 ? Double(promptTokens) / promptSeconds : 0
@@ -121,18 +123,32 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
     let context: ModelContext<Model>?
     let sampling: SamplingParameters
     let limits: GenerationLimits
+    let constraint: TokenConstraint?
+    let drafters: [any TokenDrafter]
 
     /// Prepares a generation; nothing runs before the first element is asked for.
     ///
     /// - Parameters:
     ///   - prompt: token ids, at least one.
     ///   - context: a context that the prompt may begin with; what it holds is not read again.
+    ///   - constraint: what the answer may be; nil for anything.
+    ///   - drafters: who guesses tokens, so that one pass reads several; the first with a guess is
+    ///     taken. The text is the same, bit for bit of every score, as without.
     /// - Throws: `InputError` for an empty prompt, one as long as the model's context, or sampling
-    ///   parameters out of range.
+    ///   parameters out of range; `InputError` (`.unsupported`) for drafters with a model whose
+    ///   scores depend on how its tokens came.
     public init(
         _ model: Model, tokenizer: Tokenizer, prompt: [Int], continuing context: ModelContext<Model>? = nil,
-        sampling: SamplingParameters, limits: GenerationLimits
+        sampling: SamplingParameters, limits: GenerationLimits, constraint: TokenConstraint? = nil,
+        drafters: [any TokenDrafter] = []
     ) throws {
+        guard drafters.isEmpty || model.replaysExactly else {
+            throw InputError(
+                .unsupported, in: "speculation",
+                expected: "a model whose scores do not depend on how many tokens are read together",
+                found: "the reference engine, or RoPE that changes with the length",
+                remedy: "Use the fast engine, or leave --lookup and --draft out.")
+        }
         guard !prompt.isEmpty else {
             throw InputError(
                 .value, in: "prompt", expected: "at least one token", found: "an empty prompt",
@@ -150,92 +166,12 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
         self.context = context
         self.sampling = sampling
         self.limits = limits
+        self.constraint = constraint
+        self.drafters = drafters
     }
 
-    public func makeAsyncIterator() -> Iterator {
-        Iterator(self)
-    }
-
-    /// The loop of a generation, one turn a call of `next`.
-    public struct Iterator: AsyncIteratorProtocol {
-        private let generation: Generation
-        private var context: ModelContext<Model>
-        private var sampler: Sampler
-        private var decoder: StreamingDecoder
-        private var stops: StopStrings
-        private var timings = GenerationTimings()
-        private var sampled: [Int] = []
-        private var emitted = ""
-        private var pending: Completion<Model>.Reason?
-        private var isFinished = false
-        private var firstToken: ContinuousClock.Instant?
-
-        init(_ generation: Generation) {
-            self.generation = generation
-            if let context = generation.context, context.remainder(of: generation.prompt) != nil {
-                self.context = context
-            } else {
-                self.context = ModelContext(generation.model)
-            }
-            sampler = Sampler(generation.sampling)
-            decoder = StreamingDecoder(generation.tokenizer)
-            stops = StopStrings(generation.limits.stopStrings)
-        }
-
-        public mutating func next() async throws -> GenerationEvent<Model>? {
-            if isFinished { return nil }
-            // One token is a long time: let other tasks of the pool run in between.
-            await Task.yield()
-            if Task.isCancelled { return finish(.cancelled) }
-            if let pending { return finish(pending) }
-            if let limit = generation.limits.maxTokens, sampled.count >= limit { return finish(.maxTokens) }
-            if let limit = generation.model.contextLimit, context.tokens.count >= limit, firstToken != nil {
-                return finish(.contextFull)
-            }
-
-            let logits = try readPending()
-            let token = try sampler.next(logits: logits, history: context.tokens)
-            let now = ContinuousClock.now
-            if firstToken == nil { firstToken = now }
-
-            if generation.limits.endTokens.contains(token) { return finish(.endToken(token)) }
-            timings.generateSeconds = firstToken.map { (now - $0).seconds } ?? 0
-            context.tokens.append(token)
-            sampled.append(token)
-            timings.generatedTokens = sampled.count
-            let text = stops.push(decoder.push(token))
-            emitted += text
-            if let stop = stops.matched { pending = .stopString(stop) }
-            return .token(id: token, text: text)
-        }
-
-        /// Reads what the model has not seen yet: the prompt at first, then the last sampled token.
-        private mutating func readPending() throws -> [Float] {
-            guard firstToken == nil else {
-                let logits = try generation.model.nextScores(&context.cache, after: [context.tokens.last!])
-                context.readCount = context.tokens.count
-                return logits
-            }
-            let start = ContinuousClock.now
-            let remainder = Array(context.remainder(of: generation.prompt) ?? generation.prompt[...])
-            timings.reusedTokens = context.readCount
-            timings.promptTokens = remainder.count
-            let logits = try generation.model.nextScores(&context.cache, after: remainder)
-            context.tokens = generation.prompt
-            context.readCount = generation.prompt.count
-            timings.promptSeconds = (ContinuousClock.now - start).seconds
-            return logits
-        }
-
-        private mutating func finish(_ reason: Completion<Model>.Reason) -> GenerationEvent<Model> {
-            isFinished = true
-            var remaining = ""
-            if case .stopString = reason {} else { remaining = stops.push(decoder.finish()) + stops.finish() }
-            return .finished(
-                Completion(
-                    reason: reason, tokens: sampled, text: emitted + remaining, remainingText: remaining,
-                    timings: timings, context: context))
-        }
+    public func makeAsyncIterator() -> GenerationIterator<Model> {
+        GenerationIterator(self)
     }
 }
 

@@ -13,4 +13,8 @@ extension QuantModel: LanguageModel {
     public func score(_ cache: inout QuantCache, by tokens: [Int]) throws -> Tensor<Float> {
         try extend(&cache, by: tokens, logits: .all)
     }
+
+    public func nextScores(_ cache: inout QuantCache, after tokens: [Int], last count: Int) throws -> Tensor<Float> {
+        try extend(&cache, by: tokens, logits: .ending(count))
+    }
 }

@@ -27,6 +27,24 @@ public protocol LanguageModel: Sendable {
 
     /// The same, returning the logits after every one of the tokens, `[k, V]`.
     func score(_ cache: inout Cache, by tokens: [Int]) throws -> Tensor<Score>
+
+    /// Whether the scores after a token are the same bits however the tokens before it came: one
+    /// by one, together, or once more into a copy of an earlier memory.
+    var replaysExactly: Bool { get }
+
+    /// Reads `tokens` and returns the logits after each of the last `count`, `[count, V]`.
+    ///
+    /// - Parameter count: at least 1, at most the number of tokens.
+    func nextScores(_ cache: inout Cache, after tokens: [Int], last count: Int) throws -> Tensor<Float>
+}
+
+extension LanguageModel {
+    public var replaysExactly: Bool { false }
+
+    public func nextScores(_ cache: inout Cache, after tokens: [Int], last count: Int) throws -> Tensor<Float> {
+        let scores = try score(&cache, by: tokens)
+        return scores.rows(tokens.count - count..<tokens.count).converted(to: Float.self)
+    }
 }
 
 extension HybridModel: LanguageModel {

@@ -29,13 +29,17 @@ struct ChatCommand: AsyncParsableCommand {
     var maxTokens: Int = 512
     @Flag(name: .long, inversion: .prefixedNo, help: "Let a model that can think do so before it answers.")
     var thinking: Bool?
+    @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var engine: EngineOptions
 
     func run() async throws {
-        try await run(try engine.loader(model).loadShown())
+        let loader = try engine.loader(model)
+        let drafts = try speculation.loader(beside: try model.tokenizer())
+        let loaded = try loader.loadShown()
+        try await run(loaded, drafters: try speculation.drafters(drafts, for: loaded))
     }
 
-    private func run(_ loaded: some LanguageModel) async throws {
+    private func run(_ loaded: some LanguageModel, drafters: [any TokenDrafter]) async throws {
         let directory = try ModelLocation.find(model.model)
         let defaults = try model.generationDefaults()
         let (sampling, _) = try sampling.resolved(defaults)
@@ -44,7 +48,7 @@ struct ChatCommand: AsyncParsableCommand {
         var conversation = Conversation(
             model: loaded, tokenizer: tokenizer, template: template, sampling: sampling,
             limits: GenerationLimits(maxTokens: maxTokens, endTokens: template.endTokens(defaults, tokenizer)),
-            system: system, enableThinking: thinking)
+            system: system, enableThinking: thinking, drafters: drafters)
         let interrupt = Interrupt()
         if Terminal.stdinIsTerminal {
             Terminal.note("Chatting with \(directory). Ctrl-C stops an answer, /reset starts over, /exit leaves.")

@@ -38,6 +38,7 @@ struct GenerateCommand: AsyncParsableCommand {
     var system: String?
     @Flag(name: .long, help: "Do not stop at the model's end tokens.")
     var ignoreEnd = false
+    @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var engine: EngineOptions
     @Flag(name: .long, help: "Print one JSON object at the end instead of streaming.")
     var json = false
@@ -65,16 +66,18 @@ struct GenerateCommand: AsyncParsableCommand {
             maxTokens: maxTokens, endTokens: ignoreEnd ? [] : ends, stopStrings: stop)
         // The cheap checks come before the weights: a bad prompt is refused at once.
         let computation = try loader.computation()
-        let model = try loader.loadShown(tokens: ids.count + maxTokens)
-        try await run(model, computation, tokenizer, ids, sampling, seed, limits)
+        let drafts = try speculation.loader(beside: tokenizer)
+        let loaded = try loader.loadShown(tokens: ids.count + maxTokens)
+        let drafters = try speculation.drafters(drafts, for: loaded)
+        try await run(loaded, computation, tokenizer, ids, sampling, seed, limits, drafters)
     }
 
     private func run(
         _ model: some LanguageModel, _ computation: Computation, _ tokenizer: Tokenizer, _ ids: [Int],
-        _ sampling: SamplingParameters, _ seed: UInt64?, _ limits: GenerationLimits
+        _ sampling: SamplingParameters, _ seed: UInt64?, _ limits: GenerationLimits, _ drafters: [any TokenDrafter]
     ) async throws {
         let generation = try Generation(
-            model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits)
+            model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits, drafters: drafters)
 
         var text = ""
         for try await event in generation {
@@ -120,9 +123,9 @@ struct GenerateCommand: AsyncParsableCommand {
         let timings = completion.timings
         let seedText = seed.map { ", seed \($0)" } ?? ", greedy"
         return String(
-            format: "[prompt %d tokens in %.2f s, generated %d at %.1f tokens/s, %@%@]", timings.promptTokens,
+            format: "[prompt %d tokens in %.2f s, generated %d at %.1f tokens/s, %@%@%@]", timings.promptTokens,
             timings.promptSeconds, timings.generatedTokens, timings.tokensPerSecond,
-            completion.reason.description, seedText)
+            completion.reason.description, seedText, speculation.summary(timings.speculation))
     }
 
     private func report<Model>(_ text: String, _ prompt: [Int], _ completion: Completion<Model>, _ seed: UInt64?)
@@ -141,6 +144,7 @@ struct GenerateCommand: AsyncParsableCommand {
                 "generate_seconds": JSON(timings.generateSeconds),
                 "generate_tokens_per_second": JSON(timings.tokensPerSecond),
             ],
+            "speculation": speculation.isOn ? speculation.report(timings.speculation) : .null,
         ]
     }
 }

@@ -40,6 +40,9 @@ public struct TokenConstraint: Sendable {
         return try automaton.advance(state, by: text) != nil
     }
 
+    /// Whether a token is text, and not one that ends the answer.
+    func isText(_ token: Int) -> Bool { automaton.trie.text(of: token) != nil }
+
     /// Takes the token that came.
     ///
     /// - Throws: `InputError` (`.value`) for a token that the mask does not have, and for an end
@@ -50,5 +53,18 @@ public struct TokenConstraint: Sendable {
                 .value, in: "constraint", expected: "a token that the constraint allows", found: "token \(token)")
         }
         state = next
+    }
+
+    /// The tokens that have no alternative, from here on.
+    ///
+    /// - Complexity: a mask a token, one that is needed anyway when the token comes.
+    func forced(atMost limit: Int) throws(InputError) -> [Int] {
+        var (constraint, tokens) = (self, [Int]())
+        while tokens.count < limit, let token = try constraint.mask().single, try constraint.allows(token) {
+            // An end token has nothing behind it.
+            guard (try? constraint.advance(by: token)) != nil else { break }
+            tokens.append(token)
+        }
+        return tokens
     }
 }

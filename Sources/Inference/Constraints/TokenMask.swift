@@ -20,6 +20,16 @@ public struct TokenMask: Sendable, Equatable {
 
     public var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
 
+    /// The one token of the set; nil when there are none or several.
+    var single: Int? {
+        var token: Int?
+        for (index, word) in words.enumerated() where word != 0 {
+            if token != nil || word & (word - 1) != 0 { return nil }
+            token = 64 * index + word.trailingZeroBitCount
+        }
+        return token
+    }
+
     mutating func insert(_ token: Int) { words[token >> 6] |= 1 << UInt64(token & 63) }
 
     /// Sets the logits of tokens that may not come to minus infinity.

@@ -34,8 +34,20 @@ public struct QuantModel: Sendable {
 
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
     /// prefill needs one row.
-    public enum LogitRows: Sendable {
+    public enum LogitRows: Sendable, Equatable {
         case all, last, none
+        /// Those after the last of the tokens, this many of each sequence; all where it has fewer.
+        case ending(Int)
+
+        /// How many rows of a sequence that is extended by `tokens` tokens.
+        func count(of tokens: Int) -> Int {
+            switch self {
+            case .all: tokens
+            case .last: min(1, tokens)
+            case .none: 0
+            case .ending(let count): max(0, min(count, tokens))
+            }
+        }
     }
 
     /// Rows of one pass through the layers, over all sequences of a batch: enough to work at the
@@ -77,6 +89,10 @@ public struct QuantModel: Sendable {
     /// - Throws: `InputError` (`.value`) when DUALITY_ISA names what is unknown or not there.
     public static func activeInstructionSet() throws(InputError) -> String { try KernelTable.active().name }
 
+    /// Whether the logits after a token are the same bits however the tokens came. `dynamic` RoPE
+    /// turns by angles that depend on how long the sequence is after the call.
+    public var replaysExactly: Bool { rope?.dependsOnLength != true }
+
     /// What the kernels use, for people: "avx512: …".
     public var kernelSummary: String { "\(kernels.name): \(kernels.summary)" }
 
@@ -105,8 +121,8 @@ public struct QuantModel: Sendable {
     ///   - cache: the memory of the sequence so far; advanced by the tokens. Untouched when an
     ///     error is thrown.
     ///   - rows: which rows of logits to compute.
-    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`; row t
-    ///   scores the token after `tokens[t]`.
+    /// - Returns: logits `[k, V]` for `.all`, `[1, V]` for `.last`, `[0, V]` for `.none`,
+    ///   `[min(n, k), V]` for `.ending(n)`; row t of `.all` scores the token after `tokens[t]`.
     /// - Throws: `InputError` for no tokens, an id out of range, more tokens than the context
     ///   holds, or a cache of another model.
     /// - Complexity: O(k (parameters + T H D)) for T tokens in the cache afterwards.
@@ -139,7 +155,7 @@ public struct QuantModel: Sendable {
         for (tokens, cache) in zip(tokens, caches) { try check(tokens, cache) }
         let width = configuration.vocabularySize
         var logits = tokens.map { tokens -> [Float] in
-            let count = rows == .all ? tokens.count : rows == .last ? 1 : 0
+            let count = rows.count(of: tokens.count)
             // Initializing none would write into the empty array that all threads share.
             guard count > 0 else { return [] }
             return [Float](unsafeUninitializedCapacity: count * width) {
@@ -208,11 +224,9 @@ public struct QuantModel: Sendable {
                     embedding.row(ids[ids.startIndex + t], kernels, into: h + t * configuration.hiddenSize)
                 }
             }
-            for t in 0..<length {
-                let isLast = read[sequence] + t == tokens[sequence].count - 1
-                if rows == .all || (rows == .last && isLast) {
-                    wanted.append((first + t, sequence, rows == .all ? read[sequence] + t : 0))
-                }
+            let firstWanted = tokens[sequence].count - rows.count(of: tokens[sequence].count)
+            for t in 0..<length where read[sequence] + t >= firstWanted {
+                wanted.append((first + t, sequence, read[sequence] + t - firstWanted))
             }
             first += length
         }

@@ -18,6 +18,8 @@ struct RotaryFrequencies: Sendable {
     private let scale: Float
     /// The frequencies where they do not depend on the length; nil for `dynamic`.
     private let fixed: [Float]?
+    /// Whether the angles of a position depend on the length of the sequence.
+    var dependsOnLength: Bool { fixed == nil }
 
     /// - Throws: `InputError` (`.value`) when the head width is odd.
     init(_ configuration: HybridConfiguration) throws(InputError) {
