@@ -8,6 +8,8 @@
 #   make bench       measure the fast engine: the embedded model, and a hybrid of the 0.6B shape with random weights
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
 #
+#   make fuzz         feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
+#
 #   make format   format the sources            make clean   remove what was built
 
 SWIFT ?= swift
@@ -18,7 +20,7 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench docs sanitize test test-python notebooks build lint format clean toolchain libraries
+.PHONY: help demo bench docs fuzz sanitize test test-python notebooks build lint format clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -69,6 +71,18 @@ sanitize: toolchain
 	$(SWIFT) test -c release --sanitize thread --scratch-path .build-thread --filter '$(SANITIZED)'
 	$(SWIFT) test -c release -Xcc -fsanitize=undefined -Xcc -fsanitize-trap=undefined --scratch-path .build-undefined \
 		--filter '$(SANITIZED)'
+
+# Coverage-guided fuzzing with the address sanitizer, FUZZ_SECONDS a target. What is found lies in .build-fuzz/crashes and
+# belongs into Tests/Fuzz/found/TARGET, where `make test` runs it ever after.
+FUZZ_BUILD := .build-fuzz
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(shell sed -n 's/^    case \([a-z]*\)$$/\1/p' Tests/Fuzz/Targets/FuzzTarget.swift)
+FUZZER := $(FUZZ_BUILD)/release/duality-fuzz
+
+fuzz: toolchain
+	$(SWIFT) build -c release --product duality-fuzz --scratch-path $(FUZZ_BUILD)/runner
+	$(SWIFT) build -c release --sanitize fuzzer --sanitize address -Xswiftc -DFUZZING --product duality-fuzz --scratch-path $(FUZZ_BUILD)
+	@Tests/Fuzz/run.sh $(FUZZER) $(FUZZ_BUILD)/runner/release/duality-fuzz $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 # The ten tests that took longest, in seconds: where to look when `make test` grows.
 slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | tr '>' '\n' \

@@ -89,6 +89,15 @@ let package = Package(
         .executableTarget(
             name: "weave", dependencies: ["DualityCore", "DualityNotebook"], path: "Notebooks-as-scripts/weave"),
         .target(name: "TestSupport", dependencies: ["DualityCore", "DualityReference"], path: "Tests/Support"),
+        .target(
+            name: "DualityFuzz",
+            dependencies: [
+                "CDualitySSD", "DualityCInterface", "DualityCore", "DualityInference", "DualityQuant",
+                "DualityReference", "DualityVerify", "TestSupport",
+            ],
+            path: "Tests/Fuzz/Targets"),
+        .executableTarget(name: "duality-fuzz", dependencies: ["DualityFuzz"], path: "Tests/Fuzz/Driver"),
+        .testTarget(name: "FuzzTests", dependencies: ["DualityCore", "DualityFuzz", "TestSupport"]),
         .testTarget(name: "CoreTests", dependencies: ["DualityCore", "TestSupport"]),
         .testTarget(name: "KernelsTests", dependencies: ["DualityCore", "DualityKernels", "TestSupport"]),
         .testTarget(name: "ReferenceTests", dependencies: ["DualityCore", "DualityReference", "TestSupport"]),
