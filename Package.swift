@@ -70,6 +70,9 @@ let package = Package(
         .target(
             name: "DualityMeasure", dependencies: ["DualityCore", "DualityKernels", "DualityQuant"],
             path: "Sources/Measure"),
+        .target(
+            name: "DualityEvaluation", dependencies: ["DualityCore", "DualityQuant", "DualityInference", "Duality"],
+            path: "Sources/Evaluation"),
         .systemLibrary(name: "CDualitySSD", path: "Sources/CInterface/include"),
         .target(
             name: "DualityCInterface",
@@ -80,6 +83,7 @@ let package = Package(
             dependencies: [
                 "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityQuant",
                 "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure", "Duality",
+                "DualityEvaluation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
@@ -106,6 +110,9 @@ let package = Package(
         .testTarget(name: "HouseTests", dependencies: ["TestSupport"]),
         .testTarget(name: "DualityTests", dependencies: ["Duality", "TestSupport"]),
         .testTarget(name: "ConversionTests", dependencies: ["DualityCore", "DualityConversion", "TestSupport"]),
+        .testTarget(
+            name: "EvaluationTests",
+            dependencies: ["DualityCore", "DualityInference", "DualityQuant", "DualityEvaluation", "TestSupport"]),
         .testTarget(name: "MeasureTests", dependencies: ["DualityCore", "DualityMeasure", "TestSupport"]),
         .testTarget(
             name: "InferenceTests",

@@ -16,7 +16,7 @@ struct Duality: AsyncParsableCommand {
             GenerateCommand.self, ChatCommand.self, InspectCommand.self, PerplexityCommand.self, LogitsCommand.self,
             TokenizeCommand.self, TemplateCommand.self, SSDCommand.self, CheckCommand.self, QuantizeCommand.self,
             SynthesizeCommand.self, BenchCommand.self, CompareCommand.self, ComposeCommand.self, PrimeCommand.self,
-            FamilyCommand.self, VectorsCommand.self, VerifyCommand.self,
+            FamilyCommand.self, VectorsCommand.self, VerifyCommand.self, EvaluateCommand.self,
         ]
     )
 
