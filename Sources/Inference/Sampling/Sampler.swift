@@ -54,8 +54,19 @@ public struct Sampler: Sendable {
 
     /// Draws the next token.
     public mutating func next(logits: UnsafeBufferPointer<Float>, history: [Int]) throws(InputError) -> Int {
-        var scores = Array(logits)
-        adjust(&scores, history)
+        let scores = UnsafeMutableBufferPointer<Float>.allocate(capacity: logits.count)
+        defer { scores.deallocate() }
+        _ = scores.initialize(from: logits)
+        return try next(overwriting: scores, history: history)
+    }
+
+    /// Draws the next token in the memory of the logits, which then hold what steps 1 to 3 made of
+    /// them.
+    package mutating func next(
+        overwriting logits: UnsafeMutableBufferPointer<Float>, history: [Int]
+    ) throws(InputError) -> Int {
+        adjust(logits, history)
+        let scores = UnsafeBufferPointer(logits)
         let best = try Self.best(scores)
         let token = parameters.temperature == 0 ? best : draw(scores, best: scores[best])
         drawn[token, default: 0] += 1
@@ -64,7 +75,7 @@ public struct Sampler: Sendable {
 
     // MARK: Steps 1 to 3
 
-    private mutating func adjust(_ scores: inout [Float], _ history: [Int]) {
+    private mutating func adjust(_ scores: UnsafeMutableBufferPointer<Float>, _ history: [Int]) {
         for (token, bias) in parameters.logitBias where scores.indices.contains(token) { scores[token] += bias }
         if parameters.repetitionPenalty != 1 {
             if history.count < seenCount { (seen, seenCount) = ([], 0) }
@@ -83,7 +94,7 @@ public struct Sampler: Sendable {
     }
 
     /// The token with the largest score, the lowest number among equals.
-    private static func best(_ scores: [Float]) throws(InputError) -> Int {
+    private static func best(_ scores: UnsafeBufferPointer<Float>) throws(InputError) -> Int {
         var best = -1
         var largest = -Float.infinity
         for (token, score) in scores.enumerated() {
@@ -115,7 +126,7 @@ public struct Sampler: Sendable {
         exp(Double(score - best) / parameters.temperature)
     }
 
-    private mutating func draw(_ scores: [Float], best: Float) -> Int {
+    private mutating func draw(_ scores: UnsafeBufferPointer<Float>, best: Float) -> Int {
         // Each filter keeps the beginning of the tokens in falling order.
         var candidates: [Int]
         if parameters.topK > 0 && parameters.topK < scores.count {
@@ -154,7 +165,7 @@ public struct Sampler: Sendable {
 
     /// The `count` tokens of the largest scores, in falling order. O(V + h log count), h being how
     /// often a token enters.
-    private func largest(_ count: Int, of scores: [Float]) -> [Int] {
+    private func largest(_ count: Int, of scores: UnsafeBufferPointer<Float>) -> [Int] {
         // The complement of a key, so that the first of the heap is the worst of the best so far.
         var heap = MinimumHeap()
         var worst = -Float.infinity
@@ -173,7 +184,7 @@ public struct Sampler: Sendable {
 
     /// The tokens that can be among those that reach top-p, in falling order: all those less likely
     /// than (1 - p) / V together do not make up the 1 - p that may be left out.
-    private func plausible(_ scores: [Float], _ best: Float, total: Double) -> [Int] {
+    private func plausible(_ scores: UnsafeBufferPointer<Float>, _ best: Float, total: Double) -> [Int] {
         let smallest = (1 - parameters.topP) * total / Double(scores.count)
         // weight(score) >= smallest, without an exponential; a hair below lets a few more in.
         let lowest = Double(best) + parameters.temperature * (log(smallest) - 1e-9)
@@ -184,7 +195,9 @@ public struct Sampler: Sendable {
 
     /// Leaves the fewest of the candidates, which are in falling order, that make up top-p of
     /// `total`; at least one.
-    private func keepNucleus(_ candidates: inout [Int], _ scores: [Float], _ best: Float, total: Double) {
+    private func keepNucleus(
+        _ candidates: inout [Int], _ scores: UnsafeBufferPointer<Float>, _ best: Float, total: Double
+    ) {
         var reached = 0.0
         var count = 0
         while count < candidates.count, count == 0 || reached < parameters.topP * total {

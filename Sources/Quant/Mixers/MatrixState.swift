@@ -18,9 +18,9 @@ struct MatrixState: Sendable {
     let layout: Layout
     private var memory: AlignedMemory
 
-    init(_ layout: Layout) {
+    init(_ layout: Layout, account: MemoryAccount? = nil) {
         self.layout = layout
-        memory = AlignedMemory(byteCount: 4 * layout.count)
+        memory = AlignedMemory(byteCount: 4 * layout.count, account: account)
         memory.clear()
         guard layout.tracks else { return }
         var identity = Tensor<Float>(repeating: 0, shape: [layout.heads, layout.headDim, layout.headDim])
@@ -35,6 +35,16 @@ struct MatrixState: Sendable {
     /// Makes the bytes this value's own.
     mutating func prepareToWrite() {
         if !isKnownUniquelyReferenced(&memory) { memory = memory.copy() }
+    }
+
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: memory.base, count: byteCount) }
+
+    /// Takes the bytes of another state of this layout; returns whether there are as many.
+    mutating func fill(from bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count == byteCount else { return false }
+        prepareToWrite()
+        UnsafeMutableRawBufferPointer(start: memory.base, count: byteCount).copyMemory(from: bytes)
+        return true
     }
 
     private var base: UnsafeMutablePointer<Float> { memory.base.assumingMemoryBound(to: Float.self) }

@@ -11,19 +11,29 @@ import Foundation
 package final class AlignedMemory: @unchecked Sendable {
     package private(set) var base: UnsafeMutableRawPointer
     private(set) var byteCount: Int
+    private let account: MemoryAccount?
 
     /// - Parameter byteCount: at least 1 is taken.
-    package init(byteCount: Int) {
+    package convenience init(byteCount: Int) { self.init(byteCount: byteCount, account: nil) }
+
+    /// - Parameter account: where the bytes are counted while they are held.
+    init(byteCount: Int, account: MemoryAccount?) {
         self.byteCount = max(byteCount, 64)
+        self.account = account
         base = Self.allocate(self.byteCount)
+        account?.add(self.byteCount)
     }
 
-    deinit { free(base) }
+    deinit {
+        account?.add(-byteCount)
+        free(base)
+    }
 
     /// Makes room for at least `byteCount` bytes; the contents are lost when the block has to grow.
     func reserve(_ byteCount: Int) {
         guard byteCount > self.byteCount else { return }
         free(base)
+        account?.add(byteCount - self.byteCount)
         self.byteCount = byteCount
         base = Self.allocate(byteCount)
     }
@@ -31,9 +41,14 @@ package final class AlignedMemory: @unchecked Sendable {
     /// Sets every byte to zero.
     func clear() { memset(base, 0, byteCount) }
 
-    func copy() -> AlignedMemory {
-        let other = AlignedMemory(byteCount: byteCount)
-        memcpy(other.base, base, byteCount)
+    func copy() -> AlignedMemory { copy(byteCount: byteCount) }
+
+    /// A block of `count` bytes that begins as this one does; what is behind this one's bytes is
+    /// zero.
+    func copy(byteCount count: Int) -> AlignedMemory {
+        let other = AlignedMemory(byteCount: count, account: account)
+        memcpy(other.base, base, min(count, byteCount))
+        if count > byteCount { memset(other.base + byteCount, 0, count - byteCount) }
         return other
     }
 

@@ -42,14 +42,17 @@ struct KeyValuePages: @unchecked Sendable {
     private var block: PageBlock?
     /// A page that the window has passed and nobody else has.
     private var spare: Page?
+    /// Where pages come from and are counted instead, in a server.
+    private let memory: CacheMemory?
 
     static let pageTokens = Int(DK_KV_PAGE)
     /// A huge page.
     fileprivate static let largestBlock = 2 << 20
 
-    init(_ shape: dk_attention_shape) {
+    init(_ shape: dk_attention_shape, _ memory: CacheMemory? = nil) {
         var shape = shape
         pageBytes = Int(dk_kv_page_bytes(&shape))
+        self.memory = memory
     }
 
     var byteCount: Int { (pages.count - passed) * pageBytes }
@@ -98,12 +101,50 @@ struct KeyValuePages: @unchecked Sendable {
         // A copy of this cache may have taken the same one.
         if isKnownUniquelyReferenced(&spare), let page = spare.take() { return page }
         spare = nil
+        if let memory {
+            if let arena = memory.arena, arena.pageBytes == pageBytes, let page = Page(arena) { return page }
+            return Page(AlignedMemory(byteCount: pageBytes, account: memory.account), offset: 0)
+        }
         if let page = block?.takePage() { return page }
         // As many pages as there are already, so that a short sequence stays small.
         let count = min(max(pages.count - passed, 1), max(Self.largestBlock / pageBytes, 1))
         let fresh = PageBlock(pages: count, pageBytes: pageBytes)
         block = fresh
         return fresh.takePage() ?? Page(AlignedMemory(byteCount: pageBytes), offset: 0)
+    }
+
+    /// Lets go of what the next pages would be taken from.
+    mutating func leaveRoom() { (block, spare) = (nil, nil) }
+
+    /// The bytes of the pages that are held, in order.
+    var parts: [UnsafeRawBufferPointer] {
+        pages.compactMap { $0 }.map { UnsafeRawBufferPointer(start: $0.base, count: pageBytes) }
+    }
+
+    /// Takes the bytes of the last pages of `tokens` tokens; returns whether they are whole pages,
+    /// not too many.
+    mutating func fill(from bytes: UnsafeRawBufferPointer, tokens: Int) -> Bool {
+        let all = (tokens + Self.pageTokens - 1) / Self.pageTokens
+        guard bytes.count % pageBytes == 0, bytes.count / pageBytes <= all else { return false }
+        passed = all - bytes.count / pageBytes
+        count = tokens
+        for index in 0..<all {
+            guard index >= passed else {
+                pages.append(nil)
+                // Not read.
+                addresses.append(UnsafeMutableRawPointer(mutating: UnsafeRawPointer(Self.none)))
+                continue
+            }
+            let page = newPage()
+            if let source = bytes.baseAddress { memcpy(page.base, source + (index - passed) * pageBytes, pageBytes) }
+            pages.append(page)
+            addresses.append(page.base)
+        }
+        return true
+    }
+
+    func forEachPage(_ body: (ObjectIdentifier, Int) -> Void) {
+        for page in pages { page.map { body(ObjectIdentifier($0), pageBytes) } }
     }
 
     func withAddresses<Result>(_ body: (UnsafePointer<UnsafeMutableRawPointer>) -> Result) -> Result {
@@ -118,11 +159,27 @@ struct KeyValuePages: @unchecked Sendable {
 /// One page; how many caches share it is the number of references to it.
 private final class Page: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
-    private let memory: AlignedMemory
+    private let owner: Owner
+
+    private enum Owner {
+        case block(AlignedMemory)
+        case arena(PageArena, index: Int32)
+    }
 
     init(_ memory: AlignedMemory, offset: Int) {
-        self.memory = memory
+        owner = .block(memory)
         base = memory.base + offset
+    }
+
+    /// Nil when the arena is full.
+    init?(_ arena: PageArena) {
+        guard let page = arena.take() else { return nil }
+        owner = .arena(arena, index: page.index)
+        base = page.base
+    }
+
+    deinit {
+        if case .arena(let arena, let index) = owner { arena.giveBack(index) }
     }
 }
 

@@ -55,10 +55,11 @@ public struct QuantCache: Sendable {
         }
     }
 
-    init(_ configuration: HybridConfiguration, keyValues format: KeyValueFormat) {
+    /// - Parameter memory: where its bytes are counted and its pages taken; nil for nowhere.
+    init(_ configuration: HybridConfiguration, keyValues format: KeyValueFormat, memory: CacheMemory? = nil) {
         tokenCount = 0
         shape = Shape(configuration, format)
-        layers = configuration.layers.map { QuantLayerCache($0, configuration, format) }
+        layers = configuration.layers.map { QuantLayerCache($0, configuration, format, memory) }
     }
 
     /// What is left where a cache has been moved from.
@@ -95,15 +96,17 @@ struct QuantLayerCache: Sendable {
     /// Of Gated DeltaNet and Gated KalmaNet.
     var matrix: MatrixState?
 
-    init(_ kind: LayerKind, _ configuration: HybridConfiguration, _ format: KeyValueFormat) {
+    init(
+        _ kind: LayerKind, _ configuration: HybridConfiguration, _ format: KeyValueFormat, _ memory: CacheMemory? = nil
+    ) {
         if let layout = KeyValueLayout(kind, configuration) {
             let shape = dk_attention_shape(configuration, format, window: layout.window)
-            keyValues = KeyValuePages(shape)
-            if layout.fadingWindow != nil { fading = KeyValuePages(shape) }
+            keyValues = KeyValuePages(shape, memory)
+            if layout.fadingWindow != nil { fading = KeyValuePages(shape, memory) }
         }
         let mixer = kind == .bmojo ? configuration.bmojo.mixer : kind
-        if mixer == .mamba2 { scan = ScanState(configuration) }
-        matrix = MatrixState.Layout(mixer, configuration).map { MatrixState($0) }
+        if mixer == .mamba2 { scan = ScanState(configuration, account: memory?.account) }
+        matrix = MatrixState.Layout(mixer, configuration).map { MatrixState($0, account: memory?.account) }
     }
 
     var byteCount: Int {

@@ -29,7 +29,7 @@ public struct QuantModel: Sendable {
     /// Nil where nothing is rotated.
     let rope: RotaryFrequencies?
     private(set) var pool: ThreadPool
-    private let kernels: KernelTable
+    let kernels: KernelTable
     private var workspaces: WorkspacePool
 
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
@@ -148,14 +148,9 @@ public struct QuantModel: Sendable {
     public func extend(_ caches: inout [QuantCache], by tokens: [[Int]], logits rows: LogitRows = .all) throws
         -> [Tensor<Float>]
     {
-        guard caches.count == tokens.count else {
-            throw InputError(
-                .shape, in: "batch", expected: "one cache a sequence, \(tokens.count)", found: "\(caches.count)")
-        }
-        for (tokens, cache) in zip(tokens, caches) { try check(tokens, cache) }
         let width = configuration.vocabularySize
-        var logits = tokens.map { tokens -> [Float] in
-            let count = rows.count(of: tokens.count)
+        let wanted = tokens.map { rows.count(of: $0.count) }
+        var logits = wanted.map { count -> [Float] in
             // Initializing none would write into the empty array that all threads share.
             guard count > 0 else { return [] }
             return [Float](unsafeUninitializedCapacity: count * width) {
@@ -163,21 +158,40 @@ public struct QuantModel: Sendable {
                 _ = $0
             }
         }
+        try extend(&caches, by: tokens, wanting: wanted) { stream, rows, pass in
+            score(stream, rows, pass, &logits)
+        }
+        return try logits.map { try Tensor(shape: [$0.count / width, width], elements: $0) }
+    }
+
+    /// - Parameter score: is given the wanted rows of each pass that has some.
+    func extend(
+        _ caches: inout [QuantCache], by tokens: [[Int]], wanting wanted: [Int],
+        score: (ResidualStream, [WantedRow], Pass) -> Void
+    ) throws {
+        guard caches.count == tokens.count, wanted.count == tokens.count else {
+            throw InputError(
+                .shape, in: "batch", expected: "one cache a sequence, \(tokens.count)", found: "\(caches.count)")
+        }
+        for (tokens, cache) in zip(tokens, caches) { try check(tokens, cache) }
         let ends = zip(caches, tokens).map { $0.tokenCount + $1.count }
         var read = Array(repeating: 0, count: tokens.count)
         workspaces.withWorkspace { workspace in
             while true {
                 let pieces = pieces(tokens, caches, read)
                 if pieces.isEmpty { break }
-                pass(&caches, tokens, read, pieces, ends, rows, workspace, &logits)
+                let (stream, rows, pass) = pass(&caches, tokens, read, pieces, ends, wanted, workspace)
+                if !rows.isEmpty { score(stream, rows, pass) }
                 for (sequence, count) in pieces {
                     read[sequence] += count
                     caches[sequence].tokenCount += count
                 }
             }
         }
-        return try logits.map { try Tensor(shape: [$0.count / width, width], elements: $0) }
     }
+
+    /// A row whose logits are wanted: of the pass, and which of its sequence's wanted rows it is.
+    typealias WantedRow = (row: Int, sequence: Int, result: Int)
 
     /// What the next pass reads of each sequence: `rowLimit` rows together, in whole chunks of the
     /// scan where a sequence goes on after.
@@ -201,15 +215,14 @@ public struct QuantModel: Sendable {
 
     private func pass(
         _ caches: inout [QuantCache], _ tokens: [[Int]], _ read: [Int], _ pieces: [(sequence: Int, count: Int)],
-        _ ends: [Int], _ rows: LogitRows, _ workspace: Workspace, _ logits: inout [[Float]]
-    ) {
+        _ ends: [Int], _ wishes: [Int], _ workspace: Workspace
+    ) -> (ResidualStream, [WantedRow], Pass) {
         let count = pieces.reduce(0) { $0 + $1.count }
         let half = configuration.headDim / 2
         let (cosines, sines) = (workspace.cosines.pointer(count * half), workspace.sines.pointer(count * half))
         var stream = ResidualStream(width: configuration.hiddenSize, rows: count, workspace: workspace)
         var segments: [Segment] = []
-        // Rows whose logits are wanted: of the pass, and of the sequence's result.
-        var wanted: [(row: Int, sequence: Int, result: Int)] = []
+        var wanted: [WantedRow] = []
         var first = 0
         for (sequence, length) in pieces {
             let position = caches[sequence].tokenCount
@@ -224,9 +237,9 @@ public struct QuantModel: Sendable {
                     embedding.row(ids[ids.startIndex + t], kernels, into: h + t * configuration.hiddenSize)
                 }
             }
-            let firstWanted = tokens[sequence].count - rows.count(of: tokens[sequence].count)
-            for t in 0..<length where read[sequence] + t >= firstWanted {
-                wanted.append((first + t, sequence, read[sequence] + t - firstWanted))
+            for t in 0..<length {
+                let result = read[sequence] + t - (tokens[sequence].count - wishes[sequence])
+                if result >= 0 { wanted.append((first + t, sequence, result)) }
             }
             first += length
         }
@@ -234,44 +247,7 @@ public struct QuantModel: Sendable {
             kernels: kernels, pool: pool, workspace: workspace, segments: segments, rows: count, cosines: cosines,
             sines: sines)
         for (i, layer) in layers.enumerated() { layer.extend(&stream, in: pass, caches: &caches, layer: i) }
-        score(stream, wanted, pass, &logits)
-    }
-
-    /// The last norm and the head, for the rows that are wanted.
-    private func score(
-        _ stream: ResidualStream, _ wanted: [(row: Int, sequence: Int, result: Int)], _ pass: Pass,
-        _ logits: inout [[Float]]
-    ) {
-        guard !wanted.isEmpty else { return }
-        let (width, count) = (configuration.vocabularySize, wanted.count)
-        let normalized = pass.workspace.normalized.pointer(pass.rows * configuration.hiddenSize)
-        stream.normalized(norm, rows: wanted.map(\.row), in: pass, into: normalized)
-        let some = Pass(
-            kernels: pass.kernels, pool: pass.pool, workspace: pass.workspace, segments: [], rows: count,
-            cosines: pass.cosines, sines: pass.sines)
-        let u = some.prepare(normalized, stride: configuration.hiddenSize, for: [head]) { _ in }
-        if pass.segments.count == 1 {
-            // Straight into the result, which may be large.
-            let (sequence, first) = (wanted[0].sequence, wanted[0].result)
-            logits[sequence].withUnsafeMutableBufferPointer { target in
-                guard let base = target.baseAddress else { return }
-                some.multiply(u, head.products(into: base + first * width, stride: width))
-                pool.run(over: count * width, multiple: 1 << 14) { range, _ in
-                    kernels.one_nan(base + first * width + range.lowerBound, Int64(range.count))
-                }
-            }
-            return
-        }
-        let out = pass.workspace.logits.pointer(count * width)
-        some.multiply(u, head.products(into: out, stride: width))
-        pool.run(over: count * width, multiple: 1 << 14) { range, _ in
-            kernels.one_nan(out + range.lowerBound, Int64(range.count))
-        }
-        for (i, place) in wanted.enumerated() {
-            logits[place.sequence].withUnsafeMutableBufferPointer { target in
-                target.baseAddress?.advanced(by: place.result * width).update(from: out + i * width, count: width)
-            }
-        }
+        return (stream, wanted, pass)
     }
 
     private func check(_ tokens: [Int], _ cache: QuantCache) throws(InputError) {

@@ -2,11 +2,11 @@
 //
 //  | what     | shape          | meaning                                                                        |
 //  |----------|----------------|--------------------------------------------------------------------------------|
-//  | window   | [W-1, C]       | the last inputs of the convolution                                             |
 //  | state    | [H, N, P']     | the SSM state that entered the current chunk of Q tokens, transposed           |
+//  | window   | [W-1, C]       | the last inputs of the convolution                                             |
+//  | decaySum | [H], float64   | sum of Δ A over all tokens                                                     |
 //  | x, b     | [Hx, Q, P'], [Hb, N, Q] | operands of the tokens of that chunk                                   |
 //  | delta, logDecay | [H, Q]  | their steps and the running sums of Δ A                                        |
-//  | decaySum | [H], float64   | sum of Δ A over all tokens                                                     |
 //
 //  The state moves once a chunk, and a token is computed from the state at the start of its chunk,
 //  however the tokens came: that is what makes one piece, many pieces and single tokens agree bit
@@ -23,13 +23,13 @@ struct ScanState: Sendable {
     /// Tokens read; chunks begin at multiples of Q.
     private(set) var count = 0
 
-    init(_ configuration: HybridConfiguration) {
+    init(_ configuration: HybridConfiguration, account: MemoryAccount? = nil) {
         layout = Layout(configuration.mamba2Shape, taps: configuration.mamba2.convolutionTaps)
-        memory = AlignedMemory(byteCount: 4 * layout.count)
+        memory = AlignedMemory(byteCount: 4 * layout.count, account: account)
         memory.clear()
     }
 
-    var byteCount: Int { 4 * layout.count }
+    var byteCount: Int { memory.byteCount }
 
     /// The bytes of a state before one is made.
     static func byteCount(_ configuration: HybridConfiguration) -> Int {
@@ -44,7 +44,32 @@ struct ScanState: Sendable {
 
     /// Makes the bytes this value's own.
     mutating func prepareToWrite() {
-        if !isKnownUniquelyReferenced(&memory) { memory = memory.copy() }
+        if memory.byteCount < 4 * layout.count {
+            memory = memory.copy(byteCount: 4 * layout.count)
+        } else if !isKnownUniquelyReferenced(&memory) {
+            memory = memory.copy()
+        }
+    }
+
+    /// Keeps a copy without the operands of a chunk, if none has begun; they are made room for when
+    /// the next is written.
+    mutating func leaveOpenChunk() {
+        if fill == 0, memory.byteCount > 4 * layout.x { memory = memory.copy(byteCount: 4 * layout.x) }
+    }
+
+    /// All bytes, or those before the open chunk where there is none.
+    var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: memory.base, count: fill == 0 ? 4 * layout.x : 4 * layout.count)
+    }
+
+    /// Takes the bytes of a state behind `tokens` tokens; returns whether there are as many as that
+    /// has.
+    mutating func fill(from bytes: UnsafeRawBufferPointer, tokens: Int) -> Bool {
+        count = tokens
+        guard bytes.count == self.bytes.count else { return false }
+        prepareToWrite()
+        UnsafeMutableRawBufferPointer(start: memory.base, count: bytes.count).copyMemory(from: bytes)
+        return true
     }
 
     private var base: UnsafeMutablePointer<Float> { memory.base.assumingMemoryBound(to: Float.self) }
@@ -57,7 +82,7 @@ struct ScanState: Sendable {
     }
     /// `[H, N, P']`.
     var state: UnsafeMutableBufferPointer<Float> {
-        UnsafeMutableBufferPointer(start: base, count: layout.x)
+        UnsafeMutableBufferPointer(start: base, count: layout.window)
     }
 
     /// The addresses as the kernels take them; valid while this value is not replaced.
@@ -75,9 +100,10 @@ struct ScanState: Sendable {
             logDecay: base + layout.logDecay + head * Int(DK_SSD_CHUNK))
     }
 
-    /// Offsets in floats, every one a multiple of 16.
+    /// Offsets in floats, every one a multiple of 16. What lies before x is all there is between
+    /// two chunks.
     private struct Layout: Sendable, Equatable {
-        let x, b, delta, logDecay, window, decaySum, count: Int
+        let window, decaySum, x, b, delta, logDecay, count: Int
         let shape: Mamba2Shape
         /// Floats of one head.
         let statePerHead, xPerHead, bPerHead: Int
@@ -88,13 +114,13 @@ struct ScanState: Sendable {
             self.shape = shape
             statePerHead = shape.stateDim * rounded(shape.headDim)
             (xPerHead, bPerHead) = (chunk * rounded(shape.headDim), shape.stateDim * chunk)
-            x = heads * statePerHead
+            window = heads * statePerHead
+            decaySum = window + rounded((taps - 1) * shape.channels)
+            x = decaySum + rounded(2 * heads)
             b = x + shape.xHeads * xPerHead
             delta = b + shape.bHeads * bPerHead
             logDecay = delta + rounded(heads * chunk)
-            window = logDecay + rounded(heads * chunk)
-            decaySum = window + rounded((taps - 1) * shape.channels)
-            count = decaySum + rounded(2 * heads)
+            count = logDecay + rounded(heads * chunk)
         }
     }
 }

@@ -56,4 +56,6 @@ package enum ServingEvent: Sendable {
     case finished(choice: Int, ServingReason, ServingUsage)
     /// The model or the constraint broke; the last event.
     case failed(InputError)
+    /// The request was taken and will not be served, as when the engine drains; the last event.
+    case rejected(ServingRejection)
 }

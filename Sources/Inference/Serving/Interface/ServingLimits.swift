@@ -10,6 +10,8 @@ package struct ServingLimits: Sendable {
     package var maxModelLength: Int?
     /// Bytes for live sequences and snapshots together; nil for 60 % of what is free.
     package var cacheMemory: Int?
+    /// Whether the weights are mapped from a file, and so not counted by the system as taken.
+    package var weightsAreMapped = false
     /// Rows of one step, at most `QuantModel.rowLimit`; nil for that.
     package var maxBatchedTokens: Int?
     /// How much longer a step may take for the rows of prompts beside those that decode.

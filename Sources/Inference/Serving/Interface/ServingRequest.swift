@@ -4,6 +4,8 @@
 //  An answer is a function of its request, of the seed and of the model: not of what else runs, of
 //  what was cached, or of how the prompt was cut.
 
+import DualityCore
+
 /// Where a snapshot of the model's memory of a prompt is worth keeping, and why.
 package enum SnapshotKind: String, Sendable, CaseIterable, Codable {
     /// The end of the system block, tools included: many users of one application.
@@ -71,5 +73,32 @@ package struct ServingRequest: Sendable {
 
     package init(prompt: [Int]) {
         self.prompt = prompt
+    }
+}
+
+extension ServingRequest {
+    /// - Throws: `InputError` (`.value`) that names what is out of its range.
+    package func validate(vocabularySize: Int) throws(InputError) {
+        func require(_ holds: Bool, _ place: String, _ expected: String, _ found: String) throws(InputError) {
+            if !holds { throw InputError(.value, in: place, expected: expected, found: found) }
+        }
+        try require(!prompt.isEmpty, "prompt", "at least one token", "none")
+        let ids = 0..<vocabularySize
+        for (name, tokens) in [
+            ("prompt", prompt), ("end_token_ids", Array(endTokens)), ("stop_token_ids", Array(stopTokens)),
+        ] {
+            if let token = tokens.first(where: { !ids.contains($0) }) {
+                try require(false, name, "tokens in 0..<\(vocabularySize)", "\(token)")
+            }
+        }
+        try require(choices >= 1 && choices <= 1024, "n", "1 to 1024", "\(choices)")
+        let least = promptScores == nil ? 1 : 0
+        if let maxTokens { try require(maxTokens >= least, "max_tokens", "at least \(least)", "\(maxTokens)") }
+        try require(minTokens >= 0, "min_tokens", "at least 0", "\(minTokens)")
+        if let maxTokens { try require(minTokens <= maxTokens, "min_tokens", "at most max_tokens", "\(minTokens)") }
+        for count in [logprobs, promptScores].compactMap({ $0 }) {
+            try require(count >= 0 && count <= vocabularySize, "logprobs", "0 to \(vocabularySize)", "\(count)")
+        }
+        try sampling.validate(vocabularySize: vocabularySize)
     }
 }

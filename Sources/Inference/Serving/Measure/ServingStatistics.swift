@@ -29,6 +29,8 @@ package struct ServingStatistics: Sendable {
     package internal(set) var weightBytes = 0
     package internal(set) var workspaceBytes = 0
     package internal(set) var budgetBytes = 0
+    /// The most that sequences and snapshots held at the end of a step.
+    package internal(set) var peakBytes = 0
     package internal(set) var snapshots = 0
     package internal(set) var snapshotBytes = 0
 

@@ -1,0 +1,122 @@
+//  Which rows a step has, and whether the memory holds them.
+//
+//  Reading the weights is the price of a step; further rows are nearly free until arithmetic takes
+//  as long. Decoding sequences are never left out. Rows of prompts come beside them as long as the
+//  step takes no more than `decodeSlowdown` times what it takes without.
+//
+//  Among prompts the one with the least `remaining - rate · time waited` goes first: the shortest,
+//  with ageing, so that none waits longer than the backlog at its arrival. Up to half of the rows
+//  go to the oldest.
+//
+//  Drafts of tokens (speculation) would be rows of decoding sequences too: as many as a step has
+//  left, with logits wanted of each, `rowsWanted(of:)`.
+
+import DualityQuant
+
+extension ServingLoop {
+    /// Rows of a step, at most.
+    var rowLimit: Int { min(limits.maxBatchedTokens ?? 512, 512) }
+    /// Rows of prompts that a step has at least, if there are any.
+    private static let leastRows = 16
+
+    /// The pieces of the next step.
+    func rows() -> [StepPiece] {
+        let ready = running.filter(\.isReady)
+        let decoding = ready.filter { $0.pending == 1 }
+        let reading = ready.filter { $0.pending > 1 }
+        var pieces = decoding.map { StepPiece(sequence: $0, count: 1) }
+        guard !reading.isEmpty else { return pieces }
+        let order = inOrder(reading)
+        var room = rowLimit - decoding.count
+        if !decoding.isEmpty {
+            let keys = decoding.reduce(0) { $0 + $1.read }
+            let fast = times.rows(
+                beside: decoding.count, keys: keys, at: order[0].read, slowdown: limits.decodeSlowdown)
+            room = min(max(fast, Self.leastRows), room)
+        }
+        room = max(room, 1)
+        let oldest = reading.min { $0.group.submission.arrival < $1.group.submission.arrival }
+        var counts: [ObjectIdentifier: Int] = [:]
+        if let oldest, oldest !== order[0] {
+            let count = piece(of: oldest, atMost: room / 2)
+            counts[ObjectIdentifier(oldest)] = count
+            room -= count
+        }
+        for sequence in order where room > 0 {
+            let already = counts[ObjectIdentifier(sequence)] ?? 0
+            let count = piece(of: sequence, atMost: already + room)
+            counts[ObjectIdentifier(sequence)] = count
+            room -= count - already
+        }
+        pieces += order.compactMap { sequence in
+            let count = counts[ObjectIdentifier(sequence)] ?? 0
+            return count > 0 ? StepPiece(sequence: sequence, count: count) : nil
+        }
+        return pieces
+    }
+
+    private func inOrder(_ reading: [ServingSequence]) -> [ServingSequence] {
+        let now = ContinuousClock.now
+        let rate = 1 / max(times.perRow + times.fixed / Double(rowLimit), 1e-9)
+        func urgency(_ sequence: ServingSequence) -> Double {
+            Double(sequence.pending) - rate * (now - sequence.group.submission.arrival).seconds
+        }
+        return reading.map { ($0, urgency($0)) }.sorted { $0.1 < $1.1 }.map(\.0)
+    }
+
+    /// How many of `limit` tokens a sequence reads: up to the next snapshot.
+    private func piece(of sequence: ServingSequence, atMost limit: Int) -> Int {
+        let next = sequence.plan.first { $0.tokenCount > sequence.read }?.tokenCount ?? .max
+        return min(limit, sequence.pending, next - sequence.read)
+    }
+
+    // MARK: Memory
+
+    /// Makes room for the pages and states that a step takes: the tree gives way first, then the
+    /// sequences admitted last.
+    ///
+    /// - Returns: the pieces that are left.
+    func makeRoom(for pieces: [StepPiece]) -> [StepPiece] {
+        var pieces = pieces
+        while !fits(bytes(of: pieces)) {
+            if let kind = tree.evictLeast() {
+                statistics.evictions[kind, default: 0] += 1
+            } else if running.count > 1, let last = running.last {
+                preempt(last)
+                pieces.removeAll { $0.sequence === last }
+            } else {
+                break
+            }
+        }
+        memory.trim(keeping: max(budget.cacheBytes - memory.byteCount - stateBytes(of: pieces), 0))
+        return pieces
+    }
+
+    /// Whether so many more bytes can be held.
+    func fits(_ bytes: Int) -> Bool { memory.byteCount + bytes <= budget.cacheBytes }
+
+    private func bytes(of pieces: [StepPiece]) -> Int {
+        let sets = pieces.reduce(0) { sum, piece in
+            let (start, shares) = (piece.sequence.read, piece.sequence.sharesMemory)
+            return sum + pageSets(from: start, to: start + piece.count, copiesLast: shares)
+        }
+        return stateBytes(of: pieces) + sets * budget.pageSetBytes
+    }
+
+    private func stateBytes(of pieces: [StepPiece]) -> Int {
+        pieces.count { $0.sequence.sharesMemory } * budget.stateBytes
+    }
+
+    /// Takes a sequence's memory; it goes on later from the deepest snapshot there is, with the
+    /// same bits.
+    private func preempt(_ sequence: ServingSequence) {
+        running.removeAll { $0 === sequence }
+        sequence.cache = .none
+        sequence.plan = []
+        sequence.sharesMemory = false
+        sequence.phase = .waiting
+        sequence.preemptions += 1
+        statistics.preemptions += 1
+        waiting.insert(sequence, at: 0)
+    }
+}
