@@ -38,7 +38,7 @@ struct FuzzTests {
         }
     }
 
-    /// One change of the kinds that break readers: a byte, a run of digits, a part left out or twice.
+    /// One change of the kinds that break readers: a byte, digits, a part left out or twice.
     private func mutate(_ input: inout [UInt8], _ random: inout RandomSource) {
         guard !input.isEmpty else { return }
         let at = random.integer(in: 0...(input.count) - 1)

@@ -1,8 +1,8 @@
 //  The serving engine: requests in, events out.
 //
 //  One thread owns the model and all sequences (ServingLoop.swift). Callers leave requests and
-//  cancellations in a mailbox and read events from a stream each; nothing of theirs (texts, parsers,
-//  sockets) runs on that thread, and nothing of a step on theirs.
+//  cancellations in a mailbox and read events from a stream each; nothing of theirs (texts,
+//  parsers, sockets) runs on that thread, and nothing of a step on theirs.
 
 import DualityCore
 import DualityQuant

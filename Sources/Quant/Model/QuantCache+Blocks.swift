@@ -8,8 +8,8 @@
 //  | layers.N.scan       | a Mamba-2 layer's state, window, and the open chunk if there is one    |
 //  | layers.N.matrix     | states and windows of other recurrences                                |
 //
-//  The layout is that of this version (`blockFormat`) and of the model's shapes and formats, and the
-//  same for every instruction set.
+//  The layout is that of this version (`blockFormat`) and of the model's shapes and formats, and
+//  the same for every instruction set.
 
 import DualityCore
 

@@ -22,7 +22,7 @@ final class ServingMailbox: Sendable {
         var nextNumber: UInt64 = 0
         var drainers: [CheckedContinuation<Void, Never>] = []
         var statistics = ServingStatistics()
-        /// Sequences that the statistics do not have yet, and of these those that the loop has taken.
+        /// Sequences that the statistics do not have yet, and of these those that the loop took.
         var unseen = 0
         var seen = 0
         /// When a place in the queue will be free, in seconds.

@@ -1,4 +1,5 @@
-//  The statistics under their published names: vLLM's where it has one, so that its dashboards work.
+//  The statistics under their published names: vLLM's where it has one, so that its dashboards
+//  work.
 
 extension ServingStatistics {
     /// Every metric, in a fixed order.
