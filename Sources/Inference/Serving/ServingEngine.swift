@@ -13,7 +13,7 @@ package final class ServingEngine: Sendable {
     private let model: QuantModel
     private let limits: ServingLimits
     private let budget: ServingBudget
-    private let mailbox = ServingMailbox()
+    let mailbox = ServingMailbox()
 
     /// - Throws: `InputError` (`.value`) when the memory does not hold one sequence of the longest
     ///   length, with what would; `.unsupported` for a length at which an answer would depend on

@@ -29,6 +29,11 @@ struct Collected: Equatable {
 }
 
 extension ServingAnswer {
+    /// Waits until the request has left the queue.
+    func begun() async {
+        for await event in events { if case .admitted = event { return } }
+    }
+
     /// Reads the answer to its end.
     func collect(choices: Int = 1) async throws -> (answer: Collected, cached: Int) {
         var collected = Collected(choices: Array(repeating: .init(), count: choices))

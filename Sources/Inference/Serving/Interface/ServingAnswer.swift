@@ -5,7 +5,7 @@ package struct ServingID: Hashable, Sendable {
     package let number: UInt64
 }
 
-/// The events of one request. A reader that ends its iteration early, or whose task is cancelled,
+/// The events of one request. Who lets go of the stream before its end, or whose task is cancelled,
 /// cancels the request.
 package struct ServingAnswer: Sendable {
     package let id: ServingID

@@ -68,6 +68,9 @@ package struct ServingRequest: Sendable {
     package var logprobs: Int?
     /// The same for the tokens of the prompt, which is then read whole, whatever is cached.
     package var promptScores: Int?
+    /// Whether the caller may end a choice, as at a stop string, with fewer tokens than were drawn
+    /// until then. Its tokens are counted in the statistics when it ends, others at once.
+    package var mayBeFinished = true
     /// Prompts share what was read with those of the same salt alone.
     package var cacheSalt: String?
 

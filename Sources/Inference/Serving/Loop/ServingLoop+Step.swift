@@ -87,18 +87,17 @@ extension ServingLoop {
                 statistics.timeToFirstToken.observe((now - sequence.group.submission.arrival).seconds)
             }
             sequence.times.lastToken = now
-            countTokens(of: sequence)
+            // A caller who may end a choice earlier says at its end how many tokens it has.
+            if !sequence.group.request.mayBeFinished { count(sequence.answerCount, of: sequence) }
             tell(sequence.group, .token(choice: sequence.choice, score))
             if let reason { end(sequence, reason) }
         }
     }
 
-    /// Counts tokens some time after they were drawn, for a caller who ends a choice may take a few
-    /// back.
-    private func countTokens(of sequence: ServingSequence) {
-        let certain = max(sequence.answerCount - 16, sequence.countedTokens)
-        statistics.generationTokens += certain - sequence.countedTokens
-        sequence.countedTokens = certain
+    /// Counts the first `tokens` tokens of an answer.
+    func count(_ tokens: Int, of sequence: ServingSequence) {
+        statistics.generationTokens += max(tokens - sequence.countedTokens, 0)
+        sequence.countedTokens = max(tokens, sequence.countedTokens)
     }
 
     /// The other choices of a prompt that has been read: each goes on from a copy, or waits where

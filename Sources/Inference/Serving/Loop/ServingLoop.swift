@@ -132,7 +132,7 @@ final class ServingLoop {
         var usage = ServingUsage()
         usage.promptTokens = sequence.promptCount
         usage.cachedTokens = sequence.group.cachedTokens
-        usage.tokens = max(count, sequence.countedTokens)
+        usage.tokens = count
         usage.preemptions = sequence.preemptions
         let arrival = sequence.group.submission.arrival
         let admitted = sequence.times.admitted ?? now
@@ -153,8 +153,7 @@ final class ServingLoop {
     }
 
     private func record(_ usage: ServingUsage, of sequence: ServingSequence) {
-        statistics.generationTokens += usage.tokens - sequence.countedTokens
-        sequence.countedTokens = usage.tokens
+        count(usage.tokens, of: sequence)
         statistics.requestSeconds.observe(usage.queueSeconds + usage.promptSeconds + usage.answerSeconds)
         statistics.requestPromptTokens.observe(Double(usage.promptTokens))
         statistics.requestGenerationTokens.observe(Double(usage.tokens))
