@@ -9,6 +9,12 @@ let notebooks = [
     "10-composing-states",
 ]
 
+// What the trait `Server` fetches.
+let serverProducts = [
+    ("HummingbirdCore", "hummingbird"), ("ServiceLifecycle", "swift-service-lifecycle"), ("NIOCore", "swift-nio"),
+    ("NIOPosix", "swift-nio"), ("HTTPTypes", "swift-http-types"), ("Logging", "swift-log"),
+]
+
 let package = Package(
     name: "Duality",
     platforms: [.macOS(.v15)],
@@ -23,11 +29,18 @@ let package = Package(
         .executable(name: "duality", targets: ["DualityCommand"]),
     ],
     traits: [
-        .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS.")
+        .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS."),
+        .trait(
+            name: "Server", description: "`duality serve`: the HTTP server; needs Swift 6.2 and fetches Hummingbird."),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-numerics", from: "1.1.1"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     ],
     targets: [
         .target(
@@ -73,6 +86,12 @@ let package = Package(
         .target(
             name: "DualityEvaluation", dependencies: ["DualityCore", "DualityQuant", "DualityInference", "Duality"],
             path: "Sources/Evaluation"),
+        .target(
+            name: "DualityServer",
+            dependencies: [
+                "DualityCore", "DualityQuant", "DualityInference",
+            ] + serverProducts.map { .product(name: $0, package: $1, condition: .when(traits: ["Server"])) },
+            path: "Sources/Server"),
         .systemLibrary(name: "CDualitySSD", path: "Sources/CInterface/include"),
         .target(
             name: "DualityCInterface",
@@ -83,7 +102,7 @@ let package = Package(
             dependencies: [
                 "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityQuant",
                 "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure", "Duality",
-                "DualityEvaluation",
+                "DualityEvaluation", "DualityServer",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),
@@ -129,6 +148,8 @@ let package = Package(
             dependencies: ["DualityCore", "DualityReference", "DualityNumerics", "DualityVerify", "TestSupport"]),
         .testTarget(
             name: "AnalysisTests", dependencies: ["DualityCore", "DualityReference", "DualityAnalysis", "TestSupport"]),
+        .testTarget(
+            name: "ServerTests", dependencies: ["DualityCore", "DualityInference", "DualityServer", "TestSupport"]),
         .testTarget(name: "CLITests", dependencies: ["DualityCore", "TestSupport", "DualityCommand"]),
         .testTarget(
             name: "NotebookTests",

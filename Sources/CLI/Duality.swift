@@ -15,8 +15,8 @@ struct Duality: AsyncParsableCommand {
         subcommands: [
             GenerateCommand.self, ChatCommand.self, InspectCommand.self, PerplexityCommand.self, LogitsCommand.self,
             TokenizeCommand.self, TemplateCommand.self, SSDCommand.self, CheckCommand.self, QuantizeCommand.self,
-            SynthesizeCommand.self, BenchCommand.self, CompareCommand.self, ComposeCommand.self, PrimeCommand.self,
-            FamilyCommand.self, VectorsCommand.self, VerifyCommand.self, EvaluateCommand.self,
+            SynthesizeCommand.self, BenchCommand.self, ServeCommand.self, CompareCommand.self, ComposeCommand.self,
+            PrimeCommand.self, FamilyCommand.self, VectorsCommand.self, VerifyCommand.self, EvaluateCommand.self,
         ]
     )
 

@@ -5,3 +5,11 @@ enum AnswerTags {
     static let think = (open: "<think>", close: "</think>")
     static let call = (open: "<tool_call>", close: "</tool_call>")
 }
+
+extension AnswerParser {
+    /// Whether a token's bytes are one of the marks that this parser looks for.
+    package static func isTag(_ bytes: some Sequence<UInt8>) -> Bool {
+        let tags = [AnswerTags.think.open, AnswerTags.think.close, AnswerTags.call.open, AnswerTags.call.close]
+        return tags.contains { $0.utf8.elementsEqual(bytes) }
+    }
+}
