@@ -1,5 +1,5 @@
-//  The events of a request, made into an answer: whole, or chunk by chunk. Put together, a stream is
-//  the whole answer, because both are made of the same pieces.
+//  The events of a request, made into an answer: whole, or chunk by chunk. Put together, a stream
+//  is the whole answer, because both are made of the same pieces.
 
 import DualityCore
 import DualityInference

@@ -73,7 +73,8 @@ extension ServedModel {
             offset += tokenizer.contains(token) ? tokenizer.bytes(of: token).count : 0
         }
         if offset == prompt.text.utf8.count { return offsets.map { starts[$0] } }
-        // Normalisation moved the offsets: the tokens before a turn are those of the text before it.
+        // Normalisation moved the offsets: the tokens before a turn are those of the text before
+        // it.
         return offsets.map { offset in
             let index = prompt.text.utf8.index(prompt.text.startIndex, offsetBy: offset)
             let content = prompt.content.compactMap { range in
