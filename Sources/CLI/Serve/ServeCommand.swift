@@ -96,6 +96,7 @@ struct ServeCommand: AsyncParsableCommand {
             var limits = try scheduling.limits(length)
             let identity = try WeightIdentity(directory: loader.directory)
             limits.notice = { Terminal.note($0) }
+            if case .packed = loader.choice { limits.weightsAreMapped = !engineOptions.resident }
 
             let loaded = try loader.loadFastShown(tokens: length)
             let precision = try loader.computation().precision

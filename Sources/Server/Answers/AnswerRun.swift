@@ -25,8 +25,8 @@ package struct AnswerRun: Sendable {
     package struct Step: Sendable {
         /// Chunks to be sent, if the answer is streamed.
         package var chunks: [JSON] = []
-        /// A choice of the event's prompt that a stop string has ended.
-        package var stoppedChoice: Int?
+        /// A choice of the event's prompt that a stop string has ended, and its tokens.
+        package var stopped: (choice: Int, tokens: Int)?
     }
 
     /// Takes the next event of a prompt's answer.
@@ -42,13 +42,17 @@ package struct AnswerRun: Sendable {
             guard choices[index].end == nil, !choices[index].reader.isStopped else { break }
             begin(index, prompt, &step)
             take(score, index, &step)
-            if choices[index].reader.isStopped { step.stoppedChoice = choice }
+            if choices[index].reader.isStopped {
+                step.stopped = (choice, choices[index].reader.tokenCount)
+                finish(index, .finished, &step)
+            }
         case .finished(let choice, let reason, _):
             let index = prompt * job.options.choices + choice
             guard choices[index].end == nil else { break }
             if reason == .cancelled, !choices[index].reader.isStopped { throw .isShuttingDown }
             begin(index, prompt, &step)
             finish(index, reason, &step)
+        case .rejected(let rejection): throw RequestError(rejection)
         case .failed(let error): throw RequestError(error)
         }
         return step

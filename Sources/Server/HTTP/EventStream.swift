@@ -140,7 +140,9 @@
                 try await session.forEachEvent { (prompt, event) throws(RequestError) in
                     if case .admitted = event { continuation.yield(.begin) }
                     let step = try run.take(event, ofPrompt: prompt)
-                    if let choice = step.stoppedChoice { session.finish(prompt: prompt, choice: choice) }
+                    if let (choice, tokens) = step.stopped {
+                        session.finish(prompt: prompt, choice: choice, tokens: tokens)
+                    }
                     guard !step.chunks.isEmpty else { return }
                     send(step.chunks.reduce(into: "") { $0 += "data: \($1.serialized())\n\n" })
                 }

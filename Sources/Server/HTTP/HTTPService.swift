@@ -105,7 +105,9 @@
             do throws(RequestError) {
                 try await session.forEachEvent { (prompt, event) throws(RequestError) in
                     let step = try run.take(event, ofPrompt: prompt)
-                    if let choice = step.stoppedChoice { session.finish(prompt: prompt, choice: choice) }
+                    if let (choice, tokens) = step.stopped {
+                        session.finish(prompt: prompt, choice: choice, tokens: tokens)
+                    }
                 }
                 exchange.note(run)
                 return Reply(json: run.whole)

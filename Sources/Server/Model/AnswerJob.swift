@@ -71,7 +71,8 @@ extension ServedModel {
             try fit(&prepared, call.options, param: "prompt")
             var request = try request(prepared, call.options, rules)
             if call.echoes {
-                request.promptScores = call.options.logprobs
+                // A prompt that nothing is to follow is read for its scores, wanted or not.
+                request.promptScores = call.options.logprobs ?? (call.options.maxTokens == 0 ? 0 : nil)
                 if case .text(let text) = prompt, prepared.tokens.count == whole {
                     texts.append(text)
                 } else {

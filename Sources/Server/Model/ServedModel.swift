@@ -35,8 +35,8 @@ package final class ServedModel: Sendable {
         self.parsers = parsers
         self.fingerprint = fingerprint
         self.tokenizerClass = tokenizerClass
-        endTokens =
-            template?.endTokens(defaults, tokenizer) ?? Set(defaults.endTokens + defaults.modelEndTokens)
+        let ends = template?.endTokens(defaults, tokenizer) ?? Set(defaults.endTokens + defaults.modelEndTokens)
+        endTokens = ends.filter { 0..<vocabularySize ~= $0 }
         context = RequestContext(
             names: names, vocabularySize: vocabularySize, maxLength: engine.maxModelLength, defaults: defaults.sampling)
         compiler = ConstraintCompiler(TokenTrie(tokenizer, endTokens: endTokens, size: vocabularySize))

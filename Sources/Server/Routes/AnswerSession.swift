@@ -30,9 +30,11 @@ package struct AnswerSession: Sendable {
         for answer in answers { job.model.engine.setPaused(isPaused, for: answer.id) }
     }
 
-    /// Ends a choice, as at a stop string.
-    package func finish(prompt: Int, choice: Int) {
-        job.model.engine.finish(answers[prompt].id, choice: choice)
+    /// Ends a choice at a stop string.
+    ///
+    /// - Parameter tokens: how many of its tokens are part of the answer.
+    package func finish(prompt: Int, choice: Int, tokens: Int) {
+        job.model.engine.finish(answers[prompt].id, choice: choice, tokens: tokens)
     }
 
     /// Hands every event to `body` until the last answer is over.
