@@ -5,10 +5,11 @@
 #   make notebooks   run the scripts that explain SSD; weave them into site/, figures and all
 #   make docs        the reference of every public module, by DocC, into site/docs
 #
+#   make serve       build with the HTTP server and serve the embedded model (http://127.0.0.1:8000, with a page to chat)
 #   make bench       measure the fast engine: the embedded model, and a hybrid of the 0.6B shape with random weights
+#   make test-server check the HTTP server, also with clients from PyPI
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
-#
-#   make fuzz         feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
+#   make fuzz        feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
 #
 #   make format   format the sources            make clean   remove what was built
 
@@ -20,7 +21,8 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench docs fuzz sanitize test test-python notebooks build lint format clean toolchain libraries
+.PHONY: help demo serve bench docs fuzz sanitize test test-python test-server test-server-short notebooks build lint format \
+	clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -53,6 +55,46 @@ demo: build
 	@.build/release/duality generate --max-tokens 120 --seed 7 "Once upon a time there was a little fox named Pip."
 	@echo
 	@echo 'Try next:  .build/release/duality chat      (or: .build/release/duality --help)'
+
+# The server and what it needs from other packages have a build of their own: nothing else fetches them.
+SERVER_BUILD := .build-server
+SERVER := $(SERVER_BUILD)/release/duality
+PORT ?= 8000
+
+.PHONY: server
+server: toolchain
+	@echo "building with the HTTP server (release)"
+	@$(SWIFT) build -c release --traits Server --scratch-path $(SERVER_BUILD) --product duality
+
+serve: server
+	@$(SERVER) serve --port $(PORT)
+
+# Checks that need nothing but Python and the server.
+test-server-short: server
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_errors.py
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_operations.py
+
+# Clients of which one wants another version of a package than the rest have an environment of their own.
+SERVER_VENV := .build-venv-server
+
+test-server: test-server-short $(SERVER_VENV)/ready
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_answers.py
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_clients.py
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" \
+		"$(CURDIR)/$(SERVER_VENV)/llama-index/bin/python" check_clients.py llama_index
+
+$(SERVER_VENV)/ready: Makefile
+	@$(call need,python3,python3)
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "installing python3-venv"; \
+		apt-get install -y -qq python3-venv >/dev/null 2>&1 \
+		|| { apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }; }
+	@echo "installing clients of the interface into $(SERVER_VENV)"
+	@python3 -m venv $(SERVER_VENV) && python3 -m venv $(SERVER_VENV)/llama-index
+	@$(SERVER_VENV)/bin/python -m pip install -q --disable-pip-version-check uv
+	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/bin/python numpy openai litellm langchain-openai \
+		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]'
+	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/llama-index/bin/python numpy llama-index-llms-openai-like
+	@touch $@
 
 BENCH_MODELS := .build/bench
 
@@ -136,4 +178,5 @@ format: toolchain
 	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
 
 clean:
-	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) .build-python $(VENV) site python/build
+	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) $(SERVER_BUILD) .build-python $(VENV) \
+		$(SERVER_VENV) site python/build

@@ -24,7 +24,9 @@ struct BenchCommand: ParsableCommand {
               duality bench --roofline
               duality bench --model path/to/model-int8 --prompt 128,512 --generate 64 --depth 0,4096 --json
               duality bench --threads 1,2,4,8
-            """)
+              duality bench serve http://127.0.0.1:8000
+            """,
+        subcommands: [BenchServeCommand.self])
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var engine: EngineOptions
