@@ -21,7 +21,9 @@ struct BenchServeCommand: ParsableCommand {
 
     @Argument(help: ArgumentHelp("The server's address.", valueName: "url"))
     var url: String
-    @Option(name: [.customLong("num-prompts"), .customLong("requests")], help: ArgumentHelp("Requests in all.", valueName: "n"))
+    @Option(
+        name: [.customLong("num-prompts"), .customLong("requests")],
+        help: ArgumentHelp("Requests in all.", valueName: "n"))
     var requests = 32
     @Option(
         name: [.customLong("max-concurrency"), .customLong("concurrency")],
@@ -31,7 +33,8 @@ struct BenchServeCommand: ParsableCommand {
     var inputLength = 512
     @Option(name: .customLong("output-len"), help: ArgumentHelp("Tokens of an answer.", valueName: "n"))
     var outputLength = 64
-    @Option(name: .customLong("prefix-len"), help: ArgumentHelp("Of each prompt, tokens that all share.", valueName: "n"))
+    @Option(
+        name: .customLong("prefix-len"), help: ArgumentHelp("Of each prompt, tokens that all share.", valueName: "n"))
     var sharedLength = 0
     @Option(help: "Seed of the random prompts.")
     var seed: UInt64 = 0

@@ -13,7 +13,8 @@ package struct PlainHTTPClient: Sendable {
 
     /// - Throws: `InputError` (`.value`) for an address that is not `http://HOST[:PORT]`.
     package init(_ url: String, key: String?) throws(InputError) {
-        guard let parts = URLComponents(string: url), parts.scheme == "http", let host = parts.host, !host.isEmpty else {
+        guard let parts = URLComponents(string: url), parts.scheme == "http", let host = parts.host, !host.isEmpty
+        else {
             throw InputError(.value, in: "URL", expected: "an address such as http://127.0.0.1:8000", found: url)
         }
         self.host = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host

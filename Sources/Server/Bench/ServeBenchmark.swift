@@ -130,13 +130,17 @@ package struct ServeBenchmark: Sendable {
             while let end = rest.firstIndex(of: 10) {
                 let line = String(decoding: rest[..<end], as: UTF8.self)
                 rest.removeFirst(end + 1)
-                guard line.hasPrefix("data: {"), let event = try? JSON(parsing: String(line.dropFirst(6))) else { continue }
+                guard line.hasPrefix("data: {"), let event = try? JSON(parsing: String(line.dropFirst(6))) else {
+                    continue
+                }
                 if let error = event["error"]?["message"]?.string { failure = error }
                 if let usage = event["usage"], usage != .null {
                     sample.inputTokens = usage["prompt_tokens"]?.int ?? 0
                     sample.outputTokens = usage["completion_tokens"]?.int ?? 0
                 }
-                guard let choice = event["choices"]?.array?.first, choice["text"]?.string?.isEmpty == false else { continue }
+                guard let choice = event["choices"]?.array?.first, choice["text"]?.string?.isEmpty == false else {
+                    continue
+                }
                 if sample.firstToken == 0 {
                     sample.firstToken = Self.seconds(now - start)
                 } else {

@@ -56,7 +56,8 @@ package struct ServeReport: Sendable {
         let width = 50
         func centered(_ title: String, _ fill: String) -> String {
             let left = (width - title.count) / 2
-            return String(repeating: fill, count: left) + title + String(repeating: fill, count: width - title.count - left)
+            return String(repeating: fill, count: left) + title
+                + String(repeating: fill, count: width - title.count - left)
         }
         func row(_ title: String, _ value: String) -> String {
             title + String(repeating: " ", count: max(1, 41 - title.count)) + value
@@ -89,7 +90,8 @@ package struct ServeReport: Sendable {
     /// The report for a program.
     package var json: JSON {
         var object: JSON.Object = [
-            "model_id": .string(model), "num_prompts": JSON(samples.count + failed), "max_concurrency": JSON(concurrency),
+            "model_id": .string(model), "num_prompts": JSON(samples.count + failed),
+            "max_concurrency": JSON(concurrency),
             "duration": JSON(duration), "completed": JSON(samples.count), "failed": JSON(failed),
             "total_input_tokens": JSON(inputTokens), "total_output_tokens": JSON(outputTokens),
             "request_throughput": JSON(Double(samples.count) / duration),

@@ -38,7 +38,7 @@ package enum ChatPage {
         </form>
         <main id="log" aria-live="polite"></main>
         <form id="ask">
-        <textarea id="text" rows="1" placeholder="Write a message" aria-label="Message" autofocus></textarea>
+        <textarea id="text" rows="1" placeholder="Write a message" aria-label="Message"></textarea>
         <button id="send" type="submit">Send</button>
         </form>
         <script>
