@@ -20,10 +20,11 @@ import Testing
 
     enum Kernel: String, CaseIterable, Sendable {
         case recurrent, chunked, otherChunks, associative, bfloat16, bfloat16Scaled, bfloat16Steps, float16
+        case fusedRecurrent, fusedRecurrentFloat32, gatedLater
 
         var format: NumberFormat {
             switch self {
-            case .bfloat16, .bfloat16Scaled, .bfloat16Steps: .bf16
+            case .bfloat16, .bfloat16Scaled, .bfloat16Steps, .fusedRecurrent, .gatedLater: .bf16
             case .float16: .f16
             default: .f32
             }
@@ -43,12 +44,18 @@ import Testing
             case .chunked: return try narrow(.chunked(size: chunk))
             case .otherChunks: return try narrow(.chunked(size: [16, 64, 256][chunk % 3]))
             case .associative: return try narrow(.associative(tree: .balanced, leaf: 1))
-            case .bfloat16, .bfloat16Scaled, .float16:
+            case .bfloat16, .bfloat16Scaled, .float16, .gatedLater:
                 var arithmetic = KernelArithmetic.mambaChunkScan(format, chunkSize: max(chunk, 16))
                 arithmetic.parameters = .f32
                 arithmetic.softplus = .accurate
                 if self == .bfloat16Scaled { arithmetic.scaledInput = .bf16 }
+                if self == .gatedLater { arithmetic = arithmetic.gatedLater }
                 return ScanResult(try arithmetic.emulate(inputs))
+            case .fusedRecurrent, .fusedRecurrentFloat32:
+                let devices = TableExponential.examples
+                let kernel = FusedRecurrentKernel(
+                    exponential: devices[chunk % devices.count], isBFloat16: self == .fusedRecurrent)
+                return ScanResult(try kernel(inputs))
             case .bfloat16Steps:
                 var arithmetic = KernelArithmetic.mambaStateUpdate(.bf16)
                 arithmetic.parameters = .f32
@@ -86,9 +93,52 @@ import Testing
         #expect(outcome.verdict == .pass, "\(outcome.words)")
     }
 
+    /// A state that its exponentials alone decay, token by token: the suite's cases of it, as a GPU
+    /// runs them.
+    @Test(arguments: [nil, "fla-recurrent"])
+    func aFusedRecurrencePasses(declared: String?) throws {
+        let precision =
+            try declared.map { text throws(InputError) in try DeclaredPrecision(parsing: text) } ?? .inferred
+        for item in VectorSuite.standard.cases where ["state-huge", "state-dominant", "decay-1e-3"].contains(item.name)
+        {
+            let table = try item.tensors(in: .bf16)
+            let judge = try ScanJudge(item.call, inputs: table, precision: precision)
+            for (i, device) in TableExponential.examples.enumerated() {
+                let result = ScanResult(
+                    try FusedRecurrentKernel(exponential: device, isBFloat16: true)(judge.inputs))
+                let report = Verifier(precision: precision, diagnoses: false).verify(
+                    item.call, inputs: table, outputs: try result.table("right", y: .bf16, packed: false))
+                #expect(report.verdict == .pass, "\(item.name), device \(i): \(report)")
+            }
+        }
+    }
+
+    /// What is stored in bfloat16 before it is gated passes by the name of such a kernel, and not
+    /// by one that says otherwise.
+    @Test func aGateAfterRoundingPasses() throws {
+        let arithmetic = try #require(DeclaredPrecision(parsing: "vllm").declared)
+        // D x is most of y, so that the roundings at the ends are most of the error.
+        let item = VectorCase.scan("gated", "") {
+            ($0.gate, $0.skip) = (true, .channel)
+        } adjust: { operands, _ in
+            operands.change("D") { $1 * 256 }
+        }
+        let table = try item.tensors(in: .bf16)
+        let judge = try ScanJudge(item.call, inputs: table, precision: .inferred)
+        let result = try ScanResult(arithmetic.emulate(judge.inputs)).table("right", y: .bf16, packed: false)
+        func verdict(_ name: String?) throws -> Verdict {
+            let precision =
+                try name.map { text throws(InputError) in try DeclaredPrecision(parsing: text) } ?? .inferred
+            return Verifier(precision: precision, diagnoses: false).verify(item.call, inputs: table, outputs: result)
+                .verdict
+        }
+        for name in [nil, "vllm", "mamba_ssm", "fla"] { #expect(try verdict(name) == .pass, "\(name ?? "inferred")") }
+        #expect(try verdict("vllm,gate=none") == .fail)
+    }
+
     @Test func rightKernelsAreNeverRejected() throws {
         let full = ProcessInfo.processInfo.environment["DUALITY_CASES"].flatMap { Int($0) }
-        let count = full ?? 210
+        let count = full ?? 220
         // Files of operands hold equal groups of heads.
         let generated = SSDCaseGenerator(seed: 77, budget: full == nil ? 30_000 : 120_000)
         let cases = Array(generated.lazy.filter { $0.map == .grouped }.prefix(count))
@@ -99,7 +149,7 @@ import Testing
         #expect(rejected.isEmpty, "\(rejected.map(\.words).joined(separator: "\n"))")
         let suspected = outcomes.filter { $0.verdict == .suspect }
         #expect(
-            Double(suspected.count) <= 0.01 * Double(count) + 1,
+            suspected.isEmpty,
             "\(suspected.count) suspected:\n\(suspected.map(\.words).joined(separator: "\n"))")
         if full != nil {
             let sigmas = outcomes.map(\.sigma).sorted()

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 from planted_gradients import backward, is_of_chunks
+from planted_layers import convolution_gradients, gated_norm_gradients
 
 f32 = np.float32
 Arrays = Dict[str, np.ndarray]
@@ -337,4 +338,5 @@ def mixer(t: Arrays, options: Dict[str, str], fault: Optional[str] = None) -> Ar
 
 KERNELS = {
     "convolution": convolution, "gated_norm": gated_norm, "matmul": matmul, "gradients": gradients, "mixer": mixer,
+    "convolution_gradients": convolution_gradients, "gated_norm_gradients": gated_norm_gradients,
 }  # fmt: skip

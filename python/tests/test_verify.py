@@ -244,7 +244,9 @@ def test_odd_cases_are_judged_or_refused():
     """Shapes with axes added, dropped and emptied, numbers of every size, and every kind of case: a report or an `InputError`."""
     random = np.random.default_rng(1)
     reports = 0
-    kinds = ["scan", "step", "gradients", "convolution", "gated_norm", "mixer", "matmul"]
+    kinds = [
+        "scan", "step", "gradients", "convolution", "convolution_gradients", "gated_norm", "gated_norm_gradients", "mixer", "matmul"
+    ]
     for round in range(200):
         call = operands(round, B=random.integers(0, 3), L=random.integers(0, 6), H=2 * random.integers(1, 3), P=2, N=2)
         shape = call["dt"].shape + (2,)

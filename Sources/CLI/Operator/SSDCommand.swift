@@ -55,7 +55,8 @@ struct SSDCommand: ParsableCommand {
             An arithmetic is a preset (float64, float32, mamba_ssm, mamba_ssm_f32,
             mamba_ssm_step), items KEY=VALUE, or a preset and items, with commas between:
               form=recurrent|quadratic|chunked:SIZE
-              inputs, parameters, steps, scaled, products, chunks, state, out, accumulate
+              inputs, parameters, steps, scaled, products, chunks, state, skip, gate,
+              out, accumulate
                               f64, f32, tf32, bf16, f16, e4m3, e5m2
               sums=segments|differences  softplus=accurate|naive
               exp=library|fast           subnormals=kept|flushed

@@ -76,16 +76,19 @@ extension KernelArithmetic {
             Bounded(value, error: (value - format.round(value)).magnitude)
         }
         let storage = storage(output)
+        let (beforeSkip, beforeGate) = (skippedOutput.map(self.storage), gatedOutput.map(self.storage))
         for i in errors.elements.indices {
             let (token, head, p) = (i / (heads * headDim), i / headDim % heads, i % headDim)
             var number = Bounded(y.elements[i], error: errors.elements[i])
             if let d = inputs.d {
+                if let beforeSkip { number = number.rounded(beforeSkip) }
                 let x = inputs.x.elements[(token * xHeads + inputs.headMap.x[head]) * headDim + p]
                 let weight = d.elements[d.shape.count == 2 ? head * headDim + p : head]
                 let skip = read(weight, as: parameters) * read(x, as: self.inputs)
                 number = (number + skip.rounded(operation)).rounded(operation)
             }
             if let z = inputs.z {
+                if let beforeGate { number = number.rounded(beforeGate) }
                 number = (number * silu(read(z.elements[i], as: self.inputs))).rounded(operation)
             }
             errors.elements[i] = number.rounded(storage).error

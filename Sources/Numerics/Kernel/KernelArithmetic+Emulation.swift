@@ -32,6 +32,7 @@ extension KernelArithmetic {
     ) throws(InputError) -> SSDOutputs<Double> {
         let inputs: SSDInputs<Scalar> = try rounded(exact).converted()
         var outputs = scanned(inputs, effectiveSteps(of: inputs))
+        if inputs.z != nil, let format = gatedOutput { outputs.y = round(outputs.y, to: format) }
         applyGate(of: inputs, to: &outputs.y)
         outputs.y = round(outputs.y, to: output)
         return outputs.converted()
@@ -48,6 +49,7 @@ extension KernelArithmetic {
             }
         }
         outputs.gatherFinalStates(of: inputs)
+        if inputs.d != nil, let format = skippedOutput { outputs.y = round(outputs.y, to: format) }
         addSkip(of: inputs, to: &outputs.y)
         return outputs
     }

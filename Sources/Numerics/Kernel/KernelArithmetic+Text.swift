@@ -34,7 +34,7 @@ extension KernelArithmetic {
     public static let presets: [(name: String, arithmetic: KernelArithmetic)] = [
         ("float64", KernelArithmetic(.f64, form: .recurrent)),
         ("float32", KernelArithmetic(.f32, form: .recurrent)),
-        ("mamba_ssm", .mambaChunkScan(.bf16)),
+        ("mamba_ssm", .mambaChunkScan(.bf16).gatedLater),
         ("mamba_ssm_f32", .mambaChunkScan(.f32)),
         ("mamba_ssm_step", .mambaStateUpdate(.bf16)),
     ]
@@ -50,7 +50,8 @@ extension KernelArithmetic {
         return [
             ("form", form), ("inputs", inputs.name), ("parameters", parameters.name), ("steps", steps.name),
             ("scaled", scaledInput?.name ?? "none"), ("products", products.name), ("chunks", chunkStates.name),
-            ("state", state.name), ("out", output.name), ("accumulate", accumulate.name),
+            ("state", state.name), ("skip", skippedOutput?.name ?? "none"), ("gate", gatedOutput?.name ?? "none"),
+            ("out", output.name), ("accumulate", accumulate.name),
             ("sums", decaySums.rawValue), ("softplus", softplus.rawValue), ("exp", exponential.rawValue),
             ("subnormals", subnormals.rawValue),
         ]
@@ -77,6 +78,8 @@ extension KernelArithmetic {
         case "parameters": parameters = try format()
         case "steps": steps = try format()
         case "scaled": scaledInput = value == "none" ? nil : try format()
+        case "skip": skippedOutput = value == "none" ? nil : try format()
+        case "gate": gatedOutput = value == "none" ? nil : try format()
         case "products": products = try format()
         case "chunks": chunkStates = try format()
         case "state": state = try format()

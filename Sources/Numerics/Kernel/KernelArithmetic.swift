@@ -14,6 +14,7 @@
 //                   U    = sum over j of fl_products(exp(ℓ_end - ℓ_j) Δ_j B_j) fl_products(x_j)ᵀ
 //      state        H   <- fl_state(exp(ℓ_end) H + U)
 //      output       y    = fl_output((Y + D x) silu(z))
+//                   y    = fl_output(fl_gated(fl_skipped(Y) + D x) silu(z))   where skip or gate is a kernel of its own
 //
 //  The recurrent form has no matrix products; its state is rounded to `state` after every token,
 //  and y is read from the state before or after that rounding. The quadratic form is the chunked
@@ -48,6 +49,11 @@ public struct KernelArithmetic: Sendable, Hashable {
     public var state: NumberFormat
     /// y.
     public var output: NumberFormat
+    /// What S C is stored in before another kernel adds D x to it; nil where the same one does, or
+    /// nobody.
+    public var skippedOutput: NumberFormat?
+    /// What y is stored in before another kernel gates it; nil where the same one does, or nobody.
+    public var gatedOutput: NumberFormat?
     /// Everything else, f32 or f64: elementwise operations, elementary functions, and the sums of
     /// all products. Where `products` is narrower than `accumulate` a matrix unit is assumed, which
     /// may truncate each addition.
@@ -106,6 +112,8 @@ public struct KernelArithmetic: Sendable, Hashable {
         chunkStates = format
         state = format
         output = format
+        skippedOutput = nil
+        gatedOutput = nil
         accumulate = format.holds(.f32) ? format : .f32
         decaySums = .segments
         softplus = .accurate
@@ -113,7 +121,8 @@ public struct KernelArithmetic: Sendable, Hashable {
         subnormals = .kept
     }
 
-    /// `mamba_chunk_scan_combined` of state-spaces/mamba on a model of the given format.
+    /// `mamba_chunk_scan_combined` of state-spaces/mamba on a model of the given format, which gates
+    /// in the kernel what it is given a gate for.
     ///
     /// - Parameter format: of x, B and C. With `f32` the matrix products are those of
     ///   `TRITON_F32_DEFAULT=ieee`; set `products` to `tf32` for Triton's default.
@@ -143,6 +152,14 @@ public struct KernelArithmetic: Sendable, Hashable {
         arithmetic.products = .f32
         arithmetic.chunkStates = .f32
         arithmetic.state = state
+        return arithmetic
+    }
+
+    /// The same where y is stored in the output's format before another kernel gates it, as layers
+    /// do that norm what they gate.
+    public var gatedLater: KernelArithmetic {
+        var arithmetic = self
+        arithmetic.gatedOutput = output.holds(accumulate) ? nil : output
         return arithmetic
     }
 }

@@ -26,17 +26,23 @@ extension SpreadSequence {
     /// Sigma of S_t C_t and of the final state in the arithmetic's form.
     func sigma(_ arithmetic: KernelArithmetic) -> HeadErrors {
         var result = walk(arithmetic)
-        guard !known.areExact else { return result }
+        var others = known.areExact ? [] : [known]
+        if let errors = sharedExponentialErrors(arithmetic) {
+            others.append(KnownOperands(logDecay: zip(logDecay, errors).map { $0 + $1 }))
+        }
+        guard !others.isEmpty else { return result }
         let exact = recurrence(KnownOperands())
-        let found = recurrence(known)
         func add(_ a: [Double], _ b: [Double], to errors: inout [Double]) {
             for i in errors.indices {
                 let difference = a[i] - b[i]
                 errors[i] = (errors[i] * errors[i] + difference * difference).squareRoot()
             }
         }
-        add(exact.y, found.y, to: &result.yErrors)
-        add(exact.states[0], found.states[0], to: &result.stateErrors)
+        for operands in others {
+            let found = recurrence(operands)
+            add(exact.y, found.y, to: &result.yErrors)
+            add(exact.states[0], found.states[0], to: &result.stateErrors)
+        }
         return result
     }
 

@@ -93,16 +93,19 @@ extension KernelArithmetic {
         let (heads, headDim, xHeads) = (inputs.heads, inputs.headDim, inputs.x.shape[2])
         let operation = operationVariance
         let storage = storageVariance(output)
+        let (beforeSkip, beforeGate) = (skippedOutput.map(storageVariance), gatedOutput.map(storageVariance))
         for i in errors.elements.indices {
             let (token, head, p) = (i / (heads * headDim), i / headDim % heads, i % headDim)
             var number = Spread(y.elements[i], variance: errors.elements[i] * errors.elements[i])
             if let d = inputs.d {
+                if let beforeSkip { number = number.rounded(beforeSkip) }
                 let x = inputs.x.elements[(token * xHeads + inputs.headMap.x[head]) * headDim + p]
                 let weight = d.elements[d.shape.count == 2 ? head * headDim + p : head]
                 let skip = Spread(weight * x).rounded(operation)
                 number = (number + skip).rounded(operation)
             }
             if let z = inputs.z {
+                if let beforeGate { number = number.rounded(beforeGate) }
                 let gate = z.elements[i]
                 let exp = relativeVarianceOfExp(-gate.magnitude)  // enters by at most its own size
                 let silu = Double.silu(gate)

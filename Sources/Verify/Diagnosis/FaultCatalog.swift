@@ -16,7 +16,9 @@ public enum FaultCatalog {
         + [Entry(name: TileCorruption.name, summary: TileCorruption.summary, kinds: "all")]
         + entries(GradientJudge.allFaults, "gradients")
         + entries(ConvolutionJudge.faults + [ConvolutionJudge.windowNotCleared], "convolution")
+        + entries(ConvolutionGradientJudge.faults, "convolution_gradients")
         + entries(GatedNormJudge.faults, "gated_norm")
+        + entries(GatedNormGradientJudge.faults, "gated_norm_gradients")
         + entries(MatmulJudge.faults, "matmul") + entries(MixerJudge.faults, "mixer")
 
     private static func entries(_ faults: [LayerFault], _ kinds: String) -> [Entry] {

@@ -1,7 +1,8 @@
 //  What a case is a call of, and the options of that call, which tensors do not show. Files carry
 //  them in their string table:
 //
-//      kind          scan | step | gradients | convolution | gated_norm | mixer | matmul
+//      kind          scan | step | gradients | convolution | convolution_gradients | gated_norm | gated_norm_gradients | mixer |
+//                    matmul
 //      dt_softplus   true | false          dt_limit   LO,HI          chunk_size   Q
 //
 //  and whatever else a kind needs (`epsilon`, `group_size`, …).
@@ -18,8 +19,12 @@ public enum CaseKind: String, Sendable, CaseIterable {
     case gradients
     /// The depthwise causal convolution with its activation.
     case convolution
+    /// The convolution backwards.
+    case convolutionGradients = "convolution_gradients"
     /// The norm with a gate at the end of a mixer.
     case gatedNorm = "gated_norm"
+    /// That norm backwards.
+    case gatedNormGradients = "gated_norm_gradients"
     /// A whole Mamba-2 mixer.
     case mixer
     /// A matrix product with quantized operands.
@@ -29,8 +34,8 @@ public enum CaseKind: String, Sendable, CaseIterable {
     public var options: [String] {
         switch self {
         case .scan, .step, .gradients: ["dt_softplus", "dt_limit", "chunk_size"]
-        case .convolution: ["activation"]
-        case .gatedNorm: ["group_size", "epsilon", "norm_before_gate"]
+        case .convolution, .convolutionGradients: ["activation"]
+        case .gatedNorm, .gatedNormGradients: ["group_size", "epsilon", "norm_before_gate"]
         case .mixer: ["epsilon", "bc_epsilon", "rope_theta", "chunk_size"]
         case .matmul: []
         }
@@ -50,7 +55,11 @@ extension CaseKind {
             return scan + upstream + gradients
         case .convolution:
             return ["x", "weight", "bias", "initial_window", "seq_idx", "out", "pre_activation", "conv_state"]
+        case .convolutionGradients:
+            let gradients = ["x", "weight", "bias", "initial_window"].map { "grad_\($0)" }
+            return ["x", "weight", "bias", "initial_window", "seq_idx", "dout", "dconv_state"] + gradients
         case .gatedNorm: return ["x", "z", "weight", "out", "out_no_gate"]
+        case .gatedNormGradients: return ["x", "z", "weight", "dout", "grad_x", "grad_z", "grad_weight"]
         case .mixer:
             return [
                 "hidden_states", "in_proj.weight", "conv1d.weight", "conv1d.bias", "A_log", "dt_bias", "D",

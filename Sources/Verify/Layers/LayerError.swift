@@ -49,6 +49,26 @@ struct LayerError {
         return LayerError(bound: bound + spacing / 2, variance: variance + spacing * spacing / 12)
     }
 
+    /// The slope of silu at a number with this error, which changes by at most half of it.
+    func siluSlope(of value: Double) -> LayerError {
+        let sigmoid = Double.sigmoid(value)
+        let terms = sigmoid * (1 + value.magnitude * Double.sigmoid(-value))
+        let relative = Self.unit * (16 + 4 * value.magnitude)
+        return LayerError(
+            bound: 0.5 * bound + terms * relative + NumberFormat.f32.smallestNormal,
+            variance: 0.25 * variance + Self.relativeVariance * terms * terms * (8 + 2 * value * value))
+    }
+
+    /// Two errors of one number.
+    static func + (a: LayerError, b: LayerError) -> LayerError {
+        LayerError(bound: a.bound + b.bound, variance: a.variance + b.variance)
+    }
+
+    /// This error scaled by an exact number.
+    static func * (error: LayerError, factor: Double) -> LayerError {
+        LayerError(bound: error.bound * factor.magnitude, variance: error.variance * factor * factor)
+    }
+
     /// silu of a number with this error.
     func silu(of value: Double) -> LayerError {
         let result = Double.silu(value).magnitude

@@ -38,7 +38,7 @@ extension VectorSuite {
     /// Lengths around the chunk: where the last one is full, misses a token, or is one token.
     private static let lengths: [VectorCase] = [1, 2, 31, 32, 33, 64, 65].map { length in
         gradient("grad-length-\(length)", "the backward pass of lengths around the chunk") {
-            ($0.length, $0.chunkSize, $0.gate, $0.heads, $0.xHeads) = (length, 32, true, 4, 2)
+            ($0.length, $0.chunkSize, $0.gate, $0.heads, $0.xHeads, $0.batch) = (length, 32, true, 4, 2, 2)
         }
     }
 

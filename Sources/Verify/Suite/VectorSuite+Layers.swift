@@ -5,10 +5,10 @@ import DualityNumerics
 import DualityReference
 
 extension VectorSuite {
-    static let layers: [VectorCase] = convolutions + norms + products + mixers
+    static let layers: [VectorCase] = convolutions + norms + layerGradients + products + mixers
 
     /// Tensors of a layer, drawn from streams of their own and rounded to the suite's format.
-    private struct Draw {
+    struct Draw {
         var table: TensorTable
         let random: RandomSource
         let format: NumberFormat
@@ -29,7 +29,7 @@ extension VectorSuite {
         }
     }
 
-    private static func layer(
+    static func layer(
         _ name: String, _ kind: CaseKind, _ catches: String, _ options: [String: String] = [:],
         _ make: @escaping @Sendable (inout Draw) throws -> Void
     ) -> VectorCase {

@@ -52,32 +52,44 @@ public struct DeclaredPrecision: Sendable {
         }
         self.text = text
         namesForm =
-            items.contains { $0.drop { $0 == " " }.hasPrefix("form=") } || first == "ggml"
-            || first.hasSuffix("_step")
+            items.contains { $0.drop { $0 == " " }.hasPrefix("form=") }
+            || ["ggml", "fla-recurrent"].contains(first) || first.hasSuffix("_step")
     }
 
     /// Kernels that have a name here.
     public static let presets: [(name: String, arithmetic: KernelArithmetic, summary: String)] = {
-        var vllm = KernelArithmetic.mambaChunkScan(.bf16)
+        var vllm = KernelArithmetic.mambaChunkScan(.bf16).gatedLater
         vllm.chunkStates = .f32
         var fla = KernelArithmetic.mambaChunkScan(.bf16, chunkSize: 64)
         fla.softplus = .accurate
         fla.scaledInput = .bf16
+        (fla.skippedOutput, fla.gatedOutput) = (.bf16, .bf16)
+        // One program holds the state in float32 from the first token to the last.
+        var flaRecurrent = fla
+        (flaRecurrent.form, flaRecurrent.products, flaRecurrent.chunkStates) = (.recurrent, .f32, .f32)
         var ggml = KernelArithmetic(.f32, form: .recurrent)
         ggml.scaledInput = nil
         ggml.softplus = .naive
         var mlx = fla
         mlx.form = .chunked(size: 256)
         mlx.exponential = .library
-        mlx.chunkStates = .bf16
+        (mlx.chunkStates, mlx.gatedOutput) = (.bf16, nil)
         return [
             ("float32", careful(.f32), "float32 throughout"),
             ("float64", KernelArithmetic(.f64, form: .recurrent), "float64 throughout"),
-            ("mamba_ssm", .mambaChunkScan(.bf16), "state-spaces/mamba, chunked scan of a bfloat16 model"),
+            (
+                "mamba_ssm", KernelArithmetic.mambaChunkScan(.bf16).gatedLater,
+                "state-spaces/mamba, chunked scan of a bfloat16 model, y stored before the gate"
+            ),
             ("mamba_ssm_f32", .mambaChunkScan(.f32), "the same on float32, TF32 off"),
             ("mamba_ssm_step", .mambaStateUpdate(.bf16), "state-spaces/mamba, single steps, float32 state"),
-            ("vllm", vllm, "vLLM, chunked scan with float32 states"),
-            ("fla", fla, "flash-linear-attention, chunks of 64, dt x stored in bfloat16"),
+            ("vllm", vllm, "vLLM, chunked scan with float32 states, y stored before the gate"),
+            ("fla", fla, "flash-linear-attention, chunks of 64, dt x and S C stored in bfloat16"),
+            ("fla-chunked", fla, "the same: chunk_simple_gla"),
+            (
+                "fla-recurrent", flaRecurrent,
+                "flash-linear-attention, fused_recurrent_simple_gla: token by token, float32 state"
+            ),
             ("ggml", ggml, "ggml and llama.cpp, float32 recurrence, log(1 + exp) softplus"),
             ("mlx", mlx, "mlx, attention form in bfloat16"),
         ]
@@ -114,6 +126,7 @@ public struct DeclaredPrecision: Sendable {
                 arithmetic.parameters = .f32
             }
             arithmetic.output = output
+            if inputs != .f32 { arithmetic = arithmetic.gatedLater }
         }
         // Order of the sums and size of the chunks unknown: a kernel chooses its own, whatever the
         // case proposes.
@@ -146,7 +159,11 @@ public struct DeclaredPrecision: Sendable {
         let formats = arithmetics[0]
         let said =
             "inputs=\(formats.inputs),products=\(formats.products),chunks=\(formats.chunkStates),"
-            + "state=\(formats.state),out=\(formats.output),softplus=\(formats.softplus.rawValue)"
+            + "state=\(formats.state),"
+            + [("skip", formats.skippedOutput), ("gate", formats.gatedOutput)].compactMap { key, format in
+                format.map { "\(key)=\($0)," }
+            }.joined()
+            + "out=\(formats.output),softplus=\(formats.softplus.rawValue)"
         guard let text else { return "\(said) (inferred from the tensors)" }
         return text == said ? said : "\(text): \(said)"
     }

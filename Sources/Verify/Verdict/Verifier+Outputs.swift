@@ -11,6 +11,8 @@ extension Verifier {
         case .scan, .step: try ScanJudge(call, inputs: inputs, precision: precision)
         case .gradients: try GradientJudge(call, inputs: inputs, precision: precision)
         case .convolution: try ConvolutionJudge(call, inputs: inputs)
+        case .convolutionGradients: try ConvolutionGradientJudge(call, inputs: inputs)
+        case .gatedNormGradients: try GatedNormGradientJudge(call, inputs: inputs)
         case .gatedNorm: try GatedNormJudge(call, inputs: inputs)
         case .matmul: try MatmulJudge(call, inputs: inputs)
         case .mixer: try MixerJudge(call, inputs: inputs, precision: precision)

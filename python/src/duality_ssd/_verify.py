@@ -116,7 +116,8 @@ def verify(
         layout: the order of axes of x and y, of inputs and outputs alike, in the letters b, l, h, p: "bhlp" for
             ``[B, H, L, P]``. In B and C the group and the state axis stand for h and p. "blhp" when None.
         names: names of arrays that differ from ours, ``{"x": "hidden_states", …}``.
-        kind: what it is a call of: "scan" (when None), "step", "gradients", "convolution", "gated_norm", "mixer", "matmul".
+        kind: what it is a call of: "scan" (when None), "step", "gradients", "convolution", "convolution_gradients", "gated_norm",
+            "gated_norm_gradients", "mixer", "matmul".
         options: options of the call beside those in `inputs`: dt_softplus (default True), dt_limit, chunk_size, ….
         name: what the report calls the kernel.
         diagnose: whether to look for the cause of an error.
