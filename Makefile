@@ -10,6 +10,8 @@
 #   make test-server check the HTTP server, also with clients from PyPI
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
 #   make fuzz        feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
+#   make static-tests  tests and a benchmark of the kernels in one static program, for machines without a toolchain
+#   make neon        the same tests for 64-bit Arm, under qemu
 #
 #   make format   format the sources            make clean   remove what was built
 
@@ -21,8 +23,8 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench docs fuzz sanitize test test-python test-server test-server-short notebooks build lint format \
-	clean toolchain libraries
+.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-server test-server-short notebooks \
+	build lint format clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -126,6 +128,33 @@ fuzz: toolchain
 	$(SWIFT) build -c release --sanitize fuzzer --sanitize address -Xswiftc -DFUZZING --product duality-fuzz --scratch-path $(FUZZ_BUILD)
 	@Tests/Fuzz/run.sh $(FUZZER) $(FUZZ_BUILD)/runner/release/duality-fuzz $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+# The kernels' own tests and benchmark, without Swift: kernel_trial runs wherever Linux does, `kernel_trial bench` measures. Here the
+# tile unit of AMX, which few machines have, is emulated as well.
+STATIC := .build-static
+STATIC_SOURCES = $(shell find Sources/Kernels -name '*.c') Tests/Static/kernel_trial.c Tests/Static/kernel_bench.c
+STATIC_FLAGS := -O2 -std=gnu11 -Wall -Wextra -ISources/Kernels/include
+CLANG = $(or $(shell command -v clang 2>/dev/null),$(dir $(realpath $(shell command -v $(SWIFT))))clang)
+
+static-tests: toolchain
+	@mkdir -p $(STATIC)
+	@echo "building $(STATIC)/kernel_trial, and once more with emulated tiles"
+	@$(CLANG) $(STATIC_FLAGS) -static -pthread $(STATIC_SOURCES) -o $(STATIC)/kernel_trial -lm
+	@$(CLANG) $(STATIC_FLAGS) -static -pthread '-DDUALITY_EMULATED_TILES="../../../Tests/Static/emulated_tiles.h"' \
+		$(STATIC_SOURCES) -o $(STATIC)/kernel_trial_emulated -lm
+	@$(STATIC)/kernel_trial
+	@$(STATIC)/kernel_trial_emulated
+
+neon: toolchain
+	@$(call need,aarch64-linux-gnu-gcc,gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+	@$(call need,qemu-aarch64-static,qemu-user-static)
+	@mkdir -p $(STATIC)/neon
+	@echo "building $(STATIC)/neon/kernel_trial"
+	@cd $(STATIC)/neon && for source in $(STATIC_SOURCES); do \
+		$(CLANG) --target=aarch64-linux-gnu $(STATIC_FLAGS) -I/usr/aarch64-linux-gnu/include -I$(CURDIR)/Sources/Kernels/include \
+			-c $(CURDIR)/$$source || exit 1; done
+	@aarch64-linux-gnu-gcc -static $(STATIC)/neon/*.o -o $(STATIC)/neon/kernel_trial -lm -lpthread
+	@qemu-aarch64-static $(STATIC)/neon/kernel_trial
+
 # The ten tests that took longest, in seconds: where to look when `make test` grows.
 slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | tr '>' '\n' \
 	| sed -n 's/.*<testcase classname="\([^"]*\)" name="\([^"]*\)" time="\([0-9.]*\)".*/\3  \1.\2/p' | sort -rn | head -10
@@ -178,5 +207,5 @@ format: toolchain
 	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
 
 clean:
-	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) $(SERVER_BUILD) .build-python $(VENV) \
-		$(SERVER_VENV) site python/build
+	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) $(SERVER_BUILD) $(STATIC) \
+		$(FUZZ_BUILD) .build-python $(VENV) $(SERVER_VENV) site python/build

@@ -11,7 +11,7 @@ public struct Computation: Sendable {
     public let engine: String
     public let precision: String
     public let arithmetic: String
-    /// scalar, avx2, avx512 or neon; nil for the reference, which is plain Swift.
+    /// scalar, avx2, avx512, neon or amx; nil for the reference, which is plain Swift.
     public let instructionSet: String?
 
     public init(engine: String, precision: String, arithmetic: String, instructionSet: String?) {

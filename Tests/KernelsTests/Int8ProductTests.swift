@@ -16,6 +16,9 @@ import Testing
         Case(rows: 31, columns: 1300, tokens: 14, group: 0), Case(rows: 290, columns: 70, tokens: 3, group: 64),
         Case(rows: 40, columns: 48, tokens: 530, group: 0), Case(rows: 40, columns: 600, tokens: 13, group: 32),
         Case(rows: 64, columns: 96, tokens: 7, group: 32), Case(rows: 64, columns: 64, tokens: 12, group: 64),
+        // Tiles of sixteen tokens and 64 columns.
+        Case(rows: 70, columns: 1024, tokens: 33, group: 0), Case(rows: 230, columns: 4224, tokens: 18, group: 0),
+        Case(rows: 40, columns: 640, tokens: 49, group: 128), Case(rows: 1, columns: 128, tokens: 16, group: 64),
     ]
 
     /// A packed matrix and what was packed.

@@ -12,7 +12,7 @@ struct Table: CustomTestStringConvertible, @unchecked Sendable {
     var testDescription: String { String(cString: kernels.name) }
 
     /// All that this machine runs, the scalar one first.
-    static let all = [DK_SCALAR, DK_AVX2, DK_AVX512, DK_NEON].compactMap { isa in
+    static let all = [DK_SCALAR, DK_AVX2, DK_AVX512, DK_NEON, DK_AMX].compactMap { isa in
         dk_kernels_for(isa).map { Table(kernels: $0.pointee) }
     }
     static let scalar = all[0]

@@ -15,7 +15,7 @@ import Testing
         .int8: 0x5c25_6ca4_8f3f_f7b1,
     ]
 
-    static let tables = [DK_SCALAR, DK_AVX2, DK_AVX512, DK_NEON].filter { dk_kernels_for($0) != nil }
+    static let tables = [DK_SCALAR, DK_AVX2, DK_AVX512, DK_NEON, DK_AMX].filter { dk_kernels_for($0) != nil }
 
     @Test(arguments: EnginePrecision.allCases) func everyTableHasTheBitsOfTheFormat(precision: EnginePrecision) throws {
         let checkpoint = try Checkpoint(directory: Fixtures.embeddedModel)

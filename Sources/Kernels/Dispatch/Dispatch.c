@@ -6,15 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const dk_isa widestFirst[] = {DK_AVX512, DK_AVX2, DK_NEON, DK_SCALAR};
+static const dk_isa widestFirst[] = {DK_AMX, DK_AVX512, DK_AVX2, DK_NEON, DK_SCALAR};
 static const char *const names[] = {
-    [DK_SCALAR] = "scalar", [DK_AVX2] = "avx2", [DK_AVX512] = "avx512", [DK_NEON] = "neon"};
+    [DK_SCALAR] = "scalar", [DK_AVX2] = "avx2", [DK_AVX512] = "avx512", [DK_NEON] = "neon", [DK_AMX] = "amx"};
 
 const dk_kernels *dk_kernels_for(dk_isa isa) {
     switch (isa) {
         case DK_SCALAR: return dk_scalar_kernels();
         case DK_AVX2: return dk_avx2_kernels();
         case DK_AVX512: return dk_avx512_kernels();
+        case DK_AMX: return dk_amx_kernels();
         case DK_NEON: return dk_neon_kernels();
     }
     return NULL;

@@ -25,7 +25,8 @@ int64_t dk_bf16_weight_bytes(int64_t rows, int64_t columns) {
 int64_t dk_f32_weight_bytes(int64_t rows, int64_t columns) { return dk_panels(rows) * DK_PANEL_ROWS * columns * 4; }
 
 int64_t dk_int8_activation_bytes(int64_t tokens, int64_t columns, int64_t group) {
-    // Values, then scales and corrections.
+    // Values, then scales and corrections. The tile unit has tokens in sixteens.
+    if (tokens >= 16) tokens = round_up(tokens, 16);
     return round_up(tokens * padded_columns(columns, group), 64) + tokens * groups(columns, group) * 8;
 }
 

@@ -8,6 +8,7 @@
 const dk_kernels *dk_scalar_kernels(void);
 const dk_kernels *dk_avx2_kernels(void);
 const dk_kernels *dk_avx512_kernels(void);
+const dk_kernels *dk_amx_kernels(void);
 const dk_kernels *dk_neon_kernels(void);
 
 #endif

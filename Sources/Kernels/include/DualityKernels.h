@@ -5,7 +5,7 @@
 //  ranges among its own.
 //
 //  Every function gives the same bits
-//    - in every table: scalar, AVX2, AVX-512 and NEON round alike, operation by operation;
+//    - in every table: scalar, AVX2, AVX-512, AMX and NEON round alike, operation by operation;
 //    - for any split of its range, and for a token alone or among others ("row-invariant"): the sum that makes a number
 //      runs in an order that depends on neither. Prefill in one piece, in pieces and token by token agree exactly.
 //  Zeros may differ in sign, and NaNs in their bits. The scan, the recurrences and attention take
@@ -39,11 +39,11 @@ extern "C" {
 
 // MARK: - The table
 
-typedef enum { DK_SCALAR = 0, DK_AVX2 = 1, DK_AVX512 = 2, DK_NEON = 3 } dk_isa;
+typedef enum { DK_SCALAR = 0, DK_AVX2 = 1, DK_AVX512 = 2, DK_NEON = 3, DK_AMX = 4 } dk_isa;
 
 typedef struct {
     dk_isa isa;
-    const char *name;     ///< scalar, avx2, avx512, neon
+    const char *name;     ///< scalar, avx2, avx512, neon, amx
     const char *summary;  ///< what the int8 and bf16 products use, for people
     /// Tokens that are multiplied together, at most: of n = ceil(T / tile) tiles, tile i begins at
     /// token i T / n. Ranges of tokens to pack that begin there are packed fastest.

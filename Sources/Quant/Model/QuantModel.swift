@@ -81,7 +81,7 @@ public struct QuantModel: Sendable {
 
     /// The threads that work on a pass.
     public var threadCount: Int { pool.threadCount }
-    /// The name of the instruction set of its kernels: scalar, avx2, avx512 or neon.
+    /// The name of the instruction set of its kernels: scalar, avx2, avx512, neon or amx.
     public var instructionSet: String { kernels.name }
 
     /// The instruction set that a model loaded now would use.

@@ -1,0 +1,293 @@
+//  int8 products by the tile unit: `tdpbsud` adds 64 products of a byte with a sign and one without
+//  to 32 bits, for 16 tokens and 16 rows of weights. The integers are exact, and what is made of
+//  them is computed as in the other tables, so that y has their bits.
+//
+//  Activations are packed as the unit loads them, a block of columns after the other:
+//
+//      values       [block][pair of tiles][step of the block][1 or 2 tiles][16 tokens][64]
+//      scales       [tile][G][16]
+//      corrections  [tile][G][16]
+//
+//  The last tile is filled up with rows that nothing reads the products of.
+//
+//  What bounds the unit is the way from L2 to L1, a line in one to two cycles, where a step takes 64
+//  cycles and 64 lines. So a pair's block of TILE_STEPS steps stays in L1, 20 KiB, while panel after
+//  panel comes by from L2, half of the lines; the sums of a pair and a panel, 4 KiB, go through L2
+//  from block to block, a quarter. Blocks of activations are contiguous: at a distance of a power of
+//  two pairs would share a few lines of the cache.
+
+#ifndef TILE_STEPS
+enum {
+    TILE_STEPS = 10,      ///< of a block, at most: 640 columns
+    PANELS_OF_TILES = 6,  ///< panels whose blocks, 120 KiB, stay in L2 over all pairs
+    PAIRS_TOGETHER = 16,  ///< 6 x 16 sums are 384 KiB, in L2
+};
+#endif
+
+/// Groups and tokens that the unit serves; the others, whose products it would not make faster, go
+/// the way of AVX-512.
+INLINE bool serves_tiles(int64_t tokens, int64_t columns, int64_t group) {
+    int8_layout layout = layout_of(columns, group);
+    return tokens >= 16 && layout.columns % STEP_BYTES == 0 && layout.group % STEP_BYTES == 0;
+}
+
+/// How columns are cut: blocks of whole groups, as even as can be.
+typedef struct {
+    int64_t units, unitSteps, blocks;
+} tile_blocks;
+
+INLINE tile_blocks blocks_of(int8_layout layout) {
+    int64_t unit = layout.groups > 1 ? layout.group / STEP_BYTES : 1;
+    int64_t units = layout.columns / STEP_BYTES / unit, most = TILE_STEPS / unit > 1 ? TILE_STEPS / unit : 1;
+    return (tile_blocks){units, unit, (units + most - 1) / most};
+}
+
+/// The first step of a block.
+INLINE int64_t block_begin(tile_blocks blocks, int64_t block) {
+    return block * blocks.units / blocks.blocks * blocks.unitSteps;
+}
+
+INLINE int64_t tiles_of(int64_t tokens) { return (tokens + 15) / 16; }
+INLINE int64_t tiles_of_pair(int64_t tiles, int64_t pair) { return least(2, tiles - 2 * pair); }
+
+typedef struct {
+    char *values;
+    float *scales;
+    int32_t *corrections;
+} tile_parts;
+
+INLINE tile_parts tile_parts_of(void *packed, int64_t tokens, int8_layout layout) {
+    int64_t rows = tiles_of(tokens) * 16;
+    float *scales = (float *)(void *)((char *)packed + rows * layout.columns);
+    return (tile_parts){packed, scales, (int32_t *)(scales + rows * layout.groups)};
+}
+
+static void tile_activations(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t group, int64_t first,
+                             int64_t count, void *packed) {
+    int8_layout layout = layout_of(columns, group);
+    tile_parts parts = tile_parts_of(packed, tokens, layout);
+    tile_blocks blocks = blocks_of(layout);
+    int64_t tiles = tiles_of(tokens), groupSteps = layout.group / STEP_BYTES;
+    for (int64_t t = first; t < first + count; t++) {
+        const float *row = x + t * ldx;
+        int64_t tile = t / 16, pair = t / PAIR_TOKENS, inPair = tiles_of_pair(tiles, pair), block = 0;
+        for (int64_t g = 0; g < layout.groups; g++) {
+            int64_t k = g * layout.group, given = least(k + layout.group, columns) - k;
+            float reciprocal, scale = int8_scale(largest_magnitude(row + k, given), &reciprocal);
+            int32_t sum = 0;
+            for (int64_t step = g * groupSteps; step < (g + 1) * groupSteps; step++) {
+                while (block_begin(blocks, block + 1) <= step) block++;
+                int64_t begin = block_begin(blocks, block), steps = block_begin(blocks, block + 1) - begin;
+                char *out = parts.values + (begin * tiles + 2 * pair * steps + (step - begin) * inPair) * TILE_BYTES +
+                            (tile - 2 * pair) * TILE_BYTES + t % 16 * STEP_BYTES;
+                int64_t at = step * STEP_BYTES, have = columns - at < 0 ? 0 : least(STEP_BYTES, columns - at);
+                sum += round_row(row + (have > 0 ? at : 0), have, STEP_BYTES, reciprocal, (int8_t *)out);
+            }
+            int64_t place = (tile * layout.groups + g) * 16 + t % 16;
+            parts.scales[place] = scale;
+            parts.corrections[place] = -128 * sum;
+        }
+    }
+}
+
+/// Sums of a pair and a panel, or of a group of them, that are still to be scaled. Without groups
+/// the vector units do that beside the next product of the tiles, some tokens with each step.
+typedef struct {
+    const int32_t *sums;         ///< [4][16][16]
+    int64_t tokens;              ///< of the pair; 0 for nothing to do
+    int64_t rows;                ///< of the panel that there are
+    const float *tokenScales;    ///< [tile][G][16], of the pair's first tile
+    const int32_t *corrections;  ///< the same
+    const float *rowScales;      ///< [G][32]
+    int64_t group, groups;
+    float *totals;  ///< [32][32], of the groups before
+    float *y;       ///< of the pair's first token and the panel's first row
+    int64_t ldy;
+} tile_rest;
+
+INLINE __mmask16 half_of_panel(int64_t rows, int half) {
+    int64_t left = rows - 16 * half;
+    return left >= 16 ? 0xffff : left <= 0 ? 0 : (__mmask16)((1 << left) - 1);
+}
+
+/// One token: float(sum) (scale_w scale_x), or with groups the sum of these.
+INLINE void finish_token(const bool GROUPED, const tile_rest *rest, int64_t t) {
+    const int32_t *row = rest->sums + t / 16 * 512 + t % 16 * 16;
+    const float *scales = rest->rowScales + rest->group * 32;
+    int64_t place = GROUPED ? (t / 16 * rest->groups + rest->group) * 16 + t % 16 : t;
+    bool last = rest->group + 1 == rest->groups;
+    __m512i correction = _mm512_set1_epi32(rest->corrections[place]);
+    __m512 scale = _mm512_set1_ps(rest->tokenScales[place]);
+    __m512 low = _mm512_mul_ps(_mm512_loadu_ps(scales), scale);
+    __m512 high = _mm512_mul_ps(_mm512_loadu_ps(scales + 16), scale);
+    __m512 first = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_loadu_si512(row), correction));
+    __m512 second = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_loadu_si512(row + 256), correction));
+    float *total = GROUPED ? rest->totals + t * 32 : 0;
+    if (GROUPED) {
+        bool begins = rest->group == 0;
+        first = _mm512_fmadd_ps(first, low, begins ? _mm512_setzero_ps() : _mm512_loadu_ps(total));
+        second = _mm512_fmadd_ps(second, high, begins ? _mm512_setzero_ps() : _mm512_loadu_ps(total + 16));
+    } else {
+        first = _mm512_mul_ps(first, low);
+        second = _mm512_mul_ps(second, high);
+    }
+    if (last) {
+        float *y = rest->y + t * rest->ldy;
+        _mm512_mask_storeu_ps(y, half_of_panel(rest->rows, 0), first);
+        _mm512_mask_storeu_ps(y + 16, half_of_panel(rest->rows, 1), second);
+    } else {
+        _mm512_storeu_ps(total, first);
+        _mm512_storeu_ps(total + 16, second);
+    }
+}
+
+/// What is asked for with each step: lines of the next pair and of the next panels into L2, and the
+/// rows of y that are written during the next product.
+typedef struct {
+    const char *activations, *weights;
+    int64_t activationLines, weightLines;
+    const float *y;
+    int64_t ldy;
+} tile_ahead;
+
+INLINE void fetch_lines(const char **at, int64_t lines) {
+#pragma clang loop unroll(disable)
+    for (int64_t i = 0; i < lines; i++) FETCH_L2(*at, i * 64);
+    *at += lines * 64;
+}
+
+/// Where the work stands: pairs pair0 ..< pair1, panels q0 ..< q1, a block of columns and what comes
+/// after it.
+typedef struct {
+    const dk_int8_matrix *w;
+    int8_layout layout;
+    tile_parts parts;
+    tile_blocks cut;
+    int64_t tokens, tiles, groupSteps, panelEnd, pair0, pair1, q0, q1;
+    int64_t step, steps, next, nextSteps;
+    bool lastBlock;
+    int64_t activationLines, weightLines;
+    float *y;
+    int64_t ldy;
+    char *sums;          ///< a place for every pair and panel
+    tile_rest rests[2];  ///< what is to be scaled, and where the next one is written down
+    int current;
+} tile_place;
+
+/// Steps of one product, and beside them what the last one left. The sums go to `to`.
+INLINE void multiply_steps(const int TILES, const tile_rest *rest, const char *a, const char *w, int64_t steps,
+                           const void *from, void *to, tile_ahead *ahead) {
+    int64_t token = 0, credit = 0, tokens = rest->tokens;
+    const float *y = ahead->y;
+    load_sums(TILES, from);
+    ADD_STEPS(
+        TILES, TILE_DOT_BYTES, steps, a, w, fetch_lines(&ahead->activations, ahead->activationLines),
+        fetch_lines(&ahead->weights, ahead->weightLines),
+        for (credit += PAIR_TOKENS; credit >= steps; credit -= steps, token++) {
+            if (token < tokens) finish_token(false, rest, token);
+            if (y) fetch_result(y + token * ahead->ldy, 0, 1);
+        });
+    store_sums(TILES, to);
+}
+
+INLINE const char *panel_at(const tile_place *at, int64_t panel, int64_t step) {
+    return (const char *)at->w->weights + panel * at->layout.columns * DK_PANEL_ROWS + step * PANEL_STEP;
+}
+
+/// The pair `pair` of the tiles in a block of `steps` steps from `step` on.
+INLINE const char *pair_at(const tile_place *at, int64_t pair, int64_t step, int64_t steps) {
+    return at->parts.values + (step * at->tiles + 2 * pair * steps) * TILE_BYTES;
+}
+
+/// A block of columns of a pair, or a single tile, and panel p.
+///
+/// Of what is to be scaled field by field is written and read: a copy of it would wait for all
+/// stores of the tiles.
+INLINE void multiply_block(const int TILES, tile_place *at, int64_t pair, int64_t p, tile_ahead *ahead) {
+    int64_t token = pair * PAIR_TOKENS, scales = token * at->layout.groups, row = p * DK_PANEL_ROWS;
+    int64_t place = (p - at->q0) * (at->pair1 - at->pair0) + pair - at->pair0;
+    const char *a = pair_at(at, pair, at->step, at->steps), *w = panel_at(at, p, at->step);
+    char *sums = at->sums + place * 4 * TILE_BYTES;
+    bool scaled = at->groupSteps || at->lastBlock;
+    tile_rest *before = &at->rests[at->current], *rest = &at->rests[!at->current];
+    if (scaled) {
+        rest->tokens = least(PAIR_TOKENS, at->tokens - token);
+        rest->rows = least(DK_PANEL_ROWS, at->w->rows - row);
+        rest->tokenScales = at->parts.scales + scales;
+        rest->corrections = at->parts.corrections + scales;
+        rest->rowScales = at->w->scales + row * at->layout.groups;
+        rest->totals = (float *)(void *)sums;
+        rest->y = at->y + token * at->ldy + row;
+    }
+    ahead->y = at->lastBlock && TILES == 2 ? rest->y : 0;
+    if (at->groupSteps) {  // scaled at once: beside the next group's few steps there is no time
+        for (int64_t s = 0; s < at->steps; s += at->groupSteps) {
+            multiply_steps(TILES, before, a + s * TILES * TILE_BYTES, w + s * PANEL_STEP, at->groupSteps, 0,
+                           (void *)(uintptr_t)rest->sums, ahead);
+            rest->group = (at->step + s) / at->groupSteps;
+            for (int64_t t = 0; t < rest->tokens; t++) finish_token(true, rest, t);
+        }
+        return;
+    }
+    multiply_steps(TILES, before, a, w, at->steps, at->step > 0 ? sums : 0,
+                   scaled ? (void *)(uintptr_t)rest->sums : sums, ahead);
+    before->tokens = 0;
+    if (scaled) at->current = !at->current;
+}
+
+INLINE void multiply_pair(tile_place *at, int64_t pair) {
+    const char *activations = pair + 1 < at->pair1 ? pair_at(at, pair + 1, at->step, at->steps)
+                                                   : pair_at(at, at->pair0, at->next, at->nextSteps);
+    int64_t share = (pair - at->pair0) * at->weightLines * at->steps * 64;
+    for (int64_t p = at->q0; p < at->q1; p++) {
+        int64_t nextPanel = at->lastBlock ? least(p + at->q1 - at->q0, at->panelEnd - 1) : p;
+        tile_ahead ahead = {.activations = activations,
+                            .weights = panel_at(at, nextPanel, at->next) + share,
+                            .activationLines = at->activationLines,
+                            .weightLines = at->weightLines};
+        if (tiles_of_pair(at->tiles, pair) == 2) multiply_block(2, at, pair, p, &ahead);
+        else multiply_block(1, at, pair, p, &ahead);
+        activations = ahead.activations;
+    }
+}
+
+NEVER_INLINE static void tile_matmul(const dk_int8_matrix *w, const void *activations, int64_t tokens,
+                                     int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    int8_layout layout = layout_of(w->columns, w->group);
+    tile_place at = {.w = w,
+                     .layout = layout,
+                     .parts = tile_parts_of((void *)(uintptr_t)activations, tokens, layout),
+                     .cut = blocks_of(layout),
+                     .tokens = tokens,
+                     .tiles = tiles_of(tokens),
+                     .groupSteps = layout.groups > 1 ? layout.group / STEP_BYTES : 0,
+                     .panelEnd = panelEnd,
+                     .y = y,
+                     .ldy = ldy,
+                     .sums = (char *)workspace + 8 * TILE_BYTES};
+    for (int i = 0; i < 2; i++) {
+        at.rests[i] = (tile_rest){.sums = (const int32_t *)workspace + i * 1024, .groups = layout.groups, .ldy = ldy};
+    }
+    int64_t pairs = (at.tiles + 1) / 2, rounds = (pairs + PAIRS_TOGETHER - 1) / PAIRS_TOGETHER;
+    begin_tiles();
+    for (int64_t round = 0; round < rounds; round++) {
+        at.pair0 = round * pairs / rounds;
+        at.pair1 = (round + 1) * pairs / rounds;
+        at.weightLines = (32 + at.pair1 - at.pair0 - 1) / (at.pair1 - at.pair0);
+        for (at.q0 = panelBegin; at.q0 < panelEnd; at.q0 = at.q1) {
+            at.q1 = least(at.q0 + PANELS_OF_TILES, panelEnd);
+            at.activationLines = (32 + at.q1 - at.q0 - 1) / (at.q1 - at.q0);
+            for (int64_t block = 0; block < at.cut.blocks; block++) {
+                at.step = block_begin(at.cut, block);
+                at.steps = block_begin(at.cut, block + 1) - at.step;
+                at.lastBlock = block + 1 == at.cut.blocks;
+                at.next = at.lastBlock ? 0 : at.step + at.steps;
+                at.nextSteps = block_begin(at.cut, at.lastBlock ? 1 : block + 2) - at.next;
+                for (int64_t pair = at.pair0; pair < at.pair1; pair++) multiply_pair(&at, pair);
+            }
+        }
+    }
+    const tile_rest *rest = &at.rests[at.current];
+    for (int64_t t = 0; t < rest->tokens; t++) finish_token(false, rest, t);
+    TILE_RELEASE();
+}

@@ -1,0 +1,124 @@
+//  Tests of the kernels and a benchmark of their products in one program that needs nothing where
+//  it runs: for machines that are lent without a toolchain.
+//
+//      kernel_trial                 compares the products of every table with those of the scalar one, bit by bit
+//      kernel_trial bench [N ...]   measures int8 products of 512 tokens with N threads beside the limit
+//
+//  Ends with 1 when a bit differs.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "DualityKernels.h"
+#include "kernel_trial.h"
+
+static const dk_isa all[] = {DK_SCALAR, DK_AVX2, DK_AVX512, DK_AMX, DK_NEON};
+enum { TABLES = sizeof all / sizeof *all };
+
+typedef struct {
+    int64_t rows, columns, tokens, group;
+} trial_case;
+
+static const trial_case cases[] = {
+    {1, 1, 1, 0},         {33, 31, 5, 0},      {70, 100, 13, 32},  {32, 640, 25, 128},  {31, 1300, 14, 0},
+    {290, 70, 3, 64},     {40, 48, 530, 0},    {40, 600, 13, 32},  {64, 96, 7, 32},     {64, 64, 12, 64},
+    {32, 64, 16, 0},      {33, 128, 17, 0},    {1, 192, 31, 0},    {64, 512, 32, 0},    {70, 1024, 33, 0},
+    {600, 320, 47, 0},    {545, 1088, 48, 0},  {95, 4096, 20, 0},  {40, 640, 530, 0},   {40, 1984, 1030, 0},
+    {64, 64, 16, 64},     {100, 256, 40, 64},  {70, 640, 17, 128}, {33, 1024, 65, 256}, {545, 640, 49, 128},
+    {64, 2048, 520, 128}, {31, 4096, 19, 512}, {64, 1024, 32, 96}, {64, 1000, 48, 0},   {48, 990, 64, 64},
+    {230, 8256, 40, 0},   {40, 9216, 33, 128},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+void *trial_memory(size_t bytes) {
+    void *memory = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    if (!memory) exit(2);
+    memset(memory, 0, (bytes + 127) / 64 * 64);
+    return memory;
+}
+
+/// Numbers between -1 and 1 whose magnitudes differ.
+void trial_numbers(float *x, int64_t count, uint64_t seed) {
+    for (int64_t i = 0; i < count; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        double unit = (double)(seed >> 11) / (double)(1ull << 53) * 2 - 1;
+        x[i] = (float)(unit * unit * unit);
+    }
+}
+
+/// y of a case by one table, the panels `split` at a time; the caller frees it.
+static float *int8_product(const dk_kernels *kernels, trial_case c, const float *w, const float *x, int64_t split) {
+    uint8_t *weights = trial_memory((size_t)dk_int8_weight_bytes(c.rows, c.columns, c.group));
+    float *scales = trial_memory((size_t)dk_int8_scale_count(c.rows, c.columns, c.group) * 4);
+    kernels->int8_pack(w, c.columns, c.rows, c.columns, c.group, 0, c.rows, weights, scales);
+    void *packed = trial_memory((size_t)dk_int8_activation_bytes(c.tokens, c.columns, c.group));
+    int64_t half = c.tokens / 2;
+    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, 0, half, packed);
+    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, half, c.tokens - half, packed);
+    void *workspace = trial_memory(DK_WORKSPACE_BYTES);
+    memset(workspace, 0x5a, DK_WORKSPACE_BYTES);
+    float *y = trial_memory((size_t)(c.tokens * c.rows * 4));
+    dk_int8_matrix matrix = {c.rows, c.columns, c.group, weights, scales};
+    int64_t panels = dk_panels(c.rows);
+    for (int64_t p = 0; p < panels; p += split)
+        kernels->int8_matmul(&matrix, packed, c.tokens, p, p + split < panels ? p + split : panels, y, c.rows,
+                             workspace);
+    free(weights), free(scales), free(packed), free(workspace);
+    return y;
+}
+
+static int64_t differing(const float *a, const float *b, int64_t count) {
+    int64_t different = 0;
+    for (int64_t i = 0; i < count; i++) different += memcmp(a + i, b + i, 4) != 0 && a[i] != b[i];
+    return different;
+}
+
+static int compare_tables(void) {
+    int failures = 0, compared[TABLES] = {0};
+    for (int i = 0; i < CASES; i++) {
+        trial_case c = cases[i];
+        float *w = trial_memory((size_t)(c.rows * c.columns * 4)),
+              *x = trial_memory((size_t)(c.tokens * c.columns * 4));
+        trial_numbers(w, c.rows * c.columns, 1);
+        trial_numbers(x, c.tokens * c.columns, 2);
+        if (c.tokens > 1) memset(x, 0, (size_t)c.columns * 4);
+        if (c.tokens > 2) x[c.columns] = NAN;
+        float *expected = int8_product(dk_kernels_for(DK_SCALAR), c, w, x, 1000);
+        for (int t = 1; t < TABLES; t++) {
+            const dk_kernels *kernels = dk_kernels_for(all[t]);
+            if (!kernels) continue;
+            for (int64_t split = 1; split <= 1000; split += 999) {
+                float *found = int8_product(kernels, c, w, x, split);
+                int64_t wrong = differing(expected, found, c.tokens * c.rows);
+                compared[t]++;
+                if (wrong) {
+                    failures++;
+                    printf("FAIL %s int8 %lld x %lld, %lld tokens, group %lld: %lld numbers differ\n", kernels->name,
+                           (long long)c.rows, (long long)c.columns, (long long)c.tokens, (long long)c.group,
+                           (long long)wrong);
+                }
+                free(found);
+            }
+        }
+        free(expected), free(w), free(x);
+    }
+    for (int t = 1; t < TABLES; t++)
+        if (compared[t])
+            printf("%-7s %d int8 products compared with scalar\n", dk_kernels_for(all[t])->name, compared[t]);
+    printf(failures ? "%d differ\n" : "all bits equal\n", failures);
+    return failures != 0;
+}
+
+int main(int count, char **arguments) {
+    char message[256];
+    const dk_kernels *active = dk_active(message, sizeof message);
+    if (!active) {
+        fprintf(stderr, "%s\n", message);
+        return 2;
+    }
+    printf("%s: %s\n", active->name, active->summary);
+    if (count > 1 && strcmp(arguments[1], "bench") == 0) return trial_bench(active, count - 2, arguments + 2);
+    return compare_tables();
+}
