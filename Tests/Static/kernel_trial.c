@@ -1,8 +1,8 @@
 //  Tests of the kernels and a benchmark of their products in one program that needs nothing where
 //  it runs: for machines that are lent without a toolchain.
 //
-//      kernel_trial                 compares the products of every table with those of the scalar one, bit by bit
-//      kernel_trial bench [N ...]   measures int8 products of 512 tokens with N threads beside the limit
+//      kernel_trial                 compares every table's products with the scalar ones, bit by bit
+//      kernel_trial bench [N ...]   measures products of 512 tokens with N threads beside the limit
 //
 //  Ends with 1 when a bit differs.
 

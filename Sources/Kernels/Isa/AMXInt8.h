@@ -10,17 +10,17 @@
 //
 //  The last tile is filled up with rows that nothing reads the products of.
 //
-//  What bounds the unit is the way from L2 to L1, a line in one to two cycles, where a step takes 64
-//  cycles and 64 lines. So a pair's block of TILE_STEPS steps stays in L1, 20 KiB, while panel after
-//  panel comes by from L2, half of the lines; the sums of a pair and a panel, 4 KiB, go through L2
-//  from block to block, a quarter. Blocks of activations are contiguous: at a distance of a power of
-//  two pairs would share a few lines of the cache.
+//  What bounds the unit is the way from L2 to L1, a line in one to two cycles, where a step takes
+//  64 cycles and 64 lines. So a pair's block of TILE_STEPS steps stays in L1, 16 KiB, while panel
+//  after panel comes by from L2, half of the lines; the sums of a pair and a panel, 4 KiB, go
+//  through L2 from block to block, a quarter. Blocks of activations are contiguous: at a distance
+//  of a power of two pairs would share a few lines of the cache.
 
 #ifndef TILE_STEPS
 enum {
-    TILE_STEPS = 10,      ///< of a block, at most: 640 columns
-    PANELS_OF_TILES = 6,  ///< panels whose blocks, 120 KiB, stay in L2 over all pairs
-    PAIRS_TOGETHER = 16,  ///< 6 x 16 sums are 384 KiB, in L2
+    TILE_STEPS = 8,       ///< of a block, at most: 512 columns
+    PANELS_OF_TILES = 8,  ///< panels whose blocks, 128 KiB, stay in L2 over all pairs
+    PAIRS_TOGETHER = 16,  ///< 8 x 16 sums are 512 KiB, in L2
 };
 #endif
 
@@ -156,8 +156,8 @@ INLINE void fetch_lines(const char **at, int64_t lines) {
     *at += lines * 64;
 }
 
-/// Where the work stands: pairs pair0 ..< pair1, panels q0 ..< q1, a block of columns and what comes
-/// after it.
+/// Where the work stands: pairs pair0 ..< pair1, panels q0 ..< q1, a block of columns and what
+/// comes after it.
 typedef struct {
     const dk_int8_matrix *w;
     int8_layout layout;
