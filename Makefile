@@ -19,8 +19,8 @@ SWIFT ?= swift
 # Tests are built with testability on; a folder of their own spares both builds from undoing each other's work.
 TEST_BUILD := .build-test
 NOTEBOOK_BUILD := .build-notebooks
-# The parts that need system libraries are off by default; the tests cover them all.
-TRAITS := Analysis
+# The parts that need system libraries or further packages are off by default; the tests cover them all.
+TRAITS := Analysis,Server
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-server test-server-short notebooks \
@@ -190,7 +190,7 @@ docs: toolchain
 notebooks: toolchain libraries
 	@$(call need,gnuplot,gnuplot-nox)
 	@$(call need,pandoc,pandoc)
-	$(SWIFT) build -c release --traits $(TRAITS) --scratch-path $(NOTEBOOK_BUILD)
+	$(SWIFT) build -c release --traits Analysis --scratch-path $(NOTEBOOK_BUILD)
 	$(NOTEBOOK_BUILD)/release/weave Notebooks-as-scripts $(NOTEBOOK_BUILD)/release site
 
 SWIFT_SOURCES := Package.swift Sources Tests Notebooks-as-scripts Benchmarks/Package.swift Benchmarks/Sources
