@@ -60,8 +60,8 @@ extension ModelLoader {
         case .packed(let packed): (precision, name) = (packed.plan.precision, choice.precisionName)
         case .fast(let chosen):
             let configuration = try HybridConfiguration(directory: directory)
-            let plan = PrecisionPlan(chosen, group: request.group ?? PrecisionPlan.defaultGroup(configuration))
-            (precision, name) = (chosen, chosen == .int8 ? plan.base.name : chosen.rawValue)
+            let plan = PrecisionPlan(chosen, group: request.group ?? PrecisionPlan.defaultGroup(configuration, chosen))
+            (precision, name) = (chosen, plan.name)
         }
         return Computation(
             engine: choice.engineName, precision: name, arithmetic: precision.arithmetic,

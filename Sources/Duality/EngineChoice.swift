@@ -86,9 +86,7 @@ public enum EngineChoice: Sendable {
         switch self {
         case .reference(let precision): precision.rawValue
         case .fast(let precision): precision.rawValue
-        // However its bits are stored, bfloat16 is one precision.
-        case .packed(let packed):
-            if case .int8 = packed.plan.base { packed.plan.base.name } else { packed.plan.precision.rawValue }
+        case .packed(let packed): packed.plan.name
         }
     }
 

@@ -25,6 +25,10 @@ public struct EngineRequest: Sendable {
         case bf16Dot = "bf16-dot"
         /// Weights and activations in int8; the fast engine only.
         case int8
+        /// Weights in int4, activations in int8; the fast engine only.
+        case int4
+        /// `int4`, and int8 where four bits cost most; the fast engine only.
+        case int4Mixed = "int4-mixed"
 
         /// The fast engine's name of it; nil for f64, which it does not have.
         public var fast: EnginePrecision? { EnginePrecision(rawValue: rawValue) }
@@ -36,8 +40,8 @@ public struct EngineRequest: Sendable {
     public var precision: Precision?
     /// How the fast engine keeps keys and values. Nil: bf16, and f32 beside f32 weights.
     public var keyValues: KeyValueFormat?
-    /// Inputs that share a scale in int8, a multiple of 32, or 0 for one scale per row. Nil: 32 for
-    /// models narrower than 1024, else 0.
+    /// Inputs that share a scale: in int8 a multiple of 32, or 0 for one scale per row; in int4 32,
+    /// 64 or 128. Nil: in int8 32 for models narrower than 1024, else 0; in int4 32.
     public var group: Int?
     /// Threads of the fast engine. Nil: as many as there are processors.
     public var threads: Int?
@@ -66,6 +70,9 @@ public struct EngineRequest: Sendable {
         if let threads, threads < 1 { throw refuse("threads", needs: "at least 1", "\(threads)") }
         if let group, !WeightFormat.isGroup(group) {
             throw refuse("group", needs: "0 or a multiple of 32", "\(group)")
+        }
+        if let group, precision == .int4 || precision == .int4Mixed, !WeightFormat.isInt4Group(group) {
+            throw refuse("group", needs: "32, 64 or 128 for int4", "\(group)")
         }
         if engine == .fast, precision == .f64 { throw refuse("precision f64", needs: "the reference engine", "fast") }
         if engine == .reference, let precision, precision != .f64, precision != .f32 {

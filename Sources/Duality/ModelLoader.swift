@@ -75,7 +75,7 @@ public struct ModelLoader: Sendable {
             let checkpoint = try checkpoint(warn)
             let configuration = checkpoint.configuration
             let options = options(
-                PrecisionPlan(precision, group: request.group ?? PrecisionPlan.defaultGroup(configuration)))
+                PrecisionPlan(precision, group: request.group ?? PrecisionPlan.defaultGroup(configuration, precision)))
             try checkMemory(configuration, options, tokens)
             return try QuantModel(checkpoint, configuration: configuration, options: options, progress: progress)
         case .reference:

@@ -60,6 +60,7 @@ public struct EngineAgreement: Sendable {
                 case .f32: max(8 * own, 1e-6)
                 case .bf16, .bf16Dot: 0.03
                 case .int8: 0.3
+                case .int4, .int4Mixed: 1
                 }
             rows.append(Row(precision: precision.rawValue, error: distance(whole.converted(), exact), limit: limit))
             if precision != .bf16Dot {

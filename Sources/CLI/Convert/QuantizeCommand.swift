@@ -1,4 +1,4 @@
-//  duality quantize: a checkpoint to a model in int8 or bf16 that loads by mapping.
+//  duality quantize: a checkpoint to a model in int8, int4 or bf16 that loads by mapping.
 
 import ArgumentParser
 import DualityCore
@@ -9,7 +9,7 @@ import Foundation
 struct QuantizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quantize",
-        abstract: "Write a model in int8 or bf16, packed for the fast engine.",
+        abstract: "Write a model in int8, int4 or bf16, packed for the fast engine.",
         discussion: """
             Reads the checkpoint tensor by tensor and writes a directory that every command takes as a model: the weights as the kernels read \
             them (loading is mapping the file), config.json, the tokenizer, and quantization.json, which says what was done to every \
@@ -22,7 +22,7 @@ struct QuantizeCommand: ParsableCommand {
 
     @Argument(help: ArgumentHelp("The checkpoint's directory.", valueName: "model"))
     var model: String
-    @Option(name: .long, help: ArgumentHelp("int8, bf16 or f32.", valueName: "format"))
+    @Option(name: .long, help: ArgumentHelp("int8, int4, int4-mixed, bf16 or f32.", valueName: "format"))
     var precision: EnginePrecision
     @OptionGroup var scales: ScaleOptions
     @Option(name: .long, help: ArgumentHelp("The directory to write.", valueName: "dir"))
@@ -43,8 +43,7 @@ struct QuantizeCommand: ParsableCommand {
         let source = try Checkpoint(directory: ModelLocation.find(model))
         for warning in source.configuration.warnings { Terminal.note("warning: \(warning)") }
         let target = try PackedOutput(out, besides: source.place)
-        let group = scales.group(for: source.configuration)
-        let plan = PrecisionPlan(precision, group: group)
+        let plan = try scales.plan(precision, for: source.configuration)
         Terminal.progress("checking the weights")
         let quantizer = try Quantizer(
             source, configuration: source.configuration, plan: plan, fingerprint: try source.fingerprint(),
@@ -54,7 +53,7 @@ struct QuantizeCommand: ParsableCommand {
             Terminal.progress("\(done.binaryUnits) of \(all.binaryUnits)  \(tensor ?? "")")
         }
         Terminal.clearProgress()
-        try target.finish(outcome, precision: precision.rawValue, group: group, source: source.place, asJSON: json)
+        try target.finish(outcome, plan: plan, source: source.place, asJSON: json)
     }
 }
 
@@ -103,10 +102,11 @@ struct PackedOutput {
     }
 
     /// Writes quantization.json and says what was done.
-    func finish(_ outcome: Quantizer.Outcome, precision: String, group: Int, source: String, asJSON: Bool) throws {
+    func finish(_ outcome: Quantizer.Outcome, plan: PrecisionPlan, source: String, asJSON: Bool) throws {
         let report: JSON = [
-            "precision": .string(precision), "group": JSON(group),
+            "precision": .string(plan.precision.rawValue), "group": JSON(plan.base.group),
             "source": .string(URL(fileURLWithPath: source).lastPathComponent), "bytes": JSON(outcome.byteCount),
+            "bits_per_weight": JSON(outcome.bitsPerWeight),
             "seconds": JSON(outcome.seconds), "resumed_tensors": JSON(outcome.resumedTensors),
             "matrices": .array(
                 outcome.matrices.map {
@@ -123,7 +123,9 @@ struct PackedOutput {
             return
         }
         let resumed = outcome.resumedTensors > 0 ? ", \(outcome.resumedTensors) tensors from the run before" : ""
-        print("wrote \(directory): \(outcome.byteCount.binaryUnits) in \(outcome.seconds.decimals(1)) s\(resumed)")
+        print(
+            "wrote \(directory): \(outcome.byteCount.binaryUnits), \(outcome.bitsPerWeight.decimals(2)) bits a weight, in \(outcome.seconds.decimals(1)) s\(resumed)"
+        )
         let errors = outcome.matrices.filter { $0.error.isFinite }
         if let worst = errors.max(by: { $0.error < $1.error }) {
             let mean = errors.reduce(0) { $0 + $1.error } / Double(errors.count)

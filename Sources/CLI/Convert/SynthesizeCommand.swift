@@ -24,7 +24,7 @@ struct SynthesizeCommand: ParsableCommand {
     var shape: String?
     @Option(name: .long, help: ArgumentHelp("A config.json, or a directory that holds one.", valueName: "file"))
     var config: String?
-    @Option(name: .long, help: ArgumentHelp("int8, bf16 or f32.", valueName: "format"))
+    @Option(name: .long, help: ArgumentHelp("int8, int4, int4-mixed, bf16 or f32.", valueName: "format"))
     var precision: EnginePrecision = .int8
     @OptionGroup var scales: ScaleOptions
     @Option(name: .long, help: ArgumentHelp("Layers to keep (default: all).", valueName: "n"))
@@ -48,9 +48,9 @@ struct SynthesizeCommand: ParsableCommand {
         let (configuration, text, name) = try described()
         let target = try PackedOutput(out, besides: nil)
         let source = try SyntheticCheckpoint(configuration, seed: seed)
-        let group = scales.group(for: configuration)
+        let plan = try scales.plan(precision, for: configuration)
         let quantizer = try Quantizer(
-            source, configuration: configuration, plan: PrecisionPlan(precision, group: group),
+            source, configuration: configuration, plan: plan,
             fingerprint: "random weights of \(name), seed \(seed)", allowsNonFinite: true)
         try checkRoom(quantizer.byteCount, target.directory)
         try target.write("config.json", Data(text.utf8))
@@ -58,7 +58,7 @@ struct SynthesizeCommand: ParsableCommand {
             Terminal.progress("\(done.binaryUnits) of \(all.binaryUnits)  \(tensor ?? "")")
         }
         Terminal.clearProgress()
-        try target.finish(outcome, precision: precision.rawValue, group: group, source: name, asJSON: json)
+        try target.finish(outcome, plan: plan, source: name, asJSON: json)
     }
 
     /// The configuration, its config.json, and what to call it.

@@ -51,6 +51,7 @@ struct InspectPacked {
         var facts = TextTable([.left, .left])
         facts.add("file", "\(PackedCheckpoint.fileName), \(checkpoint.fileBytes.grouped) bytes")
         facts.add("formats", checkpoint.formats)
+        facts.add("bits a weight", String(format: "%.2f", checkpoint.bitsPerWeight))
         if let group { facts.add("scales", group) }
         facts.add("layout", checkpoint.layout)
         facts.add("made of", origin)
@@ -64,9 +65,10 @@ struct InspectPacked {
 
     /// How many inputs share a scale, where there are any.
     private var group: String? {
-        let groups = Set(checkpoint.contents.map(\.format).filter { $0.hasPrefix("int8") }).sorted()
+        let groups = Set(checkpoint.contents.map(\.format).filter { $0.hasPrefix("int8") || $0.hasPrefix("int4") })
+            .sorted()
         guard !groups.isEmpty else { return nil }
-        return groups.map { $0 == "int8" ? "one a row" : "one a row and \($0.dropFirst(5)) inputs" }
+        return groups.map { $0 == "int8" ? "one a row" : "\($0.prefix(4)): one a row and \($0.dropFirst(5)) inputs" }
             .joined(separator: "; ")
     }
 
@@ -92,6 +94,7 @@ struct InspectPacked {
         [
             "formats": .string(checkpoint.formats),
             "layout": .string(checkpoint.layout),
+            "bits_per_weight": JSON(checkpoint.bitsPerWeight),
             "file_bytes": JSON(checkpoint.fileBytes),
             "origin": checkpoint.origin.map { .string($0) } ?? .null,
             "source": report?["source"] ?? .null,

@@ -20,7 +20,8 @@ struct BenchReport {
     let peakMemory: Int
 
     private var format: String { computation.precision }
-    private var isInt8: Bool { format.hasPrefix("int8") }
+    /// Whether the multiply-adds are those of int8, as in int4 too.
+    private var isInt8: Bool { format.hasPrefix("int8") || format.hasPrefix("int4") }
     private var parameters: Int {
         ((try? WeightContract(model.configuration))?.requirements ?? []).reduce(0) { $0 + $1.count }
     }

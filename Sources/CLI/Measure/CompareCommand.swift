@@ -77,9 +77,8 @@ struct CompareCommand: ParsableCommand {
     private typealias Row = (name: String, result: Comparison, computation: Computation?)
 
     /// What --sensitivity stores each part in.
-    private func plan(_ configuration: HybridConfiguration) -> PrecisionPlan {
-        PrecisionPlan(
-            engine.precision?.fast ?? .int8, group: engine.scales.group(for: configuration))
+    private func plan(_ configuration: HybridConfiguration) throws -> PrecisionPlan {
+        try engine.scales.plan(engine.precision?.fast ?? .int8, for: configuration)
     }
 
     private func compareWhole(_ ids: [Int]) throws -> Row {
@@ -91,7 +90,8 @@ struct CompareCommand: ParsableCommand {
         if otherEngine.precision == nil {
             guard FileManager.default.fileExists(atPath: try ModelLocation.find(against)) else {
                 throw InputError(
-                    .value, in: "--against", expected: "f64, f32, bf16, int8 or a model's directory", found: against)
+                    .value, in: "--against", expected: "f64, f32, bf16, int8, int4 or a model's directory",
+                    found: against)
             }
             otherModel.model = against
             try checkTokenizers(otherModel)
@@ -124,7 +124,7 @@ struct CompareCommand: ParsableCommand {
 
     private func compareParts(_ ids: [Int]) throws -> [Row] {
         let checkpoint = try Checkpoint(directory: ModelLocation.find(model.model))
-        let plan = plan(checkpoint.configuration)
+        let plan = try plan(checkpoint.configuration)
         let models = try SensitivityModels(checkpoint, configuration: checkpoint.configuration, pool: engine.pool)
         let variants = SensitivityVariant.all(checkpoint.configuration, format: plan.base)
         Terminal.progress("packing the weights")
@@ -132,7 +132,7 @@ struct CompareCommand: ParsableCommand {
             try variants.map { try models.model($0) } + [try models.model(QuantOptions(plan: plan, pool: engine.pool))],
             against: try models.reference(), tokens: ids,
             window: min(window, checkpoint.configuration.contextLength), pool: engine.pool, progress: progress)
-        return zip(variants.map(\.name) + ["all: \(plan.base.name)"], results).map { ($0, $1, nil) }
+        return zip(variants.map(\.name) + ["all: \(plan.name)"], results).map { ($0, $1, nil) }
     }
 
     private func progress(_ done: Int, _ all: Int) { Terminal.progress("\(done) of \(all) tokens") }

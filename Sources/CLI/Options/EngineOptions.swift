@@ -23,12 +23,12 @@ extension EnginePrecision: ExpressibleByArgument {
     }
 }
 
-/// How many weights share a scale in int8.
+/// How many weights share a scale in int8 and int4.
 struct ScaleOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Inputs that share a scale in int8: a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0).",
+            "Inputs that share a scale: in int8 a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0); in int4 32, 64 or 128 (default: 32).",
             valueName: "n"))
     var group: Int?
 
@@ -36,8 +36,14 @@ struct ScaleOptions: ParsableArguments {
         if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
     }
 
-    func group(for configuration: HybridConfiguration) -> Int {
-        group ?? PrecisionPlan.defaultGroup(configuration)
+    /// The plan of a model in a precision.
+    ///
+    /// - Throws: `InputError` (`.value`) for a group that the precision does not have.
+    func plan(_ precision: EnginePrecision, for configuration: HybridConfiguration) throws -> PrecisionPlan {
+        if let group, precision == .int4 || precision == .int4Mixed, !WeightFormat.isInt4Group(group) {
+            throw InputError(.value, in: "--group", expected: "32, 64 or 128 for int4", found: "\(group)")
+        }
+        return PrecisionPlan(precision, group: group ?? PrecisionPlan.defaultGroup(configuration, precision))
     }
 }
 
@@ -52,7 +58,7 @@ struct EngineOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Number format: f32, bf16, bf16-dot (bf16 with activations rounded to bfloat16 too) or int8; f64 with the reference (default: int8 from 1 GiB of bf16 weights on, else bf16).",
+            "Number format: f32, bf16, bf16-dot (bf16 with activations rounded to bfloat16 too), int8, int4 or int4-mixed; f64 with the reference (default: int8 from 1 GiB of bf16 weights on, else bf16).",
             valueName: "format"))
     var precision: ModelPrecision?
     @Option(
@@ -69,8 +75,8 @@ struct EngineOptions: ParsableArguments {
 
     func validate() throws {
         if engine == .fast && precision == .f64 { throw ValidationError("--precision f64 needs --engine reference.") }
-        if engine == .reference, precision == .bf16 || precision == .bf16Dot || precision == .int8 {
-            throw ValidationError("--precision \(precision?.rawValue ?? "") needs --engine fast.")
+        if engine == .reference, let precision, precision != .f64, precision != .f32 {
+            throw ValidationError("--precision \(precision.rawValue) needs --engine fast.")
         }
         if keyValues != nil && (engine == .reference || precision == .f64) {
             throw ValidationError("--kv needs --engine fast.")

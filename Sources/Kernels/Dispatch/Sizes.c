@@ -18,6 +18,14 @@ int64_t dk_int8_scale_count(int64_t rows, int64_t columns, int64_t group) {
     return dk_panels(rows) * DK_PANEL_ROWS * groups(columns, group);
 }
 
+int64_t dk_int4_code_bytes(int64_t rows, int64_t columns, int64_t group) {
+    return dk_int8_weight_bytes(rows, columns, group) / 2;
+}
+
+int64_t dk_int4_scale_bytes(int64_t rows, int64_t columns, int64_t group) {
+    return dk_panels(rows) * DK_PANEL_ROWS * (4 + groups(columns, group));
+}
+
 int64_t dk_bf16_weight_bytes(int64_t rows, int64_t columns) {
     return dk_panels(rows) * DK_PANEL_ROWS * round_up(columns, 2) * 2;
 }

@@ -14,6 +14,7 @@
 #define FOR_EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #define PROBE_SUMS 20
 #define INT8_TILES "Isa/AVX512Int8.h"
+#define INT4_STREAMS "Isa/AVX512Int4.h"
 
 #pragma clang attribute push(                                                                          \
     __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"))), \
@@ -23,6 +24,14 @@
 #define LOOK_UP(alphabet, indices) (bit_lanes) _mm512_permutexvar_epi32((__m512i)(indices), (__m512i)(alphabet))
 #define DOT_PAIRS(sum, w, x) (lanes) _mm512_dpbf16_ps((__m512)(sum), (__m512bh)(w), (__m512bh)(x))
 #define RUNS_DOT_PAIRS __builtin_cpu_supports("avx512bf16")
+
+#include "../Common/Lanes.h"
+
+INLINE bit_lanes shuffle_bytes(__m128i table, bit_lanes indices) {
+    return (bit_lanes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), (__m512i)indices);
+}
+
+#define SHUFFLE_BYTES(table, indices) shuffle_bytes((__m128i)(table), indices)
 
 #include "../Kernels.inc"
 

@@ -39,6 +39,22 @@ typedef struct {
     const float *scales;
 } dk_int8_matrix;
 
+/// A weight matrix in four bits: w[m][k] = alphabet[code[m][k]] ((float)scale[m][k / group]
+/// rowScale[m]). The alphabet's sixteen int8 values stand in Int4Codes.h.
+///
+/// codes: [ceil(M/32)][K'/4][16][4] bytes in the order (panel, 4 columns, row of a half panel,
+/// column), row r of the panel in the lower four bits and row r + 16 in the upper; K' is K rounded
+/// up to `group`. scales: [ceil(M/32)][4 + G][32] bytes, G = K'/group: 32 float32 row scales, then
+/// G times 32 signed bytes. Rows of padding have scales of zero; columns of padding have any code
+/// and meet activations that are zero.
+typedef struct {
+    int64_t rows;     ///< M
+    int64_t columns;  ///< K, at most 131072
+    int64_t group;    ///< columns that share a scale: 32, 64 or 128
+    const uint8_t *codes;
+    const uint8_t *scales;
+} dk_int4_matrix;
+
 /// A weight matrix in bfloat16: [ceil(M/32)][ceil(K/2)][2][16][2], in the order (panel, 2 columns,
 /// half panel, row, column).
 typedef struct {
@@ -76,6 +92,8 @@ int64_t dk_panels(int64_t rows);
 int64_t dk_int8_weight_bytes(int64_t rows, int64_t columns, int64_t group);
 /// Number of floats in `scales`.
 int64_t dk_int8_scale_count(int64_t rows, int64_t columns, int64_t group);
+int64_t dk_int4_code_bytes(int64_t rows, int64_t columns, int64_t group);
+int64_t dk_int4_scale_bytes(int64_t rows, int64_t columns, int64_t group);
 int64_t dk_bf16_weight_bytes(int64_t rows, int64_t columns);
 int64_t dk_f32_weight_bytes(int64_t rows, int64_t columns);
 /// Bytes of `units`.

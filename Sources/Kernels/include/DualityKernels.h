@@ -55,12 +55,18 @@ typedef struct {
     /// Rounds float32 rows to int8 with the largest magnitude of a row or group as 127, and packs.
     void (*int8_pack)(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t group, int64_t first,
                       int64_t count, uint8_t *weights, float *scales);
+    /// Rounds float32 rows to four bits, each group with the scale of the smallest error, and packs.
+    /// importance [columns]: what a squared error in each column counts for, at least 0; null for
+    /// all alike.
+    void (*int4_pack)(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t group, int64_t first,
+                      int64_t count, const float *_Nullable importance, uint8_t *codes, uint8_t *scales);
     void (*bf16_pack)(const uint16_t *source, int64_t lds, int64_t rows, int64_t columns, int64_t first, int64_t count,
                       uint16_t *weights);
     void (*f32_pack)(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t first, int64_t count,
                      float *weights);
     /// One row of a packed matrix as float32, [K].
     void (*int8_row)(const dk_int8_matrix *matrix, int64_t row, float *out);
+    void (*int4_row)(const dk_int4_matrix *matrix, int64_t row, float *out);
     void (*bf16_row)(const dk_bf16_matrix *matrix, int64_t row, float *out);
     void (*f32_row)(const dk_f32_matrix *matrix, int64_t row, float *out);
     void (*compact_row)(const dk_compact_matrix *matrix, int64_t row, float *out);
@@ -85,6 +91,10 @@ typedef struct {
     /// Integers are summed exactly over a group, y is the float32 sum of the scaled groups, in
     /// order.
     void (*int8_matmul)(const dk_int8_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                        int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    /// Activations from int8_activations with the matrix's group. The bits of `int8_matmul` on the
+    /// int8 matrix with the same weights.
+    void (*int4_matmul)(const dk_int4_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                         int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     /// Activations in float32, from f32_activations. float32 sums of 256 columns by fused
     /// multiply-add, added in order.

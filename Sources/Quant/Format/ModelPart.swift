@@ -17,6 +17,9 @@ public enum WeightFormat: Sendable, Hashable {
     /// Symmetric, -127 … 127, with a float32 scale for each output row and each group of `group`
     /// inputs; 0 is one scale a row.
     case int8(group: Int)
+    /// Values of an alphabet of sixteen, with an integer scale for each output row and each group
+    /// of 32, 64 or 128 inputs, and a float32 scale for each row.
+    case int4(group: Int)
 
     /// The name in files, tables and flags.
     public var name: String {
@@ -26,6 +29,15 @@ public enum WeightFormat: Sendable, Hashable {
         case .compactBFloat16: "bf16-12bit"
         case .int8(group: 0): "int8"
         case .int8(let group): "int8/\(group)"
+        case .int4(let group): "int4/\(group)"
+        }
+    }
+
+    /// Inputs that share a scale; 0 for one scale a row, and where there are none.
+    public var group: Int {
+        switch self {
+        case .int8(let group), .int4(let group): group
+        default: 0
         }
     }
 
@@ -36,6 +48,7 @@ public enum WeightFormat: Sendable, Hashable {
         case .bfloat16: 2 * rows * columns
         case .compactBFloat16: (3 * rows * columns + 1) / 2
         case .int8(let group): rows * columns + 4 * rows * (group == 0 ? 1 : (columns + group - 1) / group)
+        case .int4(let group): rows * ((columns + 1) / 2 + (columns + group - 1) / group + 4)
         }
     }
 }
@@ -48,6 +61,9 @@ public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
     /// instruction `vdpbf16ps`, bit for bit also where it is emulated.
     case bf16Dot = "bf16-dot"
     case int8
+    case int4
+    /// int4, and int8 where four bits cost most: embedding, head and `down_proj`.
+    case int4Mixed = "int4-mixed"
 
     /// What is multiplied with what.
     public var arithmetic: String {
@@ -56,6 +72,8 @@ public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
         case .bf16: "bfloat16 weights, float32 activations"
         case .bf16Dot: "bfloat16 weights, activations rounded to bfloat16"
         case .int8: "int8 weights, int8 activations"
+        case .int4: "int4 weights, int8 activations"
+        case .int4Mixed: "int4 weights, int8 in embedding, head and down_proj; int8 activations"
         }
     }
 }
@@ -93,26 +111,36 @@ public struct PrecisionPlan: Sendable, Equatable {
         base = format
     }
 
-    /// Inputs that share a scale in int8 unless something else is asked for: 32 for models narrower
-    /// than 1024, where a row is too short to hide its outliers and speed is no matter; one scale a
-    /// row for others. Measured: docs/performance.md, "Quality".
-    public static func defaultGroup(_ configuration: HybridConfiguration) -> Int {
-        configuration.hiddenSize < 1024 ? 32 : 0
+    /// Inputs that share a scale unless something else is asked for. In int8 32 for models narrower
+    /// than 1024, where a row is too short to hide its outliers and speed is no matter, and one
+    /// scale a row for others; in int4 32. Measured: docs/performance.md, "Quality".
+    public static func defaultGroup(_ configuration: HybridConfiguration, _ precision: EnginePrecision = .int8)
+        -> Int
+    {
+        switch precision {
+        case .int4, .int4Mixed: 32
+        default: configuration.hiddenSize < 1024 ? 32 : 0
+        }
     }
 
     /// The plan for a precision with the default group of a model.
     public init(_ precision: EnginePrecision, for configuration: HybridConfiguration) {
-        self.init(precision, group: Self.defaultGroup(configuration))
+        self.init(precision, group: Self.defaultGroup(configuration, precision))
     }
 
     /// The plan for a precision: every matrix in its format, dt in float32.
     ///
-    /// - Parameter group: inputs that share a scale in int8; 0 for one scale a row.
+    /// - Parameter group: inputs that share a scale in int8, 0 for one scale a row; in int4, where
+    ///   it is 32, 64 or 128, anything else stands for 32.
     public init(_ precision: EnginePrecision, group: Int) {
         switch precision {
         case .f32: self.init(uniform: .float32)
         case .bf16, .bf16Dot: self.init(uniform: .compactBFloat16)
         case .int8: self.init(uniform: .int8(group: group))
+        case .int4, .int4Mixed: self.init(uniform: .int4(group: WeightFormat.isInt4Group(group) ? group : 32))
+        }
+        if precision == .int4Mixed, case .int4(let group) = base {
+            for part in Self.mixedParts { self[part] = .int8(group: group) }
         }
         self[.dt] = .float32
         roundsActivations = precision == .bf16Dot
@@ -124,6 +152,19 @@ public struct PrecisionPlan: Sendable, Equatable {
         case .float32: .f32
         case .bfloat16, .compactBFloat16: roundsActivations ? .bf16Dot : .bf16
         case .int8: .int8
+        case .int4: Self.mixedParts.allSatisfy { self[$0] == base } ? .int4 : .int4Mixed
+        }
+    }
+
+    /// What is int8 in `int4-mixed`: `duality compare --sensitivity --precision int4` shows why.
+    private static let mixedParts: [ModelPart] = [.embedding, .head, .down]
+
+    /// The name in reports: `int8/32`, `int4-mixed/32`, `bf16`.
+    public var name: String {
+        switch base {
+        case .int8, .int4: base.name.replacing("int4", with: precision == .int4Mixed ? "int4-mixed" : "int4")
+        // However its bits are stored, bfloat16 is one precision.
+        default: precision.rawValue
         }
     }
 

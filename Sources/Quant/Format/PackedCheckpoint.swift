@@ -55,7 +55,9 @@ public struct PackedCheckpoint: Sendable {
         matrices = Dictionary(inventory.matrices.map { ($0.storedName, $0) }, uniquingKeysWith: { first, _ in first })
         for matrix in inventory.matrices {
             try check(matrix.storedName, matrix.storedDType, matrix.storedShape)
-            if matrix.scaleCount > 0 { try check("\(matrix.storedName).scales", .f32, matrix.scaleShape) }
+            if matrix.scaleBytes > 0 {
+                try check("\(matrix.storedName).scales", matrix.scaleDType, matrix.scaleShape)
+            }
             for table in matrix.tables { try check("\(matrix.storedName).\(table.name)", .u32, table.shape) }
         }
         for vector in inventory.vectors { try check(vector.name, .f32, vector.shape) }
@@ -90,7 +92,7 @@ extension PackedCheckpoint: WeightStore {
         }
         return PackedMatrix(
             rows: contract.rows.count, columns: contract.columns, format: contract.format, weights: weights,
-            scales: contract.scaleCount > 0 ? try WeightBytes("\(stored).scales", in: file) : nil,
+            scales: contract.scaleBytes > 0 ? try WeightBytes("\(stored).scales", in: file) : nil,
             compact: try compactTables(contract))
     }
 
@@ -172,14 +174,22 @@ extension WeightFormat {
         case "bf16-12bit": self = .compactBFloat16
         case "int8": self = .int8(group: 0)
         default:
+            if name.hasPrefix("int4/"), let group = Int(name.dropFirst(5)), Self.isInt4Group(group) {
+                self = .int4(group: group)
+                return
+            }
             guard name.hasPrefix("int8/"), let group = Int(name.dropFirst(5)), Self.isGroup(group) else {
                 throw InputError(
-                    .unknown, in: place, expected: "f32, bf16, bf16-12bit, int8 or int8/GROUP", found: "\"\(name)\"")
+                    .unknown, in: place, expected: "f32, bf16, bf16-12bit, int8, int8/GROUP or int4/GROUP",
+                    found: "\"\(name)\"")
             }
             self = .int8(group: group)
         }
     }
 
-    /// Whether the kernels have this group size: 0, or a multiple of 32.
+    /// Whether the kernels have this group size in int4.
+    public static func isInt4Group(_ group: Int) -> Bool { group == 32 || group == 64 || group == 128 }
+
+    /// Whether the kernels have this group size in int8: 0, or a multiple of 32.
     public static func isGroup(_ group: Int) -> Bool { group >= 0 && group % 32 == 0 && group <= 1 << 16 }
 }

@@ -37,7 +37,7 @@ extension PackedCheckpoint {
                 isProjection ? "in_proj \(matrix.label)".trimmingCharacters(in: .whitespaces) : matrix.part.rawValue,
                 matrix.format, parameters: matrix.rows.count * matrix.columns,
                 weights: matrix.weightBytes + matrix.tableBytes,
-                scales: 4 * matrix.scaleCount)
+                scales: matrix.scaleBytes)
         }
         for vector in inventory.vectors {
             add("vectors", .float32, parameters: vector.count, weights: 4 * vector.count, scales: 0)
@@ -52,6 +52,9 @@ extension PackedCheckpoint {
         inventory.matrices.reduce(0) { $0 + ($1.name == name ? $1.byteCount : 0) }
             + inventory.vectors.reduce(0) { $0 + ($1.name == name ? 4 * $1.count : 0) }
     }
+
+    /// Bits of the matrices in the file, scales and tables among them, a weight.
+    public var bitsPerWeight: Double { inventory.bitsPerWeight }
 
     /// The bytes of the weight file.
     public var fileBytes: Int {

@@ -3,6 +3,7 @@
 //  | what               | stored as                                                | bytes                               |
 //  |--------------------|----------------------------------------------------------|-------------------------------------|
 //  | matrix, int8       | NAME: U8 [panels, K'/4, 2, 16, 4] and NAME.scales: F32 [panels, G, 32] | M K + 4 M G           |
+//  | matrix, int4       | NAME: U8 [panels, K'/4, 16, 4] and NAME.scales: U8 [panels, 4 + G, 32] | M K / 2 + M (G + 4)   |
 //  | matrix, bfloat16   | NAME: BF16 [panels, K/2, 2, 16, 2]                        | 2 M K                               |
 //  | the same, compact  | NAME: U8 [panels, K/4, 3, 64], and U32: NAME.exponents [panels, 16], NAME.exceptionStarts, NAME.exceptions | 1.5 M K |
 //  | matrix, float32    | NAME: F32 [panels, K, 32]                                 | 4 M K                               |
@@ -41,9 +42,9 @@ public struct PackedInventory: Sendable {
         }
 
         var weightBytes: Int { PackedMatrix.weightBytes(format, rows: rows.count, columns: columns) }
-        var scaleCount: Int { PackedMatrix.scaleCount(format, rows: rows.count, columns: columns) }
+        var scaleBytes: Int { PackedMatrix.scaleBytes(format, rows: rows.count, columns: columns) }
         var tableBytes: Int { tables.reduce(0) { $0 + 4 * $1.shape.reduce(1, *) } }
-        var byteCount: Int { weightBytes + 4 * scaleCount + tableBytes }
+        var byteCount: Int { weightBytes + scaleBytes + tableBytes }
 
         /// The shape of the packed weights as a tensor.
         var storedShape: [Int] {
@@ -53,6 +54,7 @@ public struct PackedInventory: Sendable {
             case .bfloat16: return [panels, (columns + 1) / 2, 2, 16, 2]
             case .compactBFloat16: return [panels, (columns + 3) / 4, 3, 64]
             case .int8: return [panels, weightBytes / (panels * 128), 2, 16, 4]
+            case .int4: return [panels, weightBytes / (panels * 64), 16, 4]
             }
         }
 
@@ -60,15 +62,17 @@ public struct PackedInventory: Sendable {
             switch format {
             case .float32: .f32
             case .bfloat16: .bf16
-            case .compactBFloat16, .int8: .u8
+            case .compactBFloat16, .int8, .int4: .u8
             }
         }
 
         /// The shape of the scales as a tensor.
         var scaleShape: [Int] {
             let panels = PackedMatrix.panels(rows.count)
-            return [panels, scaleCount / (panels * 32), 32]
+            return [panels, scaleBytes / (panels * 32 * scaleDType.bits / 8), 32]
         }
+
+        var scaleDType: DType { if case .int4 = format { .u8 } else { .f32 } }
 
         /// What lies beside a compact matrix, by what is appended to its name.
         var tables: [(name: String, shape: [Int])] {
@@ -150,6 +154,12 @@ public struct PackedInventory: Sendable {
             file.find(matrix.storedName)?.dtype == .bf16
                 ? nil : file.find("\(matrix.storedName).exceptions")?.shape.reduce(1, *) ?? 0
         }
+    }
+
+    /// Bits of the matrices, scales and tables among them, a weight.
+    public var bitsPerWeight: Double {
+        let weights = matrices.reduce(0) { $0 + $1.rows.count * $1.columns }
+        return 8 * Double(matrices.reduce(0) { $0 + $1.byteCount }) / Double(max(weights, 1))
     }
 
     /// The bytes of all weights.

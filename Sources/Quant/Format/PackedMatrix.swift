@@ -33,14 +33,14 @@ struct WeightBytes: @unchecked Sendable {
     }
 }
 
-/// A packed matrix of one of the four formats.
+/// A packed matrix of one of the formats.
 struct PackedMatrix: Sendable {
     /// M and K.
     let rows: Int
     let columns: Int
     let format: WeightFormat
     let weights: WeightBytes
-    /// One float32 a row and group, for int8.
+    /// For int8 one float32 a row and group; for int4 row scales and the groups' integers.
     let scales: WeightBytes?
     /// Alphabets and exceptions, for compact bfloat16.
     var compact: CompactTables? = nil
@@ -60,13 +60,17 @@ struct PackedMatrix: Sendable {
         case .bfloat16: Int(dk_bf16_weight_bytes(Int64(rows), Int64(columns)))
         case .compactBFloat16: Int(dk_compact_unit_bytes(Int64(rows), Int64(columns)))
         case .int8(let group): Int(dk_int8_weight_bytes(Int64(rows), Int64(columns), Int64(group)))
+        case .int4(let group): Int(dk_int4_code_bytes(Int64(rows), Int64(columns), Int64(group)))
         }
     }
 
-    /// The number of scales of a matrix; 0 where the format has none.
-    static func scaleCount(_ format: WeightFormat, rows: Int, columns: Int) -> Int {
-        guard case .int8(let group) = format else { return 0 }
-        return Int(dk_int8_scale_count(Int64(rows), Int64(columns), Int64(group)))
+    /// The bytes of the scales of a matrix; 0 where the format has none.
+    static func scaleBytes(_ format: WeightFormat, rows: Int, columns: Int) -> Int {
+        switch format {
+        case .int8(let group): 4 * Int(dk_int8_scale_count(Int64(rows), Int64(columns), Int64(group)))
+        case .int4(let group): Int(dk_int4_scale_bytes(Int64(rows), Int64(columns), Int64(group)))
+        default: 0
+        }
     }
 
     /// What threads pass around while they compute.
@@ -81,7 +85,7 @@ struct PackedMatrix: Sendable {
         switch format {
         case .float32: .float32
         case .bfloat16, .compactBFloat16: roundsActivations ? .bfloat16 : .float32
-        case .int8(let group): .int8(group: group)
+        case .int8(let group), .int4(let group): .int8(group: group)
         }
     }
 
@@ -128,6 +132,9 @@ struct MatrixView: @unchecked Sendable {
         case .int8(let group):
             var matrix = integerMatrix(group)
             kernels.int8_matmul(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
+        case .int4(let group):
+            var matrix = codedMatrix(group)
+            kernels.int4_matmul(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         }
     }
 
@@ -146,6 +153,9 @@ struct MatrixView: @unchecked Sendable {
         case .int8(let group):
             var matrix = integerMatrix(group)
             kernels.int8_row(&matrix, Int64(row), out)
+        case .int4(let group):
+            var matrix = codedMatrix(group)
+            kernels.int4_row(&matrix, Int64(row), out)
         }
     }
 
@@ -173,6 +183,14 @@ struct MatrixView: @unchecked Sendable {
             rows: Int64(rows), columns: Int64(columns), group: Int64(group),
             weights: weights.assumingMemoryBound(to: UInt8.self),
             scales: (scales ?? weights).assumingMemoryBound(to: Float.self))
+    }
+
+    private func codedMatrix(_ group: Int) -> dk_int4_matrix {
+        // An int4 matrix always has scales too.
+        dk_int4_matrix(
+            rows: Int64(rows), columns: Int64(columns), group: Int64(group),
+            codes: weights.assumingMemoryBound(to: UInt8.self),
+            scales: (scales ?? weights).assumingMemoryBound(to: UInt8.self))
     }
 }
 

@@ -25,6 +25,8 @@ public struct Quantizer {
     public struct Outcome: Sendable {
         /// Bytes of the weight file.
         public let byteCount: Int
+        /// Bits of the matrices, scales and tables among them, a weight.
+        public let bitsPerWeight: Double
         /// Tensors that an interrupted run had written already.
         public let resumedTensors: Int
         public let seconds: Double
@@ -87,10 +89,10 @@ public struct Quantizer {
                     try write(packed.table(table.name))
                 }
             }
-            guard matrix.scaleCount > 0 else { continue }
-            file.add("\(matrix.storedName).scales", dtype: .f32, shape: matrix.scaleShape) { write in
+            guard matrix.scaleBytes > 0 else { continue }
+            file.add("\(matrix.storedName).scales", dtype: matrix.scaleDType, shape: matrix.scaleShape) { write in
                 try packed.load(matrix)
-                try write(UnsafeRawBufferPointer(start: packed.scales.base, count: 4 * matrix.scaleCount))
+                try write(UnsafeRawBufferPointer(start: packed.scales.base, count: matrix.scaleBytes))
             }
         }
         for vector in inventory.vectors {
@@ -101,7 +103,7 @@ public struct Quantizer {
         let path = (directory as NSString).appendingPathComponent(PackedCheckpoint.fileName)
         let resumed = try file.write(to: path, progress: progress)
         return Outcome(
-            byteCount: file.byteCount, resumedTensors: resumed,
+            byteCount: file.byteCount, bitsPerWeight: inventory.bitsPerWeight, resumedTensors: resumed,
             seconds: (ContinuousClock.now - start).seconds,
             matrices: inventory.matrices.map {
                 ($0.storedName, $0.format.name, $0.byteCount, packed.errors[$0.storedName] ?? .nan)
@@ -141,7 +143,7 @@ private final class PackedTensor {
         guard loaded != matrix.storedName else { return }
         loaded = nil
         weights.reserve(matrix.weightBytes)
-        scales.reserve(4 * matrix.scaleCount)
+        scales.reserve(matrix.scaleBytes)
         let packer = try MatrixPacker(source, name: matrix.name, rows: matrix.rows, format: matrix.format)
         if let survey = surveys[matrix.storedName] {
             let exceptions = survey.exceptionMemory()
@@ -149,13 +151,13 @@ private final class PackedTensor {
             compact = survey.tables(exceptions)
         } else {
             compact = nil
-            try packer.pack(into: weights.base, scales: matrix.scaleCount > 0 ? scales.base : nil)
+            try packer.pack(into: weights.base, scales: matrix.scaleBytes > 0 ? scales.base : nil)
         }
         loaded = matrix.storedName
         errors[matrix.storedName] = try packer.error(
             of: PackedMatrix(
                 rows: matrix.rows.count, columns: matrix.columns, format: matrix.format,
                 weights: WeightBytes(weights, byteCount: matrix.weightBytes),
-                scales: WeightBytes(scales, byteCount: 4 * matrix.scaleCount), compact: compact), rows: 32)
+                scales: WeightBytes(scales, byteCount: matrix.scaleBytes), compact: compact), rows: 32)
     }
 }

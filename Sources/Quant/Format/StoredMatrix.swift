@@ -26,10 +26,13 @@ extension Tensor<Float> {
                 .value, in: "matrix to store", expected: "at most \(DK_COMPACT_COLUMNS) columns for \(format.name)",
                 found: "\(shape[1])")
         }
+        if case .int4(let group) = format, !WeightFormat.isInt4Group(group) {
+            throw InputError(.value, in: "int4 group", expected: "32, 64 or 128", found: "\(group)")
+        }
         try requireFinite("matrix to store")
         let (rows, columns, kernels) = (shape[0], shape[1], try KernelTable.active())
         let weightBytes = PackedMatrix.weightBytes(format, rows: rows, columns: columns)
-        let scaleBytes = 4 * PackedMatrix.scaleCount(format, rows: rows, columns: columns)
+        let scaleBytes = PackedMatrix.scaleBytes(format, rows: rows, columns: columns)
         let (weights, scales) = (AlignedMemory(byteCount: weightBytes), AlignedMemory(byteCount: scaleBytes))
         let (m, k) = (Int64(rows), Int64(columns))
         var tables: CompactTables?
@@ -51,6 +54,10 @@ extension Tensor<Float> {
             kernels.int8_pack(
                 elements, k, m, k, Int64(group), 0, m, weights.base.assumingMemoryBound(to: UInt8.self),
                 scales.base.assumingMemoryBound(to: Float.self))
+        case .int4(let group):
+            kernels.int4_pack(
+                elements, k, m, k, Int64(group), 0, m, nil, weights.base.assumingMemoryBound(to: UInt8.self),
+                scales.base.assumingMemoryBound(to: UInt8.self))
         }
         let packed = PackedMatrix(
             rows: rows, columns: columns, format: format, weights: WeightBytes(weights, byteCount: weightBytes),

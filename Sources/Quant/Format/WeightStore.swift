@@ -46,12 +46,12 @@ struct CheckpointWeights: WeightStore {
                 compact: survey.tables(exceptions))
         }
         let weights = AlignedMemory(byteCount: packer.weightBytes)
-        let scales = packer.scaleCount > 0 ? AlignedMemory(byteCount: 4 * packer.scaleCount) : nil
+        let scales = packer.scaleBytes > 0 ? AlignedMemory(byteCount: packer.scaleBytes) : nil
         try packer.pack(into: weights.base, scales: scales?.base)
         return PackedMatrix(
             rows: packer.rows.count, columns: packer.columns, format: packer.format,
             weights: WeightBytes(weights, byteCount: packer.weightBytes),
-            scales: scales.map { WeightBytes($0, byteCount: 4 * packer.scaleCount) })
+            scales: scales.map { WeightBytes($0, byteCount: packer.scaleBytes) })
     }
 }
 
@@ -80,7 +80,7 @@ struct MatrixPacker {
     }
 
     var weightBytes: Int { PackedMatrix.weightBytes(format, rows: rows.count, columns: columns) }
-    var scaleCount: Int { PackedMatrix.scaleCount(format, rows: rows.count, columns: columns) }
+    var scaleBytes: Int { PackedMatrix.scaleBytes(format, rows: rows.count, columns: columns) }
 
     /// Counts what a compact form takes, in parallel. Nil if another format is wanted, or if it
     /// does not pay: `format` is plain then.
@@ -132,7 +132,7 @@ struct MatrixPacker {
     ///
     /// - Parameters:
     ///   - target: `weightBytes` bytes.
-    ///   - scales: room for `scaleCount` float32; nil where there are none.
+    ///   - scales: `scaleBytes` bytes; nil where there are none.
     func pack(into target: UnsafeMutableRawPointer, scales: UnsafeMutableRawPointer?) throws {
         let (kernels, rows, width) = (weights.kernels, Int64(rows.count), Int64(columns))
         try overBlocks { part, stored in
@@ -153,6 +153,12 @@ struct MatrixPacker {
                 kernels.int8_pack(
                     numbers, width, rows, width, Int64(group), start, length,
                     target.assumingMemoryBound(to: UInt8.self), scales.assumingMemoryBound(to: Float.self))
+            case .int4(let group):
+                guard let scales else { return }
+                let numbers = decodeReals(stored, of: info.dtype, as: Float.self)
+                kernels.int4_pack(
+                    numbers, width, rows, width, Int64(group), start, length, nil,
+                    target.assumingMemoryBound(to: UInt8.self), scales.assumingMemoryBound(to: UInt8.self))
             }
         }
     }

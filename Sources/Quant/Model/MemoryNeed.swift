@@ -130,7 +130,7 @@ public struct MemoryNeed: Sendable, Equatable {
             }
             if low > 0 { return "A context of \(low) tokens would fit." }
         }
-        for precision in [EnginePrecision.bf16, .int8] {
+        for precision in [EnginePrecision.bf16, .int8, .int4] {
             let other = try MemoryNeed(
                 configuration, plan: PrecisionPlan(precision, for: configuration), keyValues: keyValues, tokens: tokens,
                 threads: threads)
