@@ -60,6 +60,49 @@ import Testing
         #expect(several.status == 2 && several.errors.contains("duality bench"), "\(several.errors)")
     }
 
+    /// Guesses change the number of passes and not the text.
+    @Test func lookUpSaysWhatItGuessed() throws {
+        func run(_ arguments: String...) throws -> JSON {
+            let text = "one two three four one two three four one two"
+            let run = try Duality.run(
+                arguments: ["generate", "--greedy", "--max-tokens", "24", "--json", text] + arguments)
+            #expect(run.status == 0, "\(run.errors)")
+            return try JSON(parsing: run.output)
+        }
+        let plain = try run()
+        let guessed = try run("--lookup")
+        #expect(plain["text"]?.string == guessed["text"]?.string && plain["speculation"] == .null)
+        let passes = try #require(guessed["speculation"]?["passes"]?.int)
+        #expect(passes < 24 && guessed["speculation"]?["confirmed_tokens"]?.int ?? 0 > 0)
+        let drafted = try run("--draft", Fixtures.embeddedModel)
+        #expect(drafted["text"]?.string == plain["text"]?.string)
+        let reference = try Duality.run("generate", "--engine", "reference", "--lookup", "Once")
+        #expect(reference.status == 2 && reference.errors.contains("fast engine"), "\(reference.errors)")
+        let stranger = try Duality.run("generate", "--draft", Fixtures.path("models/m2"), "Once")
+        #expect(stranger.status == 2, "\(stranger.errors)")
+    }
+
+    @Test func fourBitsAreWrittenAndInspected() throws {
+        let made = try Duality.run(
+            "quantize", Fixtures.embeddedModel, "--precision", "int4", "--out", path("four"), "--json")
+        #expect(made.status == 0, "\(made.errors)")
+        let bits = try #require(try JSON(parsing: made.output)["bits_per_weight"]?.double)
+        #expect(bits > 4.2 && bits < 4.5, "\(bits)")
+        let packed = try #require(
+            try JSON(parsing: Duality.run("inspect", path("four"), "--json").output)["packed"])
+        #expect(packed["formats"] == "int4/32; dt f32" && packed["bits_per_weight"]?.double == bits)
+        let answer = try Duality.run("generate", "--model", path("four"), "--greedy", "--max-tokens", "4", "Once upon")
+        #expect(answer.status == 0 && answer.errors.contains("engine fast, int4/32 (int4 weights, int8 activations)"))
+        for (arguments, word) in [
+            (["--precision", "int4", "--group", "96"], "32, 64 or 128"),
+            (["--precision", "int8", "--calibrate", "embedded"], "int4"),
+        ] {
+            let run = try Duality.run(
+                arguments: ["quantize", Fixtures.embeddedModel, "--out", path("no")] + arguments)
+            #expect(run.status != 0 && run.errors.contains(word), "\(run.errors)")
+        }
+    }
+
     @Test func aPackedModelIsInspected() throws {
         let made = try Duality.run("quantize", Fixtures.embeddedModel, "--precision", "int8", "--out", path("tiny"))
         #expect(made.status == 0, "\(made.errors)")

@@ -17,6 +17,7 @@ struct QuantizeCommand: ParsableCommand {
 
             Examples:
               duality quantize path/to/model --precision int8 --out path/to/model-int8
+              duality quantize path/to/model --precision int4 --calibrate book.txt --out path/to/model-int4
               duality generate --model path/to/model-int8 "Once upon a time"
             """)
 
@@ -25,6 +26,14 @@ struct QuantizeCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("int8, int4, int4-mixed, bf16 or f32.", valueName: "format"))
     var precision: EnginePrecision
     @OptionGroup var scales: ScaleOptions
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "With int4: learn from this text what the matrices read, and let later columns make up for the errors of earlier ones; `embedded` is the first half of the embedded model's text.",
+            valueName: "file"))
+    var calibrate: String?
+    @Option(name: .long, help: ArgumentHelp("How many tokens of the text to learn from.", valueName: "n"))
+    var calibrationTokens = 32768
     @Option(name: .long, help: ArgumentHelp("The directory to write.", valueName: "dir"))
     var out: String
     @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
@@ -36,6 +45,10 @@ struct QuantizeCommand: ParsableCommand {
 
     func validate() throws {
         try precision.requireStored()
+        if calibrate != nil && precision != .int4 && precision != .int4Mixed {
+            throw ValidationError("--calibrate is for --precision int4 and int4-mixed.")
+        }
+        if calibrationTokens < 64 { throw ValidationError("--calibration-tokens must be at least 64.") }
         if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
     }
 
@@ -47,13 +60,28 @@ struct QuantizeCommand: ParsableCommand {
         Terminal.progress("checking the weights")
         let quantizer = try Quantizer(
             source, configuration: source.configuration, plan: plan, fingerprint: try source.fingerprint(),
-            allowsNonFinite: allowNonFinite, pool: threads.map { ThreadPool(threads: $0) } ?? .common)
+            calibration: try calibrate.map { try calibrationText($0, source) }, allowsNonFinite: allowNonFinite,
+            pool: threads.map { ThreadPool(threads: $0) } ?? .common)
         try target.copyCompanions(of: source.place)
         let outcome = try quantizer.write(toDirectory: target.directory) { done, all, tensor in
             Terminal.progress("\(done.binaryUnits) of \(all.binaryUnits)  \(tensor ?? "")")
         }
         Terminal.clearProgress()
         try target.finish(outcome, plan: plan, source: source.place, asJSON: json)
+    }
+
+    /// The text to calibrate on, in the model's tokens.
+    private func calibrationText(_ path: String, _ source: Checkpoint) throws -> CalibrationText {
+        var text: String
+        if path == "embedded" {
+            text = try TextFile.read("\(ModelLocation.find())/data/heldout.txt")
+            text = String(text.prefix(text.count / 2))
+        } else {
+            text = try TextFile.read(path)
+        }
+        let tokens = try Tokenizer(directory: source.place).encode(text, allowSpecial: false)
+        return try CalibrationText(
+            Array(tokens.prefix(calibrationTokens)), contextLimit: source.configuration.contextLength)
     }
 }
 

@@ -198,7 +198,7 @@ static void int4_pack(const float *source, int64_t lds, int64_t rows, int64_t co
         for (int64_t m = 0; m < DK_PANEL_ROWS; m++) {
             int64_t row = panel * DK_PANEL_ROWS + m;
             const float *x = source + (row < count ? row : 0) * lds;
-            bool finite = !(largest_magnitude(x, columns) >= __builtin_inff()) && row < count;
+            bool finite = row < count && largest_magnitude(x, columns) < __builtin_inff();  // not so for a NaN
             float top = 0;
             for (int64_t g = 0; g < layout.groups && finite; g++) {
                 int4_group numbers;

@@ -60,6 +60,14 @@ typedef struct {
     /// all alike.
     void (*int4_pack)(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t group, int64_t first,
                       int64_t count, const float *_Nullable importance, uint8_t *codes, uint8_t *scales);
+    /// Rounds columns first ..< first + columns, a group, of the `rows` rows of one panel to four
+    /// bits: targets [rows][group] in groups' scales of the smallest error, each column's error in
+    /// `weights` passed on to the targets of the columns behind it, feedback [columns][columns] above
+    /// its diagonal. The targets are overwritten; errors [rows][columns] are what the weights lose.
+    /// codes and scales are the panel's, with row scales from int4_pack.
+    void (*int4_compensate)(const float *weights, int64_t ldw, float *targets, int64_t rows, int64_t columns,
+                            int64_t group, const float *importance, const float *feedback, int64_t ldf, float *errors,
+                            int64_t lde, int64_t first, uint8_t *codes, uint8_t *scales);
     void (*bf16_pack)(const uint16_t *source, int64_t lds, int64_t rows, int64_t columns, int64_t first, int64_t count,
                       uint16_t *weights);
     void (*f32_pack)(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t first, int64_t count,

@@ -20,6 +20,7 @@ public struct Quantizer {
     private let weights: CheckpointWeights
     private let inventory: PackedInventory
     private let fingerprint: String
+    private let calibration: CalibrationText?
 
     /// What a run did.
     public struct Outcome: Sendable {
@@ -38,15 +39,17 @@ public struct Quantizer {
     /// - Parameters:
     ///   - fingerprint: anything that changes when the source does, such as names, sizes and dates
     ///     of its files.
+    ///   - calibration: a text to learn from what matrices in int4 read; nil for none.
     /// - Throws: `InputError`: all that the weight contract finds wrong, a weight that is not
     ///   finite, a layer without a fast form.
     public init(
         _ source: any TensorSource, configuration: HybridConfiguration, plan: PrecisionPlan, fingerprint: String,
-        allowsNonFinite: Bool = false, pool: ThreadPool = .common
+        calibration: CalibrationText? = nil, allowsNonFinite: Bool = false, pool: ThreadPool = .common
     ) throws {
         self.configuration = configuration
         self.plan = plan
-        self.fingerprint = fingerprint
+        self.fingerprint = calibration.map { "\(fingerprint), calibrated on \($0.fingerprint)" } ?? fingerprint
+        self.calibration = calibration
         inventory = try PackedInventory(configuration, plan)
         let contract = try WeightContract(configuration)
         let source = contract.adapted(source)
@@ -77,8 +80,14 @@ public struct Quantizer {
             return surveys[matrix.storedName]?.exceptionCount
         }
         let packed = PackedTensor(weights: weights, surveys: surveys)
+        packed.calibration = try calibration.map { text in
+            try Calibration(
+                text, configuration: configuration, plan: plan, inventory: inventory, weights: weights,
+                path: (directory as NSString).appendingPathComponent("calibration.part"), fingerprint: fingerprint
+            ) { progress(0, byteCount, $0) }
+        }
         // Large and aligned tensors first; see PackedFileWriter.
-        for matrix in inventory.matrices {
+        for matrix in packed.calibration?.order ?? inventory.matrices {
             file.add(matrix.storedName, dtype: matrix.storedDType, shape: matrix.storedShape) { write in
                 try packed.load(matrix)
                 try write(UnsafeRawBufferPointer(start: packed.weights.base, count: matrix.weightBytes))
@@ -102,6 +111,7 @@ public struct Quantizer {
         }
         let path = (directory as NSString).appendingPathComponent(PackedCheckpoint.fileName)
         let resumed = try file.write(to: path, progress: progress)
+        packed.calibration?.finish()
         return Outcome(
             byteCount: file.byteCount, bitsPerWeight: inventory.bitsPerWeight, resumedTensors: resumed,
             seconds: (ContinuousClock.now - start).seconds,
@@ -122,6 +132,7 @@ private final class PackedTensor {
     /// Of compact matrices, by stored name.
     private let surveys: [String: CompactSurvey]
     private var compact: CompactTables?
+    var calibration: Calibration?
 
     init(weights source: CheckpointWeights, surveys: [String: CompactSurvey]) {
         self.source = source
@@ -145,7 +156,11 @@ private final class PackedTensor {
         weights.reserve(matrix.weightBytes)
         scales.reserve(matrix.scaleBytes)
         let packer = try MatrixPacker(source, name: matrix.name, rows: matrix.rows, format: matrix.format)
-        if let survey = surveys[matrix.storedName] {
+        if let rounded = try calibration?.matrix(matrix) {
+            weights.base.copyMemory(from: rounded.weights.base, byteCount: matrix.weightBytes)
+            scales.base.copyMemory(from: rounded.scales.base, byteCount: matrix.scaleBytes)
+            compact = nil
+        } else if let survey = surveys[matrix.storedName] {
             let exceptions = survey.exceptionMemory()
             try packer.pack(survey, into: weights.base, exceptions: exceptions)
             compact = survey.tables(exceptions)

@@ -65,6 +65,8 @@ struct MatrixPacker {
     private let weights: CheckpointWeights
     private let info: TensorInfo
 
+    var kernels: KernelTable { weights.kernels }
+
     /// - Throws: `InputError` when there is no such matrix.
     init(_ weights: CheckpointWeights, name: String, rows: Range<Int>?, format: WeightFormat) throws(InputError) {
         info = try weights.source.info(name)
@@ -126,6 +128,11 @@ struct MatrixPacker {
                         rebasing: bytes[(first + part.lowerBound) * rowBytes..<(first + part.upperBound) * rowBytes]))
             }
         }
+    }
+
+    /// Calls `body` for blocks of rows, on all threads, with their numbers, `[rows, K]`.
+    func overRows(_ body: (Range<Int>, [Float]) -> Void) throws {
+        try overBlocks { part, stored in body(part, decodeReals(stored, of: info.dtype, as: Float.self)) }
     }
 
     /// Packs all rows in a format that is not compact, in parallel.

@@ -28,6 +28,8 @@ struct Pass {
     /// Rotary tables of the rows' positions, `[R, D/2]`.
     let cosines: UnsafePointer<Float>
     let sines: UnsafePointer<Float>
+    /// Is shown what matrices read, in a calibration.
+    var observer: ActivationObserver? = nil
 
     /// Below this many rows, work that is proportional to rows is not worth a fork.
     private static let rowsWorthAFork = 4
@@ -70,6 +72,7 @@ struct Pass {
                 form.pack(kernels, x, stride: stride, tokens: rows, columns: columns, rows: range, into: packed)
             }
         }
+        observer?.see(x, stride: stride, rows: rows, matrices: matrices)
         return activations
     }
 
