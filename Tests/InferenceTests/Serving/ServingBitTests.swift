@@ -124,9 +124,11 @@ import Testing
                 $0.cacheMemory = one * 3 / 2
                 $0.maxBatchedTokens = 64
             })
-        let requests = (0..<3).map { i in
+        var requests = (0..<3).map { i in
             ServingFixtures.request(ServingFixtures.tokens(40 + i, seed: UInt64(i)), tokens: 600, seed: UInt64(i))
         }
+        (requests[1].sampling.repetitionPenalty, requests[1].sampling.frequencyPenalty) = (1.1, 0.2)
+        (requests[2].sampling.presencePenalty, requests[2].sampling.logitBias) = (0.5, [7: 2])
         let answers = try engine.submit(requests)
         for (request, answer) in zip(requests, answers) {
             let (found, _) = try await answer.collect()
@@ -135,6 +137,34 @@ import Testing
         #expect(engine.statistics.preemptions > 0)
         #expect(engine.statistics.tokensRead[.preempted] ?? 0 > 0)
         #expect(engine.statistics.peakBytes <= one * 3 / 2)
+    }
+
+    @Test func constrainedAnswersAreValidAndTheSame() async throws {
+        let model = try ServingFixtures.embedded.get()
+        var rules = AnswerRules()
+        rules.form = .regex("(yes|no), [a-z]{3,9} [0-9]{2,4}", place: "regex")
+        let engine = try ServingEngine(model: model, limits: ServingFixtures.limits { $0.maxSequences = 3 })
+        var request = ServingFixtures.request(ServingFixtures.tokens(70, seed: 9), tokens: 60)
+        request.constraint = try ConstraintFixtures.compiler.get().constraint(rules)
+        request.endTokens = [ConstraintFixtures.endToken]
+        request.choices = 6
+        request.sampling.temperature = 3
+        let (first, _) = try await engine.submit(request).collect(choices: 6)
+        let tokenizer = try ConstraintFixtures.tokenizer.get()
+        for choice in first.choices {
+            let text = try tokenizer.decode(Array(choice.tokens.dropLast()))
+            #expect(text.wholeMatch(of: /(yes|no), [a-z]{3,9} [0-9]{2,4}/) != nil, "\(text)")
+            #expect(choice.reason == .end(ConstraintFixtures.endToken))
+        }
+        let (second, cached) = try await engine.submit(request).collect(choices: 6)
+        #expect(second == first && cached == 69)
+        // Ends that may not come yet, where nothing else can.
+        rules.form = .choice(["yes"], place: "choice")
+        request.constraint = try ConstraintFixtures.compiler.get().constraint(rules)
+        (request.choices, request.minTokens, request.ignoresEnd) = (1, 30, true)
+        let (short, _) = try await engine.submit(request).collect()
+        #expect(try tokenizer.decode(Array(short.choices[0].tokens.dropLast())) == "yes")
+        #expect(short.choices[0].reason == .end(ConstraintFixtures.endToken))
     }
 
     @Test(arguments: [5, 512]) func scoresOfPromptsAreThoseOfTheModel(rows: Int) async throws {

@@ -60,7 +60,8 @@ import Testing
             let engine = try ServingEngine(model: model, limits: limits)
             let request = ServingFixtures.request(prefix + ServingFixtures.tokens(9, seed: 2), tokens: 6)
             let (found, cached) = try await engine.submit(request).collect()
-            // At the end of a chunk the file has no place for an open one: a wrong count is refused.
+            // At the end of a chunk a file has no place for an open one, and a wrong count is
+            // refused.
             let isRefused = fault == .tokenMissing || (fault == .countTooHigh && length % 64 == 0)
             #expect(cached == (isRefused ? 0 : length), "\(fault)")
             let isRight = try found == ServingFixtures.alone(request, on: model)

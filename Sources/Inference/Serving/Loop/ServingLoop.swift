@@ -2,8 +2,8 @@
 //
 //      take arrivals and cancellations; drop what was cancelled
 //      admit while memory and the number of sequences allow
-//      rows = one for each sequence that decodes, and pieces of prompts, ended where snapshots are taken
-//      logits = extend(rows);  mask, draw, score                     in parallel, where the logits lie
+//      rows = one for each sequence that decodes, and pieces of prompts that end at snapshots
+//      logits = extend(rows);  mask, draw, score             in parallel, where the logits lie
 //      take snapshots; hand out tokens; end what ended; measure the step
 //
 //  Everything here belongs to one thread. What others see of a step (events, statistics) they see
@@ -41,7 +41,9 @@ final class ServingLoop {
         (self.model, self.limits, self.budget, self.mailbox) = (model, limits, budget, mailbox)
         memory = CacheMemory(for: model, bytes: 2 * budget.bytes)
         tree = PrefixTree(pathBytes: budget.pathBytes)
-        files = limits.stateDirectory.map { SnapshotFiles(directory: $0, model: model, limits: limits, budget: budget) }
+        files = (limits.cachesPrefixes ? limits.stateDirectory : nil).map {
+            SnapshotFiles(directory: $0, model: model, limits: limits, budget: budget)
+        }
         tree.costs.pageSetBytes = budget.pageSetBytes
         statistics.weightBytes = model.weightBytes
         statistics.workspaceBytes = budget.workspaceBytes
