@@ -43,12 +43,6 @@ public struct TokenConstraint: Sendable {
     /// Whether a token is text, and not one that ends the answer.
     func isText(_ token: Int) -> Bool { automaton.trie.text(of: token) != nil }
 
-    /// Whether the token is text that can come next: an end token is none.
-    func canAdvance(by token: Int) throws(InputError) -> Bool {
-        guard let text = automaton.trie.text(of: token) else { return false }
-        return try automaton.advance(state, by: text) != nil
-    }
-
     /// Takes the token that came.
     ///
     /// - Throws: `InputError` (`.value`) for a token that the mask does not have, and for an end

@@ -65,7 +65,7 @@ package final class ServingEngine: Sendable {
         let now = ContinuousClock.now
         let count = requests.reduce(0) { $0 + $1.choices }
         let parts = requests.map { _ in AsyncStream.makeStream(of: ServingEvent.self) }
-        let places = limits.maxQueue + limits.maxSequences
+        let places = min(limits.maxQueue, 1 << 40) + min(limits.maxSequences, 1 << 40)
         let taken = mailbox.send { state -> Result<[ServingID], ServingRejection> in
             if state.isDraining || state.hasEnded { return .failure(.shuttingDown) }
             let present = state.statistics.running + state.statistics.waiting + state.unseen

@@ -122,10 +122,12 @@ struct KeyValuePages: @unchecked Sendable {
     }
 
     /// Takes the bytes of the last pages of `tokens` tokens; returns whether they are whole pages,
-    /// not too many.
-    mutating func fill(from bytes: UnsafeRawBufferPointer, tokens: Int) -> Bool {
+    /// not too many, and all that the next token sees.
+    mutating func fill(from bytes: UnsafeRawBufferPointer, tokens: Int, window: Int?) -> Bool {
         let all = (tokens + Self.pageTokens - 1) / Self.pageTokens
         guard bytes.count % pageBytes == 0, bytes.count / pageBytes <= all else { return false }
+        let firstSeen = window.map { max(tokens - $0 + 1, 0) / Self.pageTokens } ?? 0
+        guard all - bytes.count / pageBytes <= firstSeen else { return false }
         passed = all - bytes.count / pageBytes
         count = tokens
         for index in 0..<all {

@@ -74,11 +74,15 @@ extension QuantModel {
         }
         for i in cache.layers.indices {
             if var pages = cache.layers[i].keyValues {
-                try read("layers.\(i).pages") { pages.fill(from: $0, tokens: tokenCount) }
+                try read("layers.\(i).pages") {
+                    pages.fill(from: $0, tokens: tokenCount, window: cache.shape.keyValues[i]?.window)
+                }
                 cache.layers[i].keyValues = pages
             }
             if var pages = cache.layers[i].fading {
-                try read("layers.\(i).fading") { pages.fill(from: $0, tokens: tokenCount) }
+                try read("layers.\(i).fading") {
+                    pages.fill(from: $0, tokens: tokenCount, window: cache.shape.keyValues[i]?.fadingWindow)
+                }
                 cache.layers[i].fading = pages
             }
             if var scan = cache.layers[i].scan {

@@ -136,6 +136,19 @@ import Testing
         #expect(throws: InputError.self) { _ = try small { $0.stateDirectory = "states" } }
     }
 
+    @Test func hugeLimitsAreTaken() async throws {
+        let engine = try small {
+            ($0.cacheMemory, $0.maxSequences, $0.maxQueue) = (.max, .max, .max)
+            ($0.maxBatchedTokens, $0.decodeSlowdown) = (.max, 1e300)
+        }
+        let request = ServingFixtures.request(ServingFixtures.tokens(100, seed: 1))
+        let answers = try (0..<3).map { _ in try engine.submit(request) }
+        for answer in answers {
+            #expect(
+                try await answer.collect().answer == ServingFixtures.alone(request, on: ServingFixtures.small.get()))
+        }
+    }
+
     @Test func drainingRefusesWhatWaitsAndWaitsForWhatRuns() async throws {
         let (engine, request) = try endless { $0.maxSequences = 1 }
         let (first, second) = (try engine.submit(request), try engine.submit(request))

@@ -31,8 +31,8 @@ import Testing
         }
     }
 
-    @Test func aRestartKeepsSystemsAndTurnsAndEveryBit() async throws {
-        let model = try ServingFixtures.small.get()
+    @Test(arguments: ["m2", "swa", "gdn"]) func aRestartKeepsSystemsAndTurnsAndEveryBit(name: String) async throws {
+        let model = try ServingFixtures.load(Fixtures.path("models/\(name)"), .int8)
         let folder = try Fixtures.temporaryDirectory()
         defer { try? FileManager.default.removeItem(at: folder) }
         let first = try ServingEngine(model: model, limits: limits(folder))

@@ -22,6 +22,8 @@ struct ServingBudget: Sendable {
 
     /// The part of what is free that is taken where no budget is given.
     private static let share = 0.6
+    /// More than any machine has, and few enough to reckon with: 16 TiB.
+    private static let most = 1 << 44
 
     /// - Throws: `InputError` (`.value`) for limits that cannot be kept, with what could.
     init(_ model: QuantModel, _ limits: ServingLimits) throws(InputError) {
@@ -46,7 +48,7 @@ struct ServingBudget: Sendable {
             snapshotBytes: stateBytes, pageSetBytes: pageSetBytes, pageTokens: QuantCache.pageTokens)
         let needed = Self.needed(model, tokens: maxModelLength, pageSetBytes)
         if let given = limits.cacheMemory {
-            bytes = given
+            bytes = min(given, Self.most)
         } else if let free = MemoryNeed.available() {
             let mapped = limits.weightsAreMapped ? model.weightBytes : 0
             bytes = max(Int(Double(max(free - workspaceBytes - mapped, 0)) * Self.share), 0)
@@ -80,7 +82,7 @@ struct ServingBudget: Sendable {
     }
 
     private static func length(_ model: QuantModel, _ limits: ServingLimits) throws(InputError) -> Int {
-        let own = model.contextLimit ?? limits.maxModelLength ?? model.configuration.contextLength
+        let own = model.contextLimit ?? min(limits.maxModelLength ?? model.configuration.contextLength, 1 << 40)
         let length = limits.maxModelLength ?? own
         guard length >= 2 && length <= own else {
             throw InputError(

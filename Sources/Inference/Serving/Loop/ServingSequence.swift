@@ -170,13 +170,9 @@ final class ServingSequence {
         if endsAtEndTokens, request.endTokens.contains(token) { return .end(token) }
         if request.stopTokens.contains(token) { return .stopToken(token) }
         if var next = constraint {
-            do throws(InputError) {
-                try next.advance(by: token)
-            } catch {
-                // Of the mask, and no text: an end token that the request did not name.
-                if error.kind == .value { return .end(token) }
-                throw error
-            }
+            // An end token of the vocabulary that the request did not name.
+            if !next.isText(token) { return .end(token) }
+            try next.advance(by: token)
             constraint = next
         }
         return answerCount + 1 >= group.submission.maxTokens ? .length : nil
