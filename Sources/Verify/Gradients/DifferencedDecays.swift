@@ -177,9 +177,9 @@ struct DifferencedDecays {
                 for t in (0..<length).reversed() {
                     let i = token(t)
                     if let end = ends[row * length + t] {
-                        magnitude += end[h]
-                        decayed += end[h]
-                        squares += end[h] * end[h]
+                        (magnitude, decayed, squares) = (
+                            magnitude + end[h], decayed + end[h], squares + end[h] * end[h]
+                        )
                     } else if (t + 1) % chunkSize == 0 {
                         // ⟨Φ, S⟩ is what reaches across the next token; without decay, the sum so
                         // far is no less.
@@ -216,12 +216,15 @@ struct DifferencedDecays {
                 }
             }
         }
-        (sums["grad_dt"], sums["grad_A"], sums["grad_dt_bias"]) = (dt, a, bias)
-        exponents["grad_dt"] = dtExponents
-        (exponents["grad_A"], exponents["grad_dt_bias"]) = (aExponents, biasExponents)
-        deviations["grad_dt"] = dtDeviations
-        deviations["grad_A"] = aDeviations.map { $0.squareRoot() }
-        deviations["grad_dt_bias"] = biasDeviations.map { $0.squareRoot() }
+        keep("grad_dt", dt, dtExponents, dtDeviations)
+        keep("grad_A", a, aExponents, aDeviations.map { $0.squareRoot() })
+        keep("grad_dt_bias", bias, biasExponents, biasDeviations.map { $0.squareRoot() })
+    }
+
+    private mutating func keep(
+        _ name: String, _ sum: Tensor<Double>, _ exponent: Tensor<Double>, _ deviation: Tensor<Double>
+    ) {
+        (sums[name], exponents[name], deviations[name]) = (sum, exponent, deviation)
     }
 
     private static func ends(

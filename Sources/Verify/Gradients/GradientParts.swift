@@ -92,19 +92,7 @@ struct GradientParts: Sendable {
             let own = heads[h]
             if isSummed(h, map.b) { b.addHead(map.b[h], own.b) }
             if isSummed(h, map.c) { c.addHead(map.c[h], own.c) }
-            var ofX = own.x
-            for i in ofX.elements.indices {
-                let token = i / inputs.headDim
-                let (step, p) = (steps.elements[token * inputs.heads + h], i % inputs.headDim)
-                if fault == "grad-x-misses-dt" { ofX.elements[i] = step > 0 ? ofX.elements[i] / step : 0 }
-                if let weights = inputs.d {
-                    let g = pull.elements[(token * inputs.heads + h) * inputs.headDim + p]
-                    let place = weights.shape.count == 2 ? h * inputs.headDim + p : h
-                    let value = inputs.x.elements[(token * inputs.x.shape[2] + map.x[h]) * inputs.headDim + p]
-                    d?.elements[place] += g * value
-                    if fault != "grad-x-misses-d" { ofX.elements[i] += weights.elements[place] * g }
-                }
-            }
+            let ofX = gradientOfX(head: h, fault, skip: &d)
             if isSummed(h, map.x) { x.addHead(map.x[h], ofX) }
             a.elements[h] = own.a.elements[0]
             if fault == "grad-a-misses-dt" {
@@ -118,12 +106,7 @@ struct GradientParts: Sendable {
             if fault == "grad-initial-state-not-decayed" { undecay(&ofState, head: h) }
             states?.setHead(h, axis: 1, to: ofState)
         }
-        var dt = direct
-        for i in dt.elements.indices {
-            var step = fault == "grad-dt-misses-x-term" ? 0 : direct.elements[i]
-            if fault != "grad-dt-misses-a-term" { step += throughDecay.elements[i] }
-            dt.elements[i] = step * (fault == "grad-dt-misses-softplus" ? 1 : slopes.elements[i])
-        }
+        let dt = gradientOfSteps(fault)
         result["grad_x"] = x
         result["grad_dt"] = dt
         result["grad_A"] = a
@@ -142,6 +125,35 @@ struct GradientParts: Sendable {
             result["grad_dt_bias"] = sums
         }
         return result
+    }
+
+    /// The gradient of a head's x, `[B, L, P]`; adds what it gives to that of D.
+    private func gradientOfX(head h: Int, _ fault: String?, skip d: inout Tensor<Double>?) -> Tensor<Double> {
+        var ofX = heads[h].x
+        for i in ofX.elements.indices {
+            let token = i / inputs.headDim
+            let (step, p) = (steps.elements[token * inputs.heads + h], i % inputs.headDim)
+            if fault == "grad-x-misses-dt" { ofX.elements[i] = step > 0 ? ofX.elements[i] / step : 0 }
+            if let weights = inputs.d {
+                let g = pull.elements[(token * inputs.heads + h) * inputs.headDim + p]
+                let place = weights.shape.count == 2 ? h * inputs.headDim + p : h
+                let source = (token * inputs.x.shape[2] + inputs.headMap.x[h]) * inputs.headDim + p
+                d?.elements[place] += g * inputs.x.elements[source]
+                if fault != "grad-x-misses-d" { ofX.elements[i] += weights.elements[place] * g }
+            }
+        }
+        return ofX
+    }
+
+    /// The gradient of dt, `[B, L, H]`.
+    private func gradientOfSteps(_ fault: String?) -> Tensor<Double> {
+        var dt = direct
+        for i in dt.elements.indices {
+            var step = fault == "grad-dt-misses-x-term" ? 0 : direct.elements[i]
+            if fault != "grad-dt-misses-a-term" { step += throughDecay.elements[i] }
+            dt.elements[i] = step * (fault == "grad-dt-misses-softplus" ? 1 : slopes.elements[i])
+        }
+        return dt
     }
 
     private var unsuited: InputError {

@@ -69,17 +69,9 @@ struct MixerStages: Sendable {
         d = try read("D")
         inputProjection = try Linear(weight: read("in_proj.weight"))
         outputProjection = try Linear(weight: read("out_proj.weight"))
-        let rows = 2 * heads * headDim + 2 * shared * headDim + heads
-        guard inputProjection.weight.shape == [rows, hidden.shape[2]] else {
-            throw InputError(
-                .shape, in: "\(source.place): in_proj.weight", expected: "[\(rows), \(hidden.shape[2])]",
-                found: "\(inputProjection.weight.shape)")
-        }
-        guard outputProjection.weight.shape == [hidden.shape[2], heads * headDim] else {
-            throw InputError(
-                .shape, in: "\(source.place): out_proj.weight", expected: "[\(hidden.shape[2]), \(heads * headDim)]",
-                found: "\(outputProjection.weight.shape)")
-        }
+        try Self.checkProjections(
+            inputProjection, outputProjection, rows: 2 * heads * headDim + 2 * shared * headDim + heads,
+            [hidden.shape[2], heads * headDim], source.place)
         try dtBias.requireShape([heads], "\(source.place): dt_bias")
         try d.requireShape([heads], "\(source.place): D")
         let bcEpsilon = try call.number("bc_epsilon", default: 1e-6)
@@ -98,6 +90,22 @@ struct MixerStages: Sendable {
             throw InputError(
                 .value, in: "\(call.name): rope_theta", expected: "a positive number, and heads of even width",
                 found: "\(call.options["rope_theta"] ?? ""), heads of \(headDim)")
+        }
+    }
+
+    /// - Parameter outer: `[Dm, H P]`.
+    private static func checkProjections(
+        _ input: Linear<Double>, _ output: Linear<Double>, rows: Int, _ outer: [Int], _ place: String
+    ) throws(InputError) {
+        guard input.weight.shape == [rows, outer[0]] else {
+            throw InputError(
+                .shape, in: "\(place): in_proj.weight", expected: "[\(rows), \(outer[0])]",
+                found: "\(input.weight.shape)")
+        }
+        guard output.weight.shape == outer else {
+            throw InputError(
+                .shape, in: "\(place): out_proj.weight", expected: "[\(outer[0]), \(outer[1])]",
+                found: "\(output.weight.shape)")
         }
     }
 
@@ -121,53 +129,22 @@ struct MixerStages: Sendable {
             let (inner, part) = (heads * headDim, sharedHeads * headDim)
             var projected = inputProjection(u)
             noise?.move(&projected.elements, rowsOf: projected.shape[1])
-            let z = projected.columns(0..<inner)
-            let x = projected.columns(inner..<inner + part)
-            var b = projected.columns(inner + part..<inner + 2 * part)
-            var c = projected.columns(inner + 2 * part..<2 * inner + 2 * part)
-            var dt = projected.columns(2 * inner + 2 * part..<2 * inner + 2 * part + heads)
-            noise?.moveSteps(&dt, bias: dtBias)
-            if fault == "mixer-b-and-c-rows-swapped" {
-                c = projected.columns(inner + part..<2 * inner + part)
-                b = projected.columns(2 * inner + part..<2 * inner + 2 * part)
-            }
-            let normsLate = fault == "mixer-bc-norm-after-conv"
-            if normsLate && bNorm == nil { throw unsuited }
-            if fault == "mixer-bc-norm-missing" && bNorm == nil { throw unsuited }
-            func normed(_ values: Tensor<Double>, _ norm: RMSNorm<Double>?) -> Tensor<Double> {
-                guard let norm, fault != "mixer-bc-norm-missing" else { return values }
-                var result = norm(values)
-                noise?.move(&result.elements, rowsOf: headDim)
-                return result
-            }
-            if !normsLate { (b, c) = (normed(b, bNorm), normed(c, cNorm)) }
-            if fault == "mixer-rope-missing" && ropeTheta == nil { throw unsuited }
-            if let ropeTheta, fault != "mixer-rope-missing" {
-                rotate(&b, theta: ropeTheta, &noise)
-                rotate(&c, theta: ropeTheta, &noise)
-            }
-            let (convolved, window) = try convolve(joined([x, b, c]), fault)
+            let (entering, dt) = try operands(projected, fault, &noise)
+            let (convolved, window) = try convolve(joined(entering), fault)
             var mixed = convolved
             noise?.move(&mixed.elements, rowsOf: headDim)
             windows += window
-            let xs = mixed.columns(0..<part)
-            (b, c) = (mixed.columns(part..<2 * part), mixed.columns(2 * part..<2 * part + inner))
-            if normsLate { (b, c) = (normed(b, bNorm), normed(c, cNorm)) }
-            let inputs = try SSDInputs(
-                x: xs.reshaped([1, length, sharedHeads, headDim]), dt: dt.reshaped([1, length, heads]), a: rates,
-                b: b.reshaped([1, length, sharedHeads, headDim]), c: c.reshaped([1, length, heads, headDim]), d: d,
-                dtBias: dtBias)
-            var result: ScanResult
-            if let scanFault {
-                guard let scan = FaultyScan(ScanCall(inputs), [scanFault], chunkSize: chunkSize) else { throw unsuited }
-                result = scan.run()
-            } else {
-                result = ScanResult(try SSDForm.recurrent.evaluate(inputs))
+            var xbc = [
+                mixed.columns(0..<part), mixed.columns(part..<2 * part), mixed.columns(2 * part..<2 * part + inner),
+            ]
+            if fault == "mixer-bc-norm-after-conv" {
+                (xbc[1], xbc[2]) = (normed(xbc[1], bNorm, &noise), normed(xbc[2], cNorm, &noise))
             }
+            var result = try scan(xbc, dt, scanFault, chunkSize: chunkSize)
             noise?.move(&result.y.elements, rowsOf: headDim)
             noise?.move(&result.finalState.elements, rowsOf: headDim)
             states += result.finalState.elements
-            var normal = try gatedNorm(result.y.reshaped([length, inner]), z, fault)
+            var normal = try gatedNorm(result.y.reshaped([length, inner]), projected.columns(0..<inner), fault)
             noise?.move(&normal.elements, rowsOf: headDim)
             var projectedOut = outputProjection(normal)
             noise?.move(&projectedOut.elements, rowsOf: model)
@@ -178,6 +155,54 @@ struct MixerStages: Sendable {
             "ssm_state": try Tensor(shape: [rows, heads, headDim, headDim], elements: states),
             "conv_state": try Tensor(shape: [rows, convolved, width], elements: windows),
         ]
+    }
+
+    /// x, B and C as they enter the convolution, and the raw steps.
+    private func operands(
+        _ projected: Tensor<Double>, _ fault: String?, _ noise: inout MixerNoise?
+    ) throws -> ([Tensor<Double>], Tensor<Double>) {
+        let (inner, part) = (heads * headDim, sharedHeads * headDim)
+        let x = projected.columns(inner..<inner + part)
+        var b = projected.columns(inner + part..<inner + 2 * part)
+        var c = projected.columns(inner + 2 * part..<2 * inner + 2 * part)
+        var dt = projected.columns(2 * inner + 2 * part..<2 * inner + 2 * part + heads)
+        noise?.moveSteps(&dt, bias: dtBias)
+        if fault == "mixer-b-and-c-rows-swapped" {
+            c = projected.columns(inner + part..<2 * inner + part)
+            b = projected.columns(2 * inner + part..<2 * inner + 2 * part)
+        }
+        let isOfNorms = fault == "mixer-bc-norm-after-conv" || fault == "mixer-bc-norm-missing"
+        if isOfNorms && bNorm == nil { throw unsuited }
+        if !isOfNorms { (b, c) = (normed(b, bNorm, &noise), normed(c, cNorm, &noise)) }
+        if fault == "mixer-rope-missing" && ropeTheta == nil { throw unsuited }
+        if let ropeTheta, fault != "mixer-rope-missing" {
+            rotate(&b, theta: ropeTheta, &noise)
+            rotate(&c, theta: ropeTheta, &noise)
+        }
+        return ([x, b, c], dt)
+    }
+
+    private func normed(
+        _ values: Tensor<Double>, _ norm: RMSNorm<Double>?, _ noise: inout MixerNoise?
+    ) -> Tensor<Double> {
+        guard let norm else { return values }
+        var result = norm(values)
+        noise?.move(&result.elements, rowsOf: headDim)
+        return result
+    }
+
+    /// The scan of x, B and C `[L, heads P]`.
+    private func scan(
+        _ xbc: [Tensor<Double>], _ dt: Tensor<Double>, _ fault: ScanFault?, chunkSize: Int
+    ) throws -> ScanResult {
+        let length = dt.shape[0]
+        let inputs = try SSDInputs(
+            x: xbc[0].reshaped([1, length, sharedHeads, headDim]), dt: dt.reshaped([1, length, heads]), a: rates,
+            b: xbc[1].reshaped([1, length, sharedHeads, headDim]), c: xbc[2].reshaped([1, length, heads, headDim]),
+            d: d, dtBias: dtBias)
+        guard let fault else { return ScanResult(try SSDForm.recurrent.evaluate(inputs)) }
+        guard let scan = FaultyScan(ScanCall(inputs), [fault], chunkSize: chunkSize) else { throw unsuited }
+        return scan.run()
     }
 
     /// Turns the pairs (i, i + P / 2) of every head by t θ^(-2 i / P).

@@ -10,114 +10,160 @@ extension ScanCall {
     /// - Returns: nil where the fault changes nothing because the operand it is about is not there.
     func bent(by fault: ScanFault, variant: Int) -> ScanCall? {
         var call = self
+        let isThere =
+            call.bendSteps(by: fault, variant) && call.bendStates(by: fault) && call.bendHeads(by: fault, variant)
+            && call.bendOutputs(by: fault)
+        return isThere ? call : nil
+    }
+
+    /// Steps, their bias, softplus and limits, and the rates A.
+    ///
+    /// - Returns: false where the operand that the fault is about is not there.
+    private mutating func bendSteps(by fault: ScanFault, _ variant: Int) -> Bool {
         switch fault {
         case .dtBiasMissing:
-            guard dtBias != nil else { return nil }
-            call.dtBias = nil
+            guard dtBias != nil else { return false }
+            dtBias = nil
         case .dtBiasTwice:
-            guard dtBias != nil else { return nil }
-            call.dtBias = dtBias?.map { 2 * $0 }
+            guard dtBias != nil else { return false }
+            dtBias = dtBias?.map { 2 * $0 }
         case .dtClampThousandth:
-            guard limit.lowerBound < 0.001, limit.upperBound > 0.001 else { return nil }
-            call.limit = 0.001...limit.upperBound
+            guard limit.lowerBound < 0.001, limit.upperBound > 0.001 else { return false }
+            limit = 0.001...limit.upperBound
         case .dtLimitIgnored:
-            guard limit != 0...(.infinity) else { return nil }
-            call.limit = 0...(.infinity)
+            guard limit != 0...(.infinity) else { return false }
+            limit = 0...(.infinity)
         case .softplusMissing:
-            guard softplus else { return nil }
-            call.softplus = false
+            guard softplus else { return false }
+            softplus = false
         case .softplusTwice:
-            guard softplus else { return nil }
+            guard softplus else { return false }
         case .stepPreparedTwice:
-            guard softplus, dtBias != nil else { return nil }
+            guard softplus, dtBias != nil else { return false }
         case .stepNotPrepared:
-            guard softplus, dtBias != nil else { return nil }
-            (call.softplus, call.dtBias) = (false, nil)
+            guard softplus, dtBias != nil else { return false }
+            (softplus, dtBias) = (false, nil)
         case .softplusUnwanted:
-            guard !softplus else { return nil }
-            call.softplus = true
+            guard !softplus else { return false }
+            softplus = true
         case .dtLimitBeforeSoftplus:
-            guard softplus, limit != 0...(.infinity) else { return nil }
+            guard softplus, limit != 0...(.infinity) else { return false }
         case .aNegatedTwice:
-            call.a = a.map { -$0 }
+            a = a.map { -$0 }
         case .aLogNotExponentiated:
-            guard a.elements.allSatisfy({ $0 < 0 }) else { return nil }
-            call.a = a.map { variant == 0 ? Double.log(-$0) : -Double.log(-$0) }
+            guard a.elements.allSatisfy({ $0 < 0 }) else { return false }
+            a = a.map { variant == 0 ? Double.log(-$0) : -Double.log(-$0) }
+        case .aBFloat16Log:
+            a = a.map { $0 == 0 ? 0 : -Double.exp(NumberFormat.bf16.round(Double.log(-$0))) }
+        case .aBFloat16:
+            a = a.map { NumberFormat.bf16.round($0) }
+        case .aTakenAsLog:
+            a = a.map { -Double.exp($0) }
+        case .dtBiasAfterSoftplus:
+            guard dtBias != nil, softplus else { return false }
+        case .softplusNaive, .softplusThresholdMissing:
+            guard softplus else { return false }
+        default:
+            break
+        }
+        return true
+    }
+
+    /// States and the borders of sequences.
+    ///
+    /// - Returns: false where the operand that the fault is about is not there.
+    private mutating func bendStates(by fault: ScanFault) -> Bool {
+        switch fault {
         case .stateNotCleared:
             // What stood there is not known; StateShift.swift finds it out.
-            guard runs.contains(where: { $0.initialState == nil && !$0.tokens.isEmpty }) else { return nil }
+            guard runs.contains(where: { $0.initialState == nil && !$0.tokens.isEmpty }) else { return false }
         case .stateTakenEarly:
-            guard runs.contains(where: { !$0.tokens.isEmpty }) else { return nil }
+            guard runs.contains(where: { !$0.tokens.isEmpty }) else { return false }
         case .stateTakenLate, .stateTakenAtChunk, .sequenceStatesShifted:
-            guard sequences > batch else { return nil }
-        case .aBFloat16Log:
-            call.a = a.map { $0 == 0 ? 0 : -Double.exp(NumberFormat.bf16.round(Double.log(-$0))) }
-        case .aBFloat16:
-            call.a = a.map { NumberFormat.bf16.round($0) }
-        case .aTakenAsLog:
-            call.a = a.map { -Double.exp($0) }
+            guard sequences > batch else { return false }
         case .initialStateIgnored:
-            guard initialState != nil else { return nil }
-            call.initialState = nil
-            for i in call.runs.indices { call.runs[i].initialState = nil }
+            guard initialState != nil else { return false }
+            initialState = nil
+            for i in runs.indices { runs[i].initialState = nil }
         case .initialStateWrongSequence:
-            guard let states = initialState, states.shape[0] > 1 || sequences > batch else { return nil }
-            call.exchangeInitialStates(count: states.shape[0])
+            guard let states = initialState, states.shape[0] > 1 || sequences > batch else { return false }
+            exchangeInitialStates(count: states.shape[0])
         case .initialStateEverySequence:
-            guard let states = initialState, states.shape[0] == batch, sequences > batch else { return nil }
-            for i in runs.indices { call.runs[i].initialState = runs[i].row }
+            guard let states = initialState, states.shape[0] == batch, sequences > batch else { return false }
+            for i in runs.indices { runs[i].initialState = runs[i].row }
         case .initialStateTransposed:
-            guard let states = initialState, headDim == stateDim, headDim > 1, !isCut else { return nil }
-            call.initialState = states.transposedLast()
+            guard let states = initialState, headDim == stateDim, headDim > 1, !isCut else { return false }
+            initialState = states.transposedLast()
         case .noReset, .resetLate, .resetEarly:
-            guard sequences > batch else { return nil }
-            if fault != .noReset { call.shiftResets(by: fault == .resetLate ? 1 : -1) }
+            guard sequences > batch else { return false }
+            if fault != .noReset { shiftResets(by: fault == .resetLate ? 1 : -1) }
         case .resetByID, .decayFromChunkStart, .finalStateOfFirst:
-            guard sequences > batch else { return nil }
+            guard sequences > batch else { return false }
+        case .stateTransposed:
+            guard headDim == stateDim, headDim > 1, !isCut else { return false }
+        default:
+            break
+        }
+        return true
+    }
+
+    /// Which head of x, B and C belongs to a head.
+    ///
+    /// - Returns: false where the operand that the fault is about is not there.
+    private mutating func bendHeads(by fault: ScanFault, _ variant: Int) -> Bool {
+        let (ownX, ownB, ownC) = (xMap, bMap, cMap)
+        switch fault {
         case .headMapTiled:
             // Every choice of operands that have fewer heads, the whole first.
             let operands = [7, 1, 2, 4, 3, 5, 6][variant]
             let shared = [x, b, c].enumerated().filter { $1.shape[2] < allHeads }.reduce(0) { $0 | 1 << $1.offset }
             // A choice that differs from an earlier one only in operands with all heads is that
             // one.
-            guard operands == 7 ? shared != 0 : operands & shared == operands && operands != shared else { return nil }
+            guard operands == 7 ? shared != 0 : operands & shared == operands && operands != shared else {
+                return false
+            }
             func tiled(_ count: Int) -> [Int] { headNumbers.map { $0 % count } }
-            if operands & 1 != 0 { call.xMap = tiled(x.shape[2]) }
-            if operands & 2 != 0 { call.bMap = tiled(b.shape[2]) }
-            if operands & 4 != 0 { call.cMap = tiled(c.shape[2]) }
-            guard call.xMap != xMap || call.bMap != bMap || call.cMap != cMap else { return nil }
+            if operands & 1 != 0 { xMap = tiled(x.shape[2]) }
+            if operands & 2 != 0 { bMap = tiled(b.shape[2]) }
+            if operands & 4 != 0 { cMap = tiled(c.shape[2]) }
+            guard xMap != ownX || bMap != ownB || cMap != ownC else { return false }
         case .groupZeroOnly:
-            call.bMap = bMap.map { _ in 0 }
-            call.cMap = cMap.map { _ in 0 }
-            guard call.bMap != bMap || call.cMap != cMap else { return nil }
+            bMap = bMap.map { _ in 0 }
+            cMap = cMap.map { _ in 0 }
+            guard bMap != ownB || cMap != ownC else { return false }
         case .bcSwapped:
-            guard b.shape[2] == c.shape[2] else { return nil }
-            (call.b, call.c) = (c, b)
-        case .stateTransposed:
-            guard headDim == stateDim, headDim > 1, !isCut else { return nil }
-        case .skipMissing:
-            guard d != nil else { return nil }
-            call.d = nil
-        case .skipOnSteppedInput, .skipMissingSomeChannels:
-            guard d != nil else { return nil }
-        case .skipAfterGate:
-            guard d != nil, z != nil else { return nil }
-        case .gateMissing:
-            guard z != nil else { return nil }
-            call.z = nil
-        case .gateSigmoid:
-            guard z != nil else { return nil }
-        case .dtBiasAfterSoftplus:
-            guard dtBias != nil, softplus else { return nil }
-        case .softplusNaive, .softplusThresholdMissing:
-            guard softplus else { return nil }
-        case .operandsBFloat16:
-            func rounded(_ tensor: Tensor<Double>) -> Tensor<Double> { tensor.map { NumberFormat.bf16.round($0) } }
-            (call.x, call.b, call.c) = (rounded(x), rounded(b), rounded(c))
+            guard b.shape[2] == c.shape[2] else { return false }
+            (b, c) = (c, b)
         default:
             break
         }
-        return call
+        return true
+    }
+
+    /// Skip, gate and the format of operands.
+    ///
+    /// - Returns: false where the operand that the fault is about is not there.
+    private mutating func bendOutputs(by fault: ScanFault) -> Bool {
+        switch fault {
+        case .skipMissing:
+            guard d != nil else { return false }
+            d = nil
+        case .skipOnSteppedInput, .skipMissingSomeChannels:
+            guard d != nil else { return false }
+        case .skipAfterGate:
+            guard d != nil, z != nil else { return false }
+        case .gateMissing:
+            guard z != nil else { return false }
+            z = nil
+        case .gateSigmoid:
+            guard z != nil else { return false }
+        case .operandsBFloat16:
+            func rounded(_ tensor: Tensor<Double>) -> Tensor<Double> { tensor.map { NumberFormat.bf16.round($0) } }
+            (x, b, c) = (rounded(x), rounded(b), rounded(c))
+        default:
+            break
+        }
+        return true
     }
 
     /// Each sequence takes the next one's initial state; with one state a row, the last sequence
