@@ -10,6 +10,7 @@
 import DualityCore
 
 extension DoubleDouble {
+    /// e^x; infinity or zero beyond the exponents of Double.
     public static func exp(_ x: DoubleDouble) -> DoubleDouble {
         guard x.high.magnitude < 800 else {
             return DoubleDouble(x.high.isNaN ? Double.nan : x.high > 0 ? .infinity : 0)
@@ -18,6 +19,7 @@ extension DoubleDouble {
         return (1 + expMinusOne(small: reduced(x, by: k, of: ln2))).scaled(by: Int(k))
     }
 
+    /// e^x - 1, without cancellation near zero.
     public static func expMinusOne(_ x: DoubleDouble) -> DoubleDouble {
         x.high.magnitude <= 0.35 ? expMinusOne(small: x) : exp(x) - 1
     }
@@ -34,6 +36,7 @@ extension DoubleDouble {
         return power
     }
 
+    /// The natural logarithm: minus infinity at zero, NaN below it.
     public static func log(_ x: DoubleDouble) -> DoubleDouble {
         guard x.high > 0, x.isFinite else {
             return DoubleDouble(x.high == 0 ? -Double.infinity : x.high > 0 ? .infinity : .nan)
@@ -47,6 +50,7 @@ extension DoubleDouble {
         return reduced(logarithm, by: -Double(k), of: ln2)
     }
 
+    /// ln(1 + x), without cancellation near zero.
     public static func log(onePlus x: DoubleDouble) -> DoubleDouble {
         guard x.high >= -0.26, x.high <= 0.51 else { return log(1 + x) }
         let s = x / (2 + x)  // at most 0.21
@@ -60,6 +64,7 @@ extension DoubleDouble {
         return sum.scaled(by: 1)
     }
 
+    /// The square root; NaN below zero.
     public static func sqrt(_ x: DoubleDouble) -> DoubleDouble {
         let root = x.high.squareRoot()
         guard root > 0, root.isFinite else { return DoubleDouble(root) }

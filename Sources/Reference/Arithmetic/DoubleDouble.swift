@@ -49,19 +49,23 @@ public struct DoubleDouble: Sendable, BitwiseCopyable, Hashable {
 extension DoubleDouble: SignedNumeric, Comparable, ExpressibleByFloatLiteral {
     public init(integerLiteral value: Int) { self.init(value) }
     public init(floatLiteral value: Double) { self.init(value) }
+    /// An integer that is exactly a Double; nil for any other.
     public init?<T: BinaryInteger>(exactly source: T) {
         guard let high = Double(exactly: source) else { return nil }
         self.init(high)
     }
 
+    /// |x|, by the sign of the first half.
     public var magnitude: DoubleDouble { high.sign == .minus ? -self : self }
 
     public static func < (a: DoubleDouble, b: DoubleDouble) -> Bool {
         a.high < b.high || (a.high == b.high && a.low < b.low)
     }
 
+    /// Both halves negated; exact.
     public static prefix func - (a: DoubleDouble) -> DoubleDouble { DoubleDouble(unchecked: -a.high, -a.low) }
 
+    /// The sum, to 3 2^-106 relative (Joldes et al., algorithm 6).
     public static func + (a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
         let high = DoubleDouble(sumOf: a.high, b.high)
         guard high.high.isFinite else { return high }
@@ -70,14 +74,17 @@ extension DoubleDouble: SignedNumeric, Comparable, ExpressibleByFloatLiteral {
         return DoubleDouble(ordered: sum.high, sum.low + low.low)
     }
 
+    /// The sum with the negated number, to the same error.
     public static func - (a: DoubleDouble, b: DoubleDouble) -> DoubleDouble { a + -b }
 
+    /// The product, to 5 2^-106 relative.
     public static func * (a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
         let product = DoubleDouble(productOf: a.high, b.high)
         guard product.high.isFinite else { return product }
         return DoubleDouble(ordered: product.high, product.low + (a.high * b.low + a.low * b.high))
     }
 
+    /// The quotient, to about 10 2^-106 relative.
     public static func / (a: DoubleDouble, b: DoubleDouble) -> DoubleDouble {
         // Long division, a Double of the quotient at a time.
         let first = a.high / b.high
@@ -88,9 +95,13 @@ extension DoubleDouble: SignedNumeric, Comparable, ExpressibleByFloatLiteral {
         return DoubleDouble(ordered: first, second) + DoubleDouble(rest.high / b.high)
     }
 
+    /// Adds, as `+` does.
     public static func += (a: inout DoubleDouble, b: DoubleDouble) { a = a + b }
+    /// Subtracts, as `-` does.
     public static func -= (a: inout DoubleDouble, b: DoubleDouble) { a = a - b }
+    /// Multiplies, as `*` does.
     public static func *= (a: inout DoubleDouble, b: DoubleDouble) { a = a * b }
+    /// Divides, as `/` does.
     public static func /= (a: inout DoubleDouble, b: DoubleDouble) { a = a / b }
 
     /// The number times 2^exponent; exact while both halves stay normal.
@@ -107,7 +118,9 @@ extension DoubleDouble: SignedNumeric, Comparable, ExpressibleByFloatLiteral {
 }
 
 extension DoubleDouble: RealNumber {
+    /// Exact.
     public init(_ value: Double) { self.init(unchecked: value, 0) }
+    /// Exact.
     public init(_ value: Float) { self.init(Double(value)) }
     /// Exact for every Int.
     public init(_ value: Int) {
@@ -116,10 +129,15 @@ extension DoubleDouble: RealNumber {
         self.init(unchecked: high, high >= 0x1p63 ? -Double(Int.max - value) - 1 : Double(value - Int(high)))
     }
 
+    /// The first half: this value rounded to float64.
     public var double: Double { high }
+    /// The first half rounded to float32; what the second adds is too small to see but at a tie.
     public var float: Float { Float(high) }
+    /// Whether it is neither an infinity nor a NaN.
     public var isFinite: Bool { high.isFinite }
+    /// Plus infinity, its second half zero.
     public static var infinity: DoubleDouble { DoubleDouble(Double.infinity) }
+    /// What tables and files call the format: `dd`.
     public static var name: String { "dd" }
 }
 

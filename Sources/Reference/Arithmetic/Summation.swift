@@ -22,6 +22,7 @@ public struct CompensatedSum: Sendable, Hashable {
     private var sum: Double
     private var dropped = 0.0
 
+    /// A sum that begins with one term.
     public init(_ value: Double = 0) { sum = value }
 
     /// The sum so far, rounded once.
@@ -30,6 +31,7 @@ public struct CompensatedSum: Sendable, Hashable {
     /// What that rounding drops.
     var rest: Double { sum.isFinite ? DoubleDouble(sumOf: sum, dropped).low : 0 }
 
+    /// Adds one term, and to what was dropped the exact rounding error of that.
     @inline(__always)
     public mutating func add(_ term: Double) {
         let exact = DoubleDouble(sumOf: sum, term)
@@ -37,6 +39,7 @@ public struct CompensatedSum: Sendable, Hashable {
         dropped += exact.low
     }
 
+    /// Adds a b, and to what was dropped the exact rounding errors of product and sum.
     @inline(__always)
     public mutating func add(productOf a: Double, _ b: Double) {
         let exact = DoubleDouble(productOf: a, b)

@@ -19,6 +19,7 @@ public struct ReadRows<Scalar: RealNumber>: Sendable, Equatable {
     /// The memory of the whole context, where the plan asks for one.
     public var whole: HybridCache<Scalar>?
 
+    /// Memories that were read elsewhere; nothing is checked against a plan here.
     public init(rows: [HybridCache<Scalar>], whole: HybridCache<Scalar>?) {
         self.rows = rows
         self.whole = whole

@@ -26,18 +26,23 @@ import DualityCore
 public struct ChunkPlan: Sendable, Equatable {
     /// One row.
     public struct Row: Sendable, Equatable {
+        /// Token ids: filler, then prefix, then chunk; with full keys and values the chunk alone.
         public let tokens: [Int]
         /// The last so many tokens' keys and values are kept.
         public let kept: Int
         /// The tokens as runs of consecutive positions: how many, and the first one's.
         public let runs: [Run]
 
+        /// Neighbouring tokens at consecutive positions.
         public struct Run: Sendable, Equatable {
+            /// How many tokens, at least one.
             public let count: Int
+            /// The position of the first of them.
             public let position: Int
         }
     }
 
+    /// The rows, in the order of their chunks in the context; N of them.
     public let rows: [Row]
     /// The whole context, to be read in one piece for its keys and values; nil where the rows give
     /// them.

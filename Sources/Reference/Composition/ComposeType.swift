@@ -42,6 +42,7 @@ public enum ComposeType: String, Sendable, CaseIterable, Codable {
         case zero, soup, fuse, exact
     }
 
+    /// The first part of the name: `full_kv`, `concat_kv` or `sw`.
     public var keyValues: KeyValues {
         switch self {
         case .fullKeyValuesOnly, .fullSoup, .fullFuse, .fullExact: .full
@@ -50,6 +51,7 @@ public enum ComposeType: String, Sendable, CaseIterable, Codable {
         }
     }
 
+    /// The last part of the name: `only`, `soup_ssm`, `fuse_ssm` or `exact_ssm`.
     public var states: States {
         switch self {
         case .fullKeyValuesOnly, .concatenatedKeyValuesOnly, .slidingKeyValuesOnly: .zero

@@ -24,6 +24,7 @@ extension Mamba2Mixer {
         /// With respect to the convolution window after the last token, `[W-1, C]`.
         public var window: Tensor<Scalar>?
 
+        /// An absent gradient counts as zero; shapes are checked by `gradients`.
         public init(output: Tensor<Scalar>? = nil, state: Tensor<Scalar>? = nil, window: Tensor<Scalar>? = nil) {
             self.output = output
             self.state = state
@@ -41,6 +42,7 @@ extension Mamba2Mixer {
         public var window: Tensor<Scalar>
         /// `[z|x|B|C|dt, Dm]`.
         public var inputProjectionWeight: Tensor<Scalar>
+        /// `[z|x|B|C|dt]`; nil where the projection in has no bias.
         public var inputProjectionBias: Tensor<Scalar>?
         /// `[N]`; nil where B is not normalised.
         public var bNormWeight: Tensor<Scalar>?
@@ -62,6 +64,7 @@ extension Mamba2Mixer {
         public var gatedNormWeight: Tensor<Scalar>
         /// `[Dm, H P]`.
         public var outputProjectionWeight: Tensor<Scalar>
+        /// `[Dm]`; nil where the projection out has no bias.
         public var outputProjectionBias: Tensor<Scalar>?
     }
 

@@ -33,6 +33,7 @@ public struct SSDUpstream<Scalar: RealNumber>: Sendable {
     /// `finalState`.
     public var sequenceStates: Tensor<Scalar>?
 
+    /// An absent gradient counts as zero; shapes are checked by `gradients`.
     public init(
         y: Tensor<Scalar>? = nil, finalState: Tensor<Scalar>? = nil, sequenceStates: Tensor<Scalar>? = nil
     ) {

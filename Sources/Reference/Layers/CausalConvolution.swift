@@ -26,6 +26,7 @@ public struct CausalConvolution<Scalar: RealNumber>: Sendable {
     /// `[C]`.
     let bias: Tensor<Scalar>
 
+    /// C, the channels that are convolved, each by taps of its own.
     public var channels: Int { taps.shape[1] }
     /// W, the number of taps.
     public var width: Int { taps.shape[0] }

@@ -22,10 +22,13 @@ public enum Mixer<Scalar: RealNumber>: Sendable {
 
 /// A mixer and an MLP, pre-normalised, with residuals.
 public struct DecoderLayer<Scalar: RealNumber>: Sendable {
+    /// The norm in front of the mixer; `input_layernorm` in the checkpoints of hybrids.
     public let inputNorm: RMSNorm<Scalar>
+    /// What mixes the tokens, `[L, Dm]` to `[L, Dm]`.
     public var mixer: Mixer<Scalar>
     /// `post_attention_layernorm` in checkpoints; nil in a layer without an MLP.
     public let feedForwardNorm: RMSNorm<Scalar>?
+    /// The MLP; nil in the layers of plain Mamba-2 models.
     public let feedForward: FeedForward<Scalar>?
 
     /// Extends the sequence by the tokens of `h`.

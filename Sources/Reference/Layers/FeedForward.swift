@@ -14,10 +14,14 @@ import DualityCore
 
 /// The feed-forward half of a decoder layer.
 public struct FeedForward<Scalar: RealNumber>: Sendable {
+    /// W_gate, `[F, Dm]`; its output goes through SiLU.
     public let gate: Linear<Scalar>
+    /// W_up, `[F, Dm]`.
     public let up: Linear<Scalar>
+    /// W_down, `[Dm, F]`.
     public let down: Linear<Scalar>
 
+    /// Layers whose widths fit together; that is not checked here.
     public init(gate: Linear<Scalar>, up: Linear<Scalar>, down: Linear<Scalar>) {
         self.gate = gate
         self.up = up

@@ -19,7 +19,9 @@ import DualityCore
 public struct GatedGroupNorm<Scalar: RealNumber>: Sendable {
     /// `[channels]`.
     public let weight: Tensor<Scalar>
+    /// Channels in a group: P where a head is a group.
     public let groupSize: Int
+    /// What is added to the mean square before its root.
     public let epsilon: Scalar
     /// Whether the gate multiplies the normalised value instead of being normalised with it.
     public let normBeforeGate: Bool

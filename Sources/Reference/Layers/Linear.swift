@@ -18,7 +18,9 @@ public struct Linear<Scalar: RealNumber>: Sendable {
     /// `[out]`.
     public let bias: Tensor<Scalar>?
 
+    /// The columns of the weight, `in`.
     public var inputSize: Int { weight.shape[1] }
+    /// The rows of the weight, `out`.
     public var outputSize: Int { weight.shape[0] }
 
     /// - Throws: `InputError` (`.shape`) when the weight is not a matrix or the bias is not one

@@ -13,10 +13,13 @@ import DualityCore
 public struct RMSNorm<Scalar: RealNumber>: Sendable {
     /// `[width]`.
     public let weight: Tensor<Scalar>
+    /// What is added to the mean square before its root.
     public let epsilon: Scalar
 
+    /// Channels in a group.
     public var width: Int { weight.count }
 
+    /// A norm over groups of `weight.count` channels; epsilon is rounded to `Scalar`.
     public init(weight: Tensor<Scalar>, epsilon: Double) {
         self.weight = weight
         self.epsilon = Scalar(epsilon)

@@ -17,6 +17,7 @@ import DualityCore
 public struct RotaryEmbedding<Scalar: RealNumber>: Sendable {
     /// D, the width of a head; even.
     public let headDim: Int
+    /// The base theta and how frequencies are stretched.
     public let parameters: RopeParameters
     /// M, the trained length, from which `dynamic` scaling starts to stretch.
     public let maxPositions: Int
@@ -119,7 +120,9 @@ public struct RotaryEmbedding<Scalar: RealNumber>: Sendable {
 
 /// Cosines and sines for a run of positions, `[L, D/2]` each.
 public struct RotaryTable<Scalar: RealNumber>: Sendable {
+    /// cos(p f_i) times the attention scale, one row a position.
     public let cosines: Tensor<Scalar>
+    /// sin(p f_i) times the attention scale, one row a position.
     public let sines: Tensor<Scalar>
 
     /// Rotates every head of every row in place.

@@ -20,21 +20,29 @@ import DualityCore
 
 /// The attention mixer of a decoder layer.
 public struct Attention<Scalar: RealNumber>: Sendable {
+    /// W_q, `[H D, Dm]`.
     public let query: Linear<Scalar>
+    /// W_k, `[Hkv D, Dm]`.
     public let key: Linear<Scalar>
+    /// W_v, `[Hkv D, Dm]`.
     public let value: Linear<Scalar>
+    /// W_o, `[Dm, H D]`.
     public let output: Linear<Scalar>
     /// Norm of each query head; nil where a model has none.
     public let queryNorm: RMSNorm<Scalar>?
     /// Norm of each key head.
     public let keyNorm: RMSNorm<Scalar>?
+    /// D, the width of a head.
     public let headDim: Int
     /// W, the tokens that one sees, itself among them; nil for all.
     public let window: Int?
 
+    /// H, the query heads.
     public var headCount: Int { query.outputSize / headDim }
+    /// Hkv, the key/value heads; H is a multiple of it.
     public var keyValueHeadCount: Int { key.outputSize / headDim }
 
+    /// Projections whose widths fit together; that is not checked here.
     public init(
         query: Linear<Scalar>, key: Linear<Scalar>, value: Linear<Scalar>, output: Linear<Scalar>,
         queryNorm: RMSNorm<Scalar>?, keyNorm: RMSNorm<Scalar>?, headDim: Int, window: Int? = nil

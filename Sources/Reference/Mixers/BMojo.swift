@@ -30,6 +30,7 @@ public struct BMojo<Scalar: RealNumber>: Sendable {
         case gatedKalmaNet(GatedKalmaNet<Scalar>)
     }
 
+    /// Makes the fading tokens f, `[L, Dm]`; part of the output only through their keys and values.
     public var mixer: Mixer
     /// Attention of the in-context tokens, and the output projection.
     let attention: Attention<Scalar>

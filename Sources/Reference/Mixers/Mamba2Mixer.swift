@@ -27,10 +27,15 @@ import DualityCore
 
 /// The Mamba-2 mixer of a decoder layer.
 public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
+    /// W_in, `[z|x|B|C|dt, Dm]` (step 1).
     public let inputProjection: Linear<Scalar>
+    /// Norm of each head of B, before the convolution; nil where the model has none (step 2).
     public let bNorm: RMSNorm<Scalar>?
+    /// Norm of each head of C, before the convolution; nil where the model has none (step 2).
     public let cNorm: RMSNorm<Scalar>?
+    /// Whether B and C turn with the position before the convolution (step 3).
     public let rotatesBC: Bool
+    /// The convolution over the channels of x, B and C together (step 4).
     public let convolution: CausalConvolution<Scalar>
     /// A = -e^A_log, `[H]`, negative.
     public let a: Tensor<Scalar>
@@ -38,8 +43,11 @@ public struct Mamba2Mixer<Scalar: RealNumber>: Sendable {
     public let dtBias: Tensor<Scalar>
     /// Skip weight, `[H]`.
     public let d: Tensor<Scalar>
+    /// The norm of y and its gate z (step 6).
     public let gatedNorm: GatedGroupNorm<Scalar>
+    /// W_out, `[Dm, H P]` (step 6).
     public let outputProjection: Linear<Scalar>
+    /// Head counts and widths of x, B, C and the state.
     public let shape: Mamba2Shape
     /// What the step is clamped to after its softplus.
     public let stepLimit: ClosedRange<Double>

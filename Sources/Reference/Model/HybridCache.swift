@@ -25,6 +25,7 @@ public struct HybridCache<Scalar: RealNumber>: Sendable, Equatable {
     /// The position of the next token: how many have been read, unless the cache was composed of
     /// several.
     public internal(set) var tokenCount: Int
+    /// One memory a layer, in the order of the model's layers.
     public internal(set) var layers: [LayerCache<Scalar>]
 
     /// The cache of an empty sequence.
@@ -42,9 +43,13 @@ public struct HybridCache<Scalar: RealNumber>: Sendable, Equatable {
 /// The memory of one layer: keys and values, a state of some kind, or (in layers that have both)
 /// the two of them.
 public struct LayerCache<Scalar: RealNumber>: Sendable, Equatable {
+    /// Of attention layers, and of the in-context tokens of a B'MOJO-F layer; nil in others.
     public internal(set) var keyValues: KeyValueCache<Scalar>?
+    /// Of a Mamba-2 mixer, also inside a B'MOJO-F layer; nil without one.
     public internal(set) var scan: ScanCache<Scalar>?
+    /// Of a Gated DeltaNet mixer, also inside a B'MOJO-F layer; nil without one.
     public internal(set) var deltaNet: DeltaNetCache<Scalar>?
+    /// Of a Gated KalmaNet mixer, also inside a B'MOJO-F layer; nil without one.
     public internal(set) var kalmaNet: KalmaNetCache<Scalar>?
     /// Keys and values of the fading tokens of a B'MOJO-F layer.
     public internal(set) var fadingKeyValues: KeyValueCache<Scalar>?
@@ -89,6 +94,7 @@ public struct LayerCache<Scalar: RealNumber>: Sendable, Equatable {
 
 /// Keys and values of one attention layer, one matrix a head.
 public struct KeyValueCache<Scalar: RealNumber>: Sendable, Equatable {
+    /// D, the width of a key and of a value.
     public let headDim: Int
     /// The most tokens kept between two calls; nil for all.
     public let limit: Int?
@@ -97,6 +103,9 @@ public struct KeyValueCache<Scalar: RealNumber>: Sendable, Equatable {
     /// `[T, D]` for each of the Hkv heads.
     public internal(set) var values: [Tensor<Scalar>]
 
+    /// A cache without tokens.
+    ///
+    /// - Precondition: at least one head.
     public init(heads: Int, headDim: Int, limit: Int? = nil) {
         self.headDim = headDim
         self.limit = limit

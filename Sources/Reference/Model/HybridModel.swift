@@ -15,12 +15,17 @@ import DualityCore
 /// A language model of the family in one number format: hybrids of attention and state space
 /// layers, or plain Mamba-2.
 public struct HybridModel<Scalar: RealNumber>: Sendable {
+    /// Shapes, kinds of layers and constants of the model.
     public let configuration: HybridConfiguration
     /// `[V, Dm]`.
     public let embedding: Tensor<Scalar>
+    /// The decoder layers, from the embedding upwards.
     public internal(set) var layers: [DecoderLayer<Scalar>]
+    /// The norm in front of the head.
     public let norm: RMSNorm<Scalar>
+    /// W_head, `[V, Dm]`; the embedding itself in tied models.
     public let head: Linear<Scalar>
+    /// The rotary embedding, the same for all layers.
     public let rope: RotaryEmbedding<Scalar>
     /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength`
     /// unless changed. Nil lifts it.
@@ -39,6 +44,9 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
         case finalNorm(Tensor<Scalar>)
     }
 
+    /// A model of layers that fit the configuration; that is not checked here.
+    ///
+    /// - Throws: `InputError` (`.value`) for an odd head width in a model that rotates.
     public init(
         configuration: HybridConfiguration, embedding: Tensor<Scalar>, layers: [DecoderLayer<Scalar>],
         norm: RMSNorm<Scalar>, head: Linear<Scalar>

@@ -14,6 +14,7 @@ import DualityCore
 
 /// The fixed-size memory of one Gated DeltaNet layer.
 public struct DeltaNetCache<Scalar: RealNumber>: Sendable, Equatable {
+    /// The last inputs of the short convolutions, `[W-1, C]`; no rows in a layer that has none.
     public internal(set) var windows: ShortWindows<Scalar>
     /// S, `[H, D, D]`, keys by values.
     public internal(set) var state: Tensor<Scalar>
@@ -33,6 +34,7 @@ public struct DeltaNetCache<Scalar: RealNumber>: Sendable, Equatable {
 
 /// The fixed-size memory of one Gated KalmaNet layer.
 public struct KalmaNetCache<Scalar: RealNumber>: Sendable, Equatable {
+    /// The last inputs of the short convolutions, `[W-1, C]`.
     public internal(set) var windows: ShortWindows<Scalar>
     /// Hk, `[H, D, D]`: the decayed sum of k kᵀ.
     public internal(set) var gram: Tensor<Scalar>
