@@ -32,14 +32,18 @@ public struct InputError: Error, Equatable, Sendable, CustomStringConvertible {
         case unsupported
     }
 
+    /// What a program tells mistakes apart by.
     public let kind: Kind
     /// The file, tensor, key or flag, from the outside in: `model.safetensors: model.norm.weight`.
     public let place: String
+    /// What would have been right, as a noun: `a whole number`.
     public let expected: String
+    /// What is there instead, as a noun.
     public let found: String
     /// What to do about it, as a sentence; empty when the first three say it.
     public let remedy: String
 
+    /// A complaint from its parts; `place` goes from the outside in.
     public init(_ kind: Kind, in place: String, expected: String, found: String, remedy: String = "") {
         self.kind = kind
         self.place = place

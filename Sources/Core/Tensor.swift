@@ -35,6 +35,7 @@ public struct Tensor<Element> {
         self.init(uncheckedShape: [elements.count], elements: elements)
     }
 
+    /// Elements: the product of `shape`, 1 for a tensor without axes.
     @inlinable public var count: Int { elements.count }
 
     /// The element at a full index, one number an axis. For clarity in tests and tools; loops use
@@ -123,6 +124,7 @@ public struct Tensor<Element> {
         shape[0] -= rows.count
     }
 
+    /// The tensor of the same shape whose elements are those of this one, transformed.
     @inlinable
     public func map<Other>(_ transform: (Element) throws -> Other) rethrows -> Tensor<Other> {
         Tensor<Other>(uncheckedShape: shape, elements: try elements.map(transform))

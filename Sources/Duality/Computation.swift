@@ -8,12 +8,16 @@ import DualityQuant
 
 /// Engine, format, arithmetic and instruction set of a command's model.
 public struct Computation: Sendable {
+    /// `fast` or `reference`.
     public let engine: String
+    /// The number format's name in reports: `f64`, `bf16`, `bf16-dot`, `int8/32`.
     public let precision: String
+    /// What is multiplied with what: `bfloat16 weights, float32 activations`.
     public let arithmetic: String
     /// scalar, avx2, avx512, neon or amx; nil for the reference, which is plain Swift.
     public let instructionSet: String?
 
+    /// Takes the four as they are to be reported.
     public init(engine: String, precision: String, arithmetic: String, instructionSet: String?) {
         self.engine = engine
         self.precision = precision
@@ -21,6 +25,7 @@ public struct Computation: Sendable {
         self.instructionSet = instructionSet
     }
 
+    /// The reference, with weights and activations in one format.
     public init(reference precision: EngineChoice.ReferencePrecision) {
         let type = precision == .f64 ? "float64" : "float32"
         self.init(
@@ -39,6 +44,7 @@ public struct Computation: Sendable {
         ]
     }
 
+    /// Sets `engine`, `precision`, `arithmetic` and `instruction_set`; null for none.
     public func write(to object: inout JSON.Object) {
         for (name, value) in texts { object[name] = value.map { .string($0) } ?? .null }
     }

@@ -20,6 +20,7 @@ import Synchronization
 public final class LanguageModelSession: Sendable {
     /// The model's directory, engine and format.
     public let loader: ModelLoader
+    /// Text to token ids and back, from the model's directory.
     public let tokenizer: Tokenizer
     /// How tokens are drawn: the model's generation_config.json, unless given.
     public let sampling: SamplingParameters

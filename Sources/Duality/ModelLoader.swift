@@ -10,6 +10,7 @@ import DualityReference
 public struct ModelLoader: Sendable {
     /// Where the model is.
     public let directory: String
+    /// What the caller asked for; `choice` is what came of it.
     public let request: EngineRequest
     /// What the request comes to for this model.
     public let choice: EngineChoice

@@ -27,7 +27,9 @@ public enum JSON: Sendable, Equatable {
 
         public init() {}
 
+        /// The members' names, in the order of `members`.
         public var names: [String] { members.map(\.name) }
+        /// Members of the object.
         public var count: Int { members.count }
 
         /// The value of a name; assigning replaces it in place or appends it, assigning nil is not
@@ -82,8 +84,10 @@ extension JSON.Object: ExpressibleByDictionaryLiteral {
 /// A string that is equal to another when their UTF-8 is, unlike `String`, which compares canonical
 /// forms.
 public struct ExactString: Hashable, Sendable {
+    /// The characters as given, never normalized.
     public let string: String
 
+    /// Wraps a string; its UTF-8 is kept as it is.
     public init(_ string: String) {
         self.string = string
     }
@@ -113,18 +117,22 @@ extension JSON {
         }
     }
 
+    /// The truth value; nil for any other kind of value.
     public var bool: Bool? {
         if case .bool(let value) = self { value } else { nil }
     }
 
+    /// The text; nil for any other kind of value.
     public var string: String? {
         if case .string(let value) = self { value } else { nil }
     }
 
+    /// The elements in order; nil for any other kind of value.
     public var array: [JSON]? {
         if case .array(let values) = self { values } else { nil }
     }
 
+    /// The members; nil for any other kind of value.
     public var object: Object? {
         if case .object(let value) = self { value } else { nil }
     }
@@ -169,6 +177,7 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
         self = .object(object)
     }
 
+    /// A number in decimal digits, exact for every integer.
     public init(_ value: Int) { self = .number(String(value)) }
 
     /// The shortest digits that read back as the same number; null for a number that is not finite.

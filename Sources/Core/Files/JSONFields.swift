@@ -5,6 +5,7 @@
 
 /// A JSON object together with where it stands.
 public struct JSONFields: Sendable {
+    /// The members themselves, where null and absent still differ.
     public let object: JSON.Object
     /// The file.
     public let place: String
@@ -28,6 +29,7 @@ public struct JSONFields: Sendable {
         return value
     }
 
+    /// What messages call the field: `config.json: mamba2_config.d_conv`.
     public func place(of key: String) -> String {
         "\(place): \(path.isEmpty ? key : "\(path).\(key)")"
     }
@@ -67,6 +69,9 @@ public struct JSONFields: Sendable {
         try double(key, expected: "a number greater than 0") { $0 > 0 && $0.isFinite }
     }
 
+    /// A truth value; nil when it is absent or null.
+    ///
+    /// - Throws: `InputError` (`.json`) for another type.
     public func bool(_ key: String) throws(InputError) -> Bool? {
         guard let value = self[key] else { return nil }
         guard let bool = value.bool else {
@@ -75,6 +80,9 @@ public struct JSONFields: Sendable {
         return bool
     }
 
+    /// A text; nil when it is absent or null.
+    ///
+    /// - Throws: `InputError` (`.json`) for another type.
     public func string(_ key: String) throws(InputError) -> String? {
         guard let value = self[key] else { return nil }
         guard let string = value.string else {
@@ -83,6 +91,9 @@ public struct JSONFields: Sendable {
         return string
     }
 
+    /// A list, whatever its elements are; nil when it is absent or null.
+    ///
+    /// - Throws: `InputError` (`.json`) for another type.
     public func array(_ key: String) throws(InputError) -> [JSON]? {
         guard let value = self[key] else { return nil }
         guard let array = value.array else {
@@ -91,6 +102,9 @@ public struct JSONFields: Sendable {
         return array
     }
 
+    /// A list of texts; nil when it is absent or null.
+    ///
+    /// - Throws: `InputError` (`.json`) for another type, also of one element.
     public func strings(_ key: String) throws(InputError) -> [String]? {
         guard let values = try array(key) else { return nil }
         var strings: [String] = []

@@ -7,7 +7,9 @@ import Foundation
 /// The file must not be shortened meanwhile: the operating system ends a process that touches a
 /// page that is gone.
 public final class MappedFile: Sendable {
+    /// The path it was opened by, as given.
     public let path: String
+    /// Bytes of the file when it was opened.
     public let count: Int
     /// Start of the mapping; nil for an empty file, which cannot be mapped.
     private nonisolated(unsafe) let base: UnsafeMutableRawPointer?

@@ -9,9 +9,11 @@
 
 /// A memory-mapped safetensors file.
 public final class SafetensorsFile: TensorSource {
+    /// The path it was opened by, as given.
     public let place: String
     /// Tensor names in the order of their bytes.
     public let names: [String]
+    /// The descriptions of all tensors, by name.
     public let tensors: [String: TensorInfo]
     /// The file's own string table; empty when it has none.
     public let metadata: [String: String]
@@ -35,8 +37,10 @@ public final class SafetensorsFile: TensorSource {
         metadata = header.metadata
     }
 
+    /// Looks the tensor up in `tensors`, in constant time.
     public func find(_ name: String) -> TensorInfo? { tensors[name] }
 
+    /// The bytes lie in the mapped file and are not copied.
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         let range = try info(name).byteRange
         return try file.withBytes { try body(UnsafeRawBufferPointer(rebasing: $0[range])) }

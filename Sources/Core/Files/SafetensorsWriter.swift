@@ -20,6 +20,7 @@ public struct SafetensorsWriter {
         let produce: (FileSink) throws -> Void
     }
 
+    /// A file without tensors; `metadata` may still be changed before it is written.
     public init(metadata: [String: String] = [:]) {
         self.metadata = metadata
     }
@@ -38,6 +39,7 @@ public struct SafetensorsWriter {
         try add(name, elements: tensor, dtype: .i64)
     }
 
+    /// Adds a tensor of bfloat16 numbers, bit for bit.
     public mutating func add(_ name: String, _ tensor: Tensor<BFloat16>) throws {
         try add(name, elements: tensor, dtype: .bf16)
     }

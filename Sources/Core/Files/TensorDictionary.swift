@@ -4,8 +4,10 @@
 public struct TensorDictionary: TensorSource, Equatable {
     /// What to call the source in messages.
     public let place: String
+    /// The tensors by name; may be changed freely.
     public var tensors: [String: Tensor<Float>]
 
+    /// Takes tensors made in code; `place` is what messages call them.
     public init(_ tensors: [String: Tensor<Float>] = [:], place: String = "memory") {
         self.tensors = tensors
         self.place = place
@@ -30,6 +32,7 @@ public struct TensorDictionary: TensorSource, Equatable {
         }
     }
 
+    /// The bytes are those of the array in memory and are not copied.
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         guard let tensor = tensors[name] else { throw missing(name) }
         // A file is little-endian, and so are all platforms this package runs on.

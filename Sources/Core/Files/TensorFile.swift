@@ -29,9 +29,13 @@ public struct TensorFile: TensorSource {
         }
     }
 
+    /// The path it was opened by, as given.
     public var place: String { source.place }
+    /// All names, in the order of the file; those of a directory by alphabet.
     public var names: [String] { source.names }
+    /// As the file's own kind has it.
     public func find(_ name: String) -> TensorInfo? { source.find(name) }
+    /// As the file's own kind has it.
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         try source.withBytes(of: name, body)
     }

@@ -2,16 +2,21 @@
 
 /// The description of a stored tensor.
 public struct TensorInfo: Sendable, Equatable {
+    /// What its source calls the tensor: `model.norm.weight`.
     public let name: String
+    /// The number format of the elements as stored.
     public let dtype: DType
     /// The length of each axis, outermost first; empty for a single number.
     public let shape: [Int]
     /// Where its elements lie in the file, row-major and little-endian.
     public let byteRange: Range<Int>
 
+    /// Elements: the product of `shape`, 1 for a single number.
     public var count: Int { shape.reduce(1, *) }
+    /// Bytes of all elements as stored.
     public var byteCount: Int { byteRange.count }
 
+    /// Takes the four as they are, without a check that shape, format and bytes agree.
     public init(name: String, dtype: DType, shape: [Int], byteRange: Range<Int>) {
         self.name = name
         self.dtype = dtype
@@ -49,6 +54,7 @@ public protocol TensorSource: Sendable {
 }
 
 extension TensorSource {
+    /// Whether there is a tensor of this name.
     public func contains(_ name: String) -> Bool { find(name) != nil }
 
     /// The description of a tensor.

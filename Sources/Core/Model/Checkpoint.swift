@@ -10,6 +10,7 @@ import Foundation
 
 /// A model on the disk: its configuration and its tensors, in one file or in shards.
 public final class Checkpoint: TensorSource {
+    /// What config.json says, with the changes that were asked for.
     public let configuration: HybridConfiguration
     private let weights: WeightFiles
     /// The tensors by the names that the contract has for them.
@@ -76,8 +77,10 @@ public final class Checkpoint: TensorSource {
             || WeightFileNames(files).numberedShards() != nil
     }
 
+    /// Takes the names of `names`, without a prefix that was dropped.
     public func find(_ name: String) -> TensorInfo? { tensors.find(name) }
 
+    /// The bytes lie in a mapped file and are not copied.
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         try tensors.withBytes(of: name, body)
     }

@@ -17,9 +17,11 @@ public struct GatedDeltaNetParameters: Sendable, Equatable {
     public var allowsNegativeEigenvalues = false
     /// Taps of the short convolutions, W.
     public var convolutionTaps = 4
+    /// A bias in each of the short convolutions (`conv_bias`).
     public var convolutionBias = false
     /// Of the output norm.
     public var normEpsilon = 1e-5
+    /// How heads of k and v become as many as those of q.
     public var expansion = HeadExpansionParameters()
 
     public init() {}
@@ -38,6 +40,7 @@ public struct GatedKalmaNetParameters: Sendable, Equatable {
     public var decaysGram = true
     /// Divides the output by the root of the head width.
     public var rescales = true
+    /// An output gate, `silu(g_proj u)`.
     public var usesGate = true
     /// Scales keys and values by a learned gate.
     public var usesBeta = true
@@ -45,11 +48,13 @@ public struct GatedKalmaNetParameters: Sendable, Equatable {
     public var iterations = 30
     /// The ridge, relative to the Frobenius norm of the Gram matrix.
     public var ridge = 0.02
+    /// Taps of the short convolutions, W (`conv_size`).
     public var convolutionTaps = 4
     /// Of the output norm.
     public var normEpsilon = 1e-6
     /// Q of the chunked form.
     public var chunkSize = 64
+    /// How heads of k and v become as many as those of q.
     public var expansion = HeadExpansionParameters()
 
     public init() {}
@@ -90,6 +95,7 @@ public struct PlainMamba2Parameters: Sendable, Equatable {
     /// What the step is clamped to.
     public var stepLimit: ClosedRange<Double>
 
+    /// Takes the numbers unchecked; without a `stepLimit` no step is clamped.
     public init(stateDim: Int, groups: Int, gatedNormGroup: Int, stepLimit: ClosedRange<Double> = 0...Double.infinity) {
         self.stateDim = stateDim
         self.groups = groups
@@ -114,10 +120,14 @@ public struct Mamba2Shape: Sendable, Equatable {
     public var headDim: Int
     /// N.
     public var stateDim: Int
+    /// Hx: the key/value heads in hybrid models, H in plain ones.
     public var xHeads: Int
+    /// Hb: the key/value heads in hybrid models, G in plain ones.
     public var bHeads: Int
+    /// Hc: H in hybrid models, G in plain ones.
     public var cHeads: Int
 
+    /// Takes the numbers unchecked; `HybridConfiguration.mamba2Shape` derives them.
     public init(heads: Int, headDim: Int, stateDim: Int, xHeads: Int, bHeads: Int, cHeads: Int) {
         self.heads = heads
         self.headDim = headDim
@@ -129,8 +139,11 @@ public struct Mamba2Shape: Sendable, Equatable {
 
     /// Of z and y.
     public var innerSize: Int { heads * headDim }
+    /// Width of x, Hx P.
     public var xSize: Int { xHeads * headDim }
+    /// Width of B, Hb N.
     public var bSize: Int { bHeads * stateDim }
+    /// Width of C, Hc N.
     public var cSize: Int { cHeads * stateDim }
     /// Of x, B and C together: what is convolved.
     public var channels: Int { xSize + bSize + cSize }

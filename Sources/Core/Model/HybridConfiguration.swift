@@ -28,6 +28,7 @@ public enum LayerKind: String, Sendable, CaseIterable, Codable {
 
 /// The shape and constants of a hybrid model.
 public struct HybridConfiguration: Sendable, Equatable {
+    /// V, rows of embedding and head: `vocab_size`, which files of mamba_ssm round up.
     public var vocabularySize: Int
     /// Width of the residual stream.
     public var hiddenSize: Int
@@ -43,14 +44,21 @@ public struct HybridConfiguration: Sendable, Equatable {
     public var headDim: Int
     /// The reported longest context.
     public var maxPositions: Int
+    /// Of the norms of layers and attention (`rms_norm_eps`); other mixers have their own.
     public var normEpsilon: Double
+    /// Whether the head is the embedding itself (`tie_word_embeddings`).
     public var tiedEmbeddings: Bool
     /// Whether q, k, v and o carry a bias.
     public var attentionBias: Bool
+    /// Base and scaling of RoPE: `rope_parameters`, or `rope_theta` and `rope_scaling`.
     public var rope: RopeParameters
+    /// `mamba2_config`; in plain Mamba-2 models the keys of their own that say the same.
     public var mamba2: Mamba2Parameters
+    /// `gdn_config`; the defaults where there is none.
     public var gatedDeltaNet = GatedDeltaNetParameters()
+    /// `gka_config` with `gka_overrides` over it; the defaults where there are none.
     public var gatedKalmaNet = GatedKalmaNetParameters()
+    /// `bmojo_config`; the defaults where there is none.
     public var bmojo = BMojoParameters()
     /// W of sliding-window attention: a token sees itself and the W - 1 tokens before it. Nil in
     /// models without such layers.
@@ -60,8 +68,11 @@ public struct HybridConfiguration: Sendable, Equatable {
     public var plainMamba2: PlainMamba2Parameters?
     /// `dtype` of the checkpoint as written in config.json ("bfloat16").
     public var dtype: String?
+    /// `bos_token_id`, the first where it is a list; nil where there is none in the vocabulary.
     public var beginToken: Int?
+    /// `eos_token_id`, one or several; those outside the vocabulary are left out.
     public var endTokens: [Int]
+    /// `pad_token_id`, the first where it is a list; nil where there is none in the vocabulary.
     public var padToken: Int?
     /// How the weights are quantized, as config.json says: method and bits; nil for plain numbers.
     public var quantization: String?
@@ -129,6 +140,7 @@ public struct Mamba2Parameters: Sendable, Equatable {
     public var convolutionTaps = 4
     /// Q of the chunked form.
     public var chunkSize = 256
+    /// A bias on the depthwise convolution of x, B and C (`use_conv_bias`).
     public var convolutionBias = true
     /// A bias on in_proj and out_proj.
     public var projectionBias = false
@@ -143,6 +155,7 @@ public struct Mamba2Parameters: Sendable, Equatable {
 /// Rotary position embedding: the base and, for stretched contexts, how its frequencies are
 /// changed.
 public struct RopeParameters: Sendable, Equatable {
+    /// How a longer context changes the frequencies (`rope_type`); `factor` is its stretch.
     public enum Scaling: Sendable, Equatable {
         case none
         case linear(factor: Double)
@@ -151,25 +164,38 @@ public struct RopeParameters: Sendable, Equatable {
         case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalMaxPositions: Int)
     }
 
+    /// YaRN (arXiv 2309.00071): fast pairs stay, slow ones are slowed, a ramp joins them.
     public struct Yarn: Sendable, Equatable {
+        /// Slow pairs turn this many times slower, for a context as many times longer.
         public var factor: Double
+        /// Tokens of the context before it was stretched (`original_max_position_embeddings`).
         public var originalMaxPositions: Int
+        /// Turns within the original context from which on a pair stays as it is (`beta_fast`).
         public var betaFast = 32.0
+        /// Turns within the original context below which a pair is slowed in full (`beta_slow`).
         public var betaSlow = 1.0
+        /// Whether the ends of the ramp are moved outward to whole pairs (`truncate`).
         public var truncate = true
+        /// What cosines and sines are multiplied with (`attention_factor`); nil to derive it.
         public var attentionFactor: Double?
+        /// m in the scale (0.1 m ln factor + 1) / (0.1 a ln factor + 1) of cosines and sines.
         public var mscale: Double?
+        /// a of that scale (`mscale_all_dim`); unless both are given and not 0, m is 1 and a is 0.
         public var mscaleAllDim: Double?
 
+        /// The defaults of transformers for everything else; the numbers are not checked.
         public init(factor: Double, originalMaxPositions: Int) {
             self.factor = factor
             self.originalMaxPositions = originalMaxPositions
         }
     }
 
+    /// The base: pair i of D/2 turns by theta^(-2i/D) radians per token, unscaled.
     public var theta: Double
+    /// What changes the frequencies; `.none` in models that were not stretched.
     public var scaling: Scaling
 
+    /// Takes the numbers unchecked; 10000 is the base of configurations that name none.
     public init(theta: Double = 10000, scaling: Scaling = .none) {
         self.theta = theta
         self.scaling = scaling

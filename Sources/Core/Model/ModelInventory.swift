@@ -13,18 +13,26 @@
 
 /// The weights of a model, counted by component.
 public struct ModelInventory: Sendable, Equatable {
+    /// What the tensors of one component add up to.
     public struct Part: Sendable, Equatable {
+        /// The component that is counted, all layers together.
         public let component: WeightContract.Component
+        /// Required tensors.
         public var tensors = 0
+        /// Elements of these tensors.
         public var parameters = 0
+        /// Bytes of these elements as stored, or in the configuration's format where they are not.
         public var bytes = 0
     }
 
     /// The components the model has, from the embedding to the head.
     public private(set) var parts: [Part]
 
+    /// Required tensors of the whole model.
     public var tensors: Int { parts.reduce(0) { $0 + $1.tensors } }
+    /// Elements of the whole model; the embedding and a head tied to it count once.
     public var parameters: Int { parts.reduce(0) { $0 + $1.parameters } }
+    /// Bytes of the weights of the whole model.
     public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
 
     /// Counts what the contract requires: bytes as `source` stores a tensor, and where there is
@@ -55,6 +63,7 @@ public struct ModelInventory: Sendable, Equatable {
 extension HybridConfiguration {
     /// Counts of numbers that one sequence keeps while it is generated.
     public struct CacheSize: Sendable, Equatable {
+        /// In the format of the cache, whose bits `bytes(keyValueBits:)` asks for.
         public let keysAndValues: Int
         /// Always float32.
         public let state: Int

@@ -9,6 +9,7 @@ public struct ModelReading: Sendable, Equatable {
     /// computes it; nil for what the family's own loader does.
     public var normGroups: Bool?
 
+    /// No changes but those given; `applied(to:)` checks them.
     public init(context: Int? = nil, normGroups: Bool? = nil) {
         self.context = context
         self.normGroups = normGroups

@@ -30,6 +30,7 @@ extension WeightContract {
             if case .extra = self { false } else { true }
         }
 
+        /// The kind of the error that `check` throws when this violation comes first.
         public var kind: InputError.Kind {
             switch self {
             case .missing: .missing

@@ -42,12 +42,16 @@ public struct WeightContract: Sendable {
 
     /// One required tensor.
     public struct Requirement: Sendable, Equatable {
+        /// What the checkpoint must call the tensor: `model.norm.weight`.
         public let name: String
+        /// The length of each axis, outermost first; a matrix is `[outputs, inputs]`.
         public let shape: [Int]
+        /// The part of the model that inventories count it under.
         public let component: Component
         /// The layer it belongs to; nil for the embedding, the last norm and the head.
         public let layer: Int?
 
+        /// Elements: the product of `shape`.
         public var count: Int { shape.reduce(1, *) }
     }
 
@@ -62,6 +66,7 @@ public struct WeightContract: Sendable {
 
     /// All required tensors, from the embedding to the head.
     public private(set) var requirements: [Requirement] = []
+    /// The configuration that the requirements follow from.
     public let configuration: HybridConfiguration
 
     /// - Throws: nothing at present; every kind of layer that a configuration can name is known.

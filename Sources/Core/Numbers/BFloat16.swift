@@ -10,6 +10,7 @@ public struct BFloat16: Sendable, BitwiseCopyable, Hashable {
     /// The upper 16 bits of the float32 with the same value.
     public var bitPattern: UInt16
 
+    /// The number with these bits, NaNs included.
     @inlinable
     public init(bitPattern: UInt16) {
         self.bitPattern = bitPattern

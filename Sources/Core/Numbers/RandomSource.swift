@@ -10,6 +10,7 @@
 public struct RandomSource: RandomNumberGenerator, Sendable, Hashable {
     private var state: UInt64
 
+    /// A generator whose stream the seed alone determines, on every platform.
     public init(seed: UInt64) {
         state = seed
     }

@@ -42,13 +42,19 @@ public protocol RealNumber: SignedNumeric, Comparable, Sendable, ExpressibleByFl
 }
 
 extension Float: RealNumber {
+    /// This value, exactly.
     @inlinable public var double: Double { Double(self) }
+    /// This value, exactly.
     @inlinable public var float: Float { self }
+    /// IEEE binary32 in files, tables and flags.
     public static var name: String { "f32" }
 }
 
 extension Double: RealNumber {
+    /// This value, exactly.
     @inlinable public var double: Double { self }
+    /// This value to nearest, ties to even; infinite beyond the largest float32.
     @inlinable public var float: Float { Float(self) }
+    /// IEEE binary64 in files, tables and flags.
     public static var name: String { "f64" }
 }

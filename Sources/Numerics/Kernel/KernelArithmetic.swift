@@ -66,6 +66,7 @@ public struct KernelArithmetic: Sendable, Hashable {
         /// The difference of two running sums that began at the start of the chunk.
         case differences
     }
+    /// Of decays within a chunk; `.segments` at first, `.differences` in mamba's kernels.
     public var decaySums: DecaySums
 
     /// How softplus is evaluated.
@@ -76,6 +77,7 @@ public struct KernelArithmetic: Sendable, Hashable {
         /// u.
         case naive
     }
+    /// What makes steps of dt + dtBias; `.accurate` at first, `.naive` in mamba's kernels.
     public var softplus: Softplus
 
     /// How exp is evaluated; logarithms come from a library either way.
@@ -86,6 +88,7 @@ public struct KernelArithmetic: Sendable, Hashable {
         /// units more.
         case fast
     }
+    /// For softplus, decays and gates; `.library` at first, `.fast` in mamba's kernels.
     public var exponential: Exponential
 
     /// What becomes of results below the smallest normal number.
@@ -95,6 +98,7 @@ public struct KernelArithmetic: Sendable, Hashable {
         /// Possibly replaced by zero.
         case flushed
     }
+    /// Of operations and stored results; `.kept` at first, `.flushed` in mamba's kernels.
     public var subnormals: Subnormals
 
     /// One format throughout, accurate functions, subnormals kept: this package's own forms in

@@ -168,6 +168,7 @@ public struct PrecisionPlan: Sendable, Equatable {
         }
     }
 
+    /// The format of a part: `base`, unless it was set.
     public subscript(part: ModelPart) -> WeightFormat {
         get { formats[part] ?? base }
         set { formats[part] = newValue == base ? nil : newValue }

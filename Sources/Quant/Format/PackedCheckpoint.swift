@@ -11,7 +11,9 @@ import Foundation
 
 /// A packed model on the disk.
 public struct PackedCheckpoint: Sendable {
+    /// The path it was opened by, as given.
     public let directory: String
+    /// What config.json says, with the changes that were asked for.
     public let configuration: HybridConfiguration
     /// The formats of the file. `roundsActivations` is for whoever loads it to choose.
     public var plan: PrecisionPlan

@@ -12,11 +12,13 @@ extension PackedCheckpoint {
         public let name: String
         /// `int8/32`, `bf16-12bit`, `bf16`, `f32`.
         public let format: String
+        /// Matrices, or vectors; scales and tables do not count.
         public internal(set) var tensors = 0
         /// Weights, without the rows that fill up a panel.
         public internal(set) var parameters = 0
         /// In the file, filled up, with the tables of compact matrices.
         public internal(set) var weightBytes = 0
+        /// In the file, the float32 scales of int8 matrices, filled up as the rows are.
         public internal(set) var scaleBytes = 0
     }
 

@@ -15,7 +15,9 @@ import Foundation
 
 /// Writes packed models.
 public struct Quantizer {
+    /// The model's configuration, from which its matrices and vectors follow.
     public let configuration: HybridConfiguration
+    /// The formats that are written, part by part.
     public let plan: PrecisionPlan
     private let weights: CheckpointWeights
     private let inventory: PackedInventory
@@ -30,6 +32,7 @@ public struct Quantizer {
         public let bitsPerWeight: Double
         /// Tensors that an interrupted run had written already.
         public let resumedTensors: Int
+        /// Wall-clock time of `write`, without the checks of `init`.
         public let seconds: Double
         /// For each matrix its name in the file, format, and the relative L2 error of the rows that
         /// were looked at.

@@ -14,12 +14,16 @@ import Foundation
 
 /// The memory that a fast model needs.
 public struct MemoryNeed: Sendable, Equatable {
+    /// Bytes of the packed matrices, their scales and tables, and the vectors.
     public let weights: Int
     /// The cache of one sequence of `tokens` tokens.
     public let cache: Int
+    /// Bytes of activations, of one row of logits, and of every thread's workspace.
     public let pass: Int
+    /// Tokens of the longest sequence that will be held.
     public let tokens: Int
 
+    /// Bytes in all.
     public var total: Int { weights + cache + pass }
 
     /// - Parameters:

@@ -69,6 +69,7 @@ public struct QuantCache: Sendable {
         layers = []
     }
 
+    /// Layers of the model that made it; 0 where it has been moved from.
     public var layerCount: Int { layers.count }
 
     /// Whether a model of this configuration makes caches of this shape.

@@ -11,7 +11,9 @@ public struct QuantOptions: Sendable {
     }
 
     private var formats: Formats
+    /// The format in which the model's caches keep keys and values.
     public var keyValues: KeyValueFormat
+    /// The threads that load the model and run it.
     public var pool: ThreadPool
     /// Whether NaN and infinity in a weight are let through.
     public var allowsNonFinite = false

@@ -15,9 +15,11 @@ import DualityKernels
 
 /// A hybrid or plain Mamba-2 language model on the kernels of this machine.
 public struct QuantModel: Sendable {
+    /// The shape and constants it was loaded with.
     public let configuration: HybridConfiguration
     /// The number formats of its matrices.
     public let plan: PrecisionPlan
+    /// The format of keys and values in the caches that it makes and takes.
     public let keyValueFormat: KeyValueFormat
     /// Extending a cache beyond this many tokens is refused; the configuration's `contextLength`
     /// unless changed. Nil lifts it, and is what plain Mamba-2 models have.

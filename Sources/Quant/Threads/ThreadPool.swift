@@ -24,6 +24,7 @@ public final class ThreadPool: Sendable {
     /// As many threads as the machine has processors that this process may use.
     public static let common = ThreadPool(threads: processorCount)
 
+    /// Processors that this process may use, at least 1.
     public static var processorCount: Int { max(ProcessInfo.processInfo.activeProcessorCount, 1) }
 
     /// - Parameter threads: at least 1; with 1 there is no worker and every job runs on the caller.

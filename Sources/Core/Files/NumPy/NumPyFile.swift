@@ -9,7 +9,9 @@
 
 /// A memory-mapped `.npy` file.
 public final class NumPyFile: Sendable {
+    /// The path it was opened by, as given.
     public let path: String
+    /// The length of each axis, outermost first; empty for a single number.
     public let shape: [Int]
     /// The number format of the elements.
     public let dtype: DType

@@ -7,7 +7,9 @@ import Foundation
 
 /// Named NumPy arrays, row-major and little-endian in memory.
 public struct NumPyTensors: TensorSource {
+    /// The path of the archive, the array or the directory.
     public let place: String
+    /// Names without `.npy`: in the order of the archive, or by alphabet in a directory.
     public private(set) var names: [String] = []
     /// Arrays that were left out, and why.
     public private(set) var skipped: [(name: String, reason: InputError)] = []
@@ -103,8 +105,10 @@ public struct NumPyTensors: TensorSource {
         )
     }
 
+    /// Each array lies in memory of its own, from byte 0.
     public func find(_ name: String) -> TensorInfo? { entries[name]?.info }
 
+    /// Throws the reason, as `skipped` has it, for an array that was left out.
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         guard let entry = entries[name] else {
             if let reason = skipped.first(where: { $0.name == name })?.reason { throw reason }
