@@ -16,6 +16,7 @@ import Foundation
 public struct Comparison: Sendable, Equatable {
     /// Positions compared.
     public let tokens: Int
+    /// The mean of KL_t over positions, in nats.
     public let meanKL: Double
     /// The standard error of `meanKL` over positions.
     public let meanKLError: Double
@@ -26,11 +27,13 @@ public struct Comparison: Sendable, Equatable {
     /// Of the model compared against, and of the one that is compared; over the positions that have
     /// a next token.
     public let referencePerplexity: Double
+    /// e to the mean negative log-likelihood under the model that is compared.
     public let perplexity: Double
     /// Standard error of the mean difference of log-likelihoods, which is that of `deltaPPL` while
     /// both are small; nil for one window.
     public let deltaError: Double?
 
+    /// The fractions of positions that `klQuantiles` is for, ascending.
     public static let quantileLevels = [0.5, 0.9, 0.99, 0.999]
 
     /// PPL_q / PPL_p - 1.

@@ -17,6 +17,7 @@ public struct ComposedContext<Cache: Sendable>: Sendable {
     /// The memory of all of them but the last.
     public let cache: Cache
 
+    /// A context from its parts; `cache` must be the memory of all tokens but the last.
     public init(tokens: [Int], cache: Cache) {
         self.tokens = tokens
         self.cache = cache

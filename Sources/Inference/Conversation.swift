@@ -17,6 +17,7 @@ public struct Conversation<Model: LanguageModel>: Sendable {
     let system: String?
     let enableThinking: Bool?
     let drafters: [any TokenDrafter]
+    /// The turns so far, oldest first: the system message where there is one, questions, answers.
     public private(set) var messages: [ChatMessage] = []
     private var context: ModelContext<Model>?
 

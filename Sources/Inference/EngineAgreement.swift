@@ -17,17 +17,25 @@ import DualityReference
 
 /// The fast engine held against the reference.
 public struct EngineAgreement: Sendable {
+    /// The logits in one precision of the fast engine.
     public struct Row: Sendable {
+        /// The precision, as `EnginePrecision` spells it: `f32`, `bf16`, `bf16-dot` or `int8`.
         public let precision: String
+        /// ||fast - f64|| / ||f64|| over the logits of all tokens.
         public let error: Double
+        /// What the error may be.
         public let limit: Double
+        /// Whether the error is within its limit.
         public var passes: Bool { error <= limit }
     }
 
+    /// One row a precision, in the order of `EnginePrecision.allCases`.
     public let rows: [Row]
     /// Whether pieces and threads changed no bit of the float32 and int8 logits.
     public let replays: Bool
+    /// How many tokens both engines read.
     public let tokens: Int
+    /// Whether every row passes and the logits replay.
     public var passes: Bool { replays && rows.allSatisfy(\.passes) }
 
     /// Runs both engines over `tokens`.

@@ -14,6 +14,7 @@ import DualityCore
 /// A sequence that a model has read: its tokens, and the model's memory of all but perhaps the last
 /// few of them.
 public struct ModelContext<Model: LanguageModel>: Sendable {
+    /// The token ids, from the first of the prompt to the last one sampled.
     public internal(set) var tokens: [Int] = []
     var cache: Model.Cache
     /// How many of `tokens` the cache holds: all, all but the last one sampled, or fewer where
@@ -55,6 +56,7 @@ public struct GenerationLimits: Sendable {
     /// Strings that end the text; they are not part of it.
     public var stopStrings: [String]
 
+    /// By default nothing ends a text but the model's context.
     public init(maxTokens: Int? = nil, endTokens: Set<Int> = [], stopStrings: [String] = []) {
         self.maxTokens = maxTokens
         self.endTokens = endTokens
@@ -73,6 +75,7 @@ public enum GenerationEvent<Model: LanguageModel>: Sendable {
 
 /// How a generation ended.
 public struct Completion<Model: LanguageModel>: Sendable {
+    /// What can end a generation.
     public enum Reason: Sendable, Equatable {
         case endToken(Int)
         case stopString(String)
@@ -81,6 +84,7 @@ public struct Completion<Model: LanguageModel>: Sendable {
         case cancelled
     }
 
+    /// What ended this one.
     public let reason: Reason
     /// The tokens sampled, without the end token.
     public let tokens: [Int]
@@ -88,6 +92,7 @@ public struct Completion<Model: LanguageModel>: Sendable {
     public let text: String
     /// Text that was held back and is now certain; belongs after the last token's text.
     public let remainingText: String
+    /// Where the time went.
     public let timings: GenerationTimings
     /// Prompt and answer as the model remembers them; give it to the next generation.
     public let context: ModelContext<Model>
@@ -99,15 +104,20 @@ public struct GenerationTimings: Sendable, Codable, Equatable {
     public var promptTokens = 0
     /// Tokens of the prompt that the context held already.
     public var reusedTokens = 0
+    /// Seconds that reading those `promptTokens` took.
     public var promptSeconds = 0.0
+    /// Tokens sampled; an end token is not among them.
     public var generatedTokens = 0
     /// From the first sampled token to the last; the time of an end token is not part of it.
     public var generateSeconds = 0.0
+    /// What guesses saved; without drafters it counts passes alone.
     public var speculation = SpeculationTimings()
 
+    /// `promptTokens` per second; 0 where no time passed.
     public var promptTokensPerSecond: Double {
         promptSeconds > 0 ? Double(promptTokens) / promptSeconds : 0
     }
+    /// Tokens per second after the first, which the prompt's pass gives; 0 where no time passed.
     public var tokensPerSecond: Double {
         generateSeconds > 0 ? Double(max(generatedTokens - 1, 0)) / generateSeconds : 0
     }
@@ -170,6 +180,7 @@ public struct Generation<Model: LanguageModel>: AsyncSequence, Sendable {
         self.drafters = drafters
     }
 
+    /// Begins with the prompt: every iterator is a generation of its own.
     public func makeAsyncIterator() -> GenerationIterator<Model> {
         GenerationIterator(self)
     }

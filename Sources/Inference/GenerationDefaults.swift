@@ -8,6 +8,7 @@ import Foundation
 
 /// How a checkpoint wants to be sampled, and which tokens end its text.
 public struct GenerationDefaults: Sendable, Equatable {
+    /// Greedy without a generation_config.json, and where that does not say `do_sample`.
     public var sampling: SamplingParameters = .greedy
     /// Tokens that end a text, in the order of the file.
     public var endTokens: [Int] = []

@@ -39,8 +39,10 @@ public protocol LanguageModel: Sendable {
 }
 
 extension LanguageModel {
+    /// Nothing is promised where a model does not say so itself.
     public var replaysExactly: Bool { false }
 
+    /// Scores all tokens and keeps the last rows, for models that have no shorter way.
     public func nextScores(_ cache: inout Cache, after tokens: [Int], last count: Int) throws -> Tensor<Float> {
         let scores = try score(&cache, by: tokens)
         return scores.rows(tokens.count - count..<tokens.count).converted(to: Float.self)
@@ -48,12 +50,15 @@ extension LanguageModel {
 }
 
 extension HybridModel: LanguageModel {
+    /// V, the rows of the embedding.
     public var vocabularySize: Int { embedding.shape[0] }
 
+    /// The logits after the last token, `[V]`, rounded to float32.
     public func nextScores(_ cache: inout HybridCache<Scalar>, after tokens: [Int]) throws -> [Float] {
         try extend(&cache, by: tokens, logits: .last).converted(to: Float.self).elements
     }
 
+    /// The logits after every token, `[k, V]`, in the format of the model.
     public func score(_ cache: inout HybridCache<Scalar>, by tokens: [Int]) throws -> Tensor<Scalar> {
         try extend(&cache, by: tokens, logits: .all)
     }

@@ -40,6 +40,7 @@ public struct Perplexity: Sendable, Codable, Equatable {
     /// Standard error of `meanNLL`; nil for fewer than two windows.
     public let standardError: Double?
 
+    /// e^`meanNLL`.
     public var perplexity: Double { exp(meanNLL) }
 
     /// Scores `tokens` under `model`.

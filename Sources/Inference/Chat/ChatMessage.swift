@@ -22,21 +22,26 @@ public struct ChatMessage: Sendable, Equatable {
 
     /// A call of a tool by the assistant.
     public struct ToolCall: Sendable, Equatable {
+        /// The function that is called, by the name it has among the request's tools.
         public var name: String
         /// An object, or a string that already holds JSON text and is passed on as it is.
         public var arguments: JSON
 
+        /// A call as it goes to a template; neither name nor arguments are checked.
         public init(name: String, arguments: JSON) {
             self.name = name
             self.arguments = arguments
         }
     }
 
+    /// Who speaks; `tool` also for what clients call `function`.
     public let role: Role
+    /// The calls of an assistant's message, in their order; empty for every other one.
     public private(set) var toolCalls: [ToolCall]
     /// All members but the role, as a template sees them.
     private(set) var members: JSON.Object
 
+    /// A message that is made here. Content that is nil stays, as null; other members are left out.
     public init(role: Role, content: String?, reasoning: String? = nil, toolCalls: [ToolCall] = []) {
         self.role = role
         self.toolCalls = toolCalls

@@ -2,6 +2,7 @@
 
 /// What a template makes of a conversation.
 public struct ChatPrompt: Sendable, Equatable {
+    /// The whole prompt, the markers of the template among it.
     public var text: String
     /// Where the text of each message begins, as UTF-8 offsets, ascending; the first is 0. Of
     /// messages whose text begins at one place, it is there once.

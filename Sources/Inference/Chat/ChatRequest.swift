@@ -4,7 +4,9 @@ import DualityCore
 
 /// What `ChatTemplate.prompt` renders.
 public struct ChatRequest: Sendable, Equatable {
+    /// The conversation so far, the oldest message first.
     public var messages: [ChatMessage]
+    /// The tools on offer, each a JSON object as OpenAI's interface describes them.
     public var tools: [JSON] = []
     /// Ends the prompt with the beginning of the assistant's next message.
     public var addGenerationPrompt = false
@@ -15,6 +17,9 @@ public struct ChatRequest: Sendable, Equatable {
     /// Members of the object that mean nothing here, for a warning.
     public var unknownNames: [String] = []
 
+    /// A request that is made here.
+    ///
+    /// - Parameter enableThinking: the template's `enable_thinking`; nil leaves it undefined.
     public init(
         messages: [ChatMessage], tools: [JSON] = [], addGenerationPrompt: Bool = false, enableThinking: Bool? = nil
     ) {

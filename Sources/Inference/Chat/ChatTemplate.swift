@@ -22,9 +22,12 @@ public struct ChatTemplate: Sendable, Equatable {
 
     /// A token that has a role, by the name of the role.
     public struct SpecialToken: Sendable, Equatable {
+        /// What templates call the token: `bos_token`, `eos_token` and so on.
         public let name: String
+        /// What they write for it, such as `<|im_end|>`.
         public let text: String
 
+        /// A token for templates to write; no tokenizer is asked whether it has it.
         public init(name: String, text: String) {
             self.name = name
             self.text = text

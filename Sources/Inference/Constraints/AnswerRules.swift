@@ -31,12 +31,14 @@ public struct AnswerRules: Sendable, Equatable {
 
     /// A tool that can be called.
     public struct Tool: Sendable, Equatable {
+        /// What a call must write behind `"name"`.
         public var name: String
         /// The schema of its arguments; nil for an object of any content.
         public var parameters: JSON?
         /// What the schema is called in complaints: `tools[0].function.parameters`.
         public var place: String
 
+        /// A tool for the rules; the schema is read when they are compiled.
         public init(name: String, parameters: JSON?, place: String) {
             self.name = name
             self.parameters = parameters
@@ -54,10 +56,13 @@ public struct AnswerRules: Sendable, Equatable {
         case named(String)
     }
 
+    /// Whether the answer begins with a thought, which the other rules do not bind.
     public var thought = Thought.none
+    /// What an answer without calls consists of, behind the thought.
     public var form = Form.text
     /// The tools that may be called; none when calls are only text.
     public var tools: [Tool] = []
+    /// Whether tools are called, and which; means nothing without `tools`.
     public var toolChoice = ToolChoice.auto
     /// Whether there may be more calls than one.
     public var allowsParallelCalls = true

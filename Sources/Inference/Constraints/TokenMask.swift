@@ -18,6 +18,7 @@ public struct TokenMask: Sendable, Equatable {
     /// How many tokens may come.
     public var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
 
+    /// Whether no token may come.
     public var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
 
     /// The one token of the set; nil when there are none or several.

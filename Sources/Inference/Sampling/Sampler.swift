@@ -23,6 +23,7 @@ import Foundation
 
 /// A sampler with its random numbers and its memory of what it has drawn.
 public struct Sampler: Sendable {
+    /// What it was made with; the seed is that of the first draw.
     public let parameters: SamplingParameters
     private var random: RandomSource
     /// How often this sampler has drawn each token: the answer.

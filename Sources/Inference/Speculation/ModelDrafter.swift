@@ -46,6 +46,7 @@ public struct ModelDrafter<Model: LanguageModel>: TokenDrafter {
         return draft
     }
 
+    /// Counts guesses that came true against how sure the model was; old ones fade.
     public mutating func learn(confirmed count: Int, of checked: Int) {
         confirmed = 0.97 * confirmed + Double(count)
         expected = 0.97 * expected + chances.prefix(checked).reduce(0, +)

@@ -132,6 +132,8 @@ struct SpeculativeReader<Model: LanguageModel>: Sendable {
 public struct SpeculationTimings: Sendable, Codable, Equatable {
     /// Passes of the model, the prompt's among them.
     public var passes = 0
+    /// Tokens that were read before they were known.
     public var guessedTokens = 0
+    /// Those of them that the sampler then drew.
     public var confirmedTokens = 0
 }

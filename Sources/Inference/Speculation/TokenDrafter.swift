@@ -22,6 +22,7 @@ public protocol TokenDrafter: Sendable {
 }
 
 extension TokenDrafter {
+    /// Learns nothing, for drafters that guess the same way whatever came of it.
     public mutating func learn(confirmed: Int, of count: Int) {}
 }
 
