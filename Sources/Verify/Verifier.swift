@@ -21,6 +21,7 @@ public struct Verifier: Sendable {
     /// Whether two faults at once are tried where one does not explain an error.
     public var seeksPairs = true
 
+    /// A verifier that seeks pairs of faults too, where it looks for causes at all.
     public init(precision: DeclaredPrecision = .inferred, diagnoses: Bool = true) {
         self.precision = precision
         self.diagnoses = diagnoses

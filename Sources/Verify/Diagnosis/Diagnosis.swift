@@ -29,6 +29,7 @@ public struct Diagnosis: Sendable {
     /// What the error looks like, in sentences.
     public var structure: [String]
 
+    /// By default nothing was found, or nothing was looked for.
     public init(findings: [Finding] = [], structure: [String] = []) {
         self.findings = findings
         self.structure = structure

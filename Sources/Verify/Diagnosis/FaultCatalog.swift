@@ -5,8 +5,11 @@ public enum FaultCatalog {
     /// A fault: its stable name, what the kernel does instead, and which kinds of cases it shows
     /// in.
     public struct Entry: Sendable {
+        /// What findings call it, such as `initial-state-ignored`; stable.
         public let name: String
+        /// What a kernel with the fault does instead, in a line.
         public let summary: String
+        /// The kinds of cases it shows in, separated by commas: `scan, step`, or `all`.
         public let kinds: String
     }
 

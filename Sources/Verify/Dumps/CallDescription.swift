@@ -72,11 +72,14 @@ extension CaseKind {
 
 /// A call: its kind and options.
 public struct CallDescription: Sendable {
+    /// What reports call the case.
     public var name: String
+    /// The operation that is called.
     public var kind: CaseKind
     /// Every option by name, as text.
     public var options: [String: String]
 
+    /// A call from its parts; options are read and checked when it is judged.
     public init(name: String, kind: CaseKind, options: [String: String] = [:]) {
         self.name = name
         self.kind = kind

@@ -6,6 +6,7 @@ import Foundation
 
 /// One call in one file.
 public struct Dump: Sendable {
+    /// The call, named after the file; options as given, else from the file's string table.
     public let call: CallDescription
     /// What of the file could not be read as a tensor, in sentences.
     public let remarks: [String]

@@ -7,15 +7,21 @@ import DualityReference
 
 /// A collection of named tensors in memory.
 public struct TensorTable: TensorSource {
+    /// What messages call the collection.
     public let place: String
+    /// The names of all tensors, in the order in which they were first added.
     public private(set) var names: [String] = []
     private var entries: [String: (info: TensorInfo, bytes: [UInt8])] = [:]
 
     /// - Parameter place: what to call the collection in messages.
     public init(place: String) { self.place = place }
 
+    /// Format and shape of a tensor; nil when there is none of this name.
     public func find(_ name: String) -> TensorInfo? { entries[name]?.info }
 
+    /// Calls `body` with the bytes of a tensor, row-major and little-endian.
+    ///
+    /// - Throws: `InputError` (`.missing`) when there is none of this name, and what `body` throws.
     public func withBytes<Result>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
         guard let entry = entries[name] else {
             _ = try info(name)

@@ -7,7 +7,9 @@ import Foundation
 public struct RepeatReport: Sendable {
     /// One file of results of both runs.
     public struct Case: Sendable {
+        /// The name of its file, without the suffix.
         public let name: String
+        /// One for each tensor that could be compared.
         public let outputs: [RepeatedOutput]
         /// What could not be compared, each naming the tensor.
         public let problems: [String]
@@ -18,11 +20,15 @@ public struct RepeatReport: Sendable {
         }
     }
 
+    /// The path of the first run's results.
     public let first: String
+    /// The path of the second run's results.
     public let second: String
+    /// The files that both runs have, in the order of their names.
     public let cases: [Case]
     /// Files that only one of the runs has.
     public let missing: [String]
+    /// Where the two were compared: system, architecture and cores, in words.
     public let machine: String
 
     /// FAIL where anything differs or only one run has it; UNCHECKED where nothing was compared.

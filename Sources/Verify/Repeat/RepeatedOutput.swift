@@ -9,19 +9,24 @@ import DualityCore
 
 /// One output of two runs.
 public struct RepeatedOutput: Sendable {
+    /// The tensor's name in both files.
     public let name: String
     /// Numbers in it, and those whose bits differ.
     public let count: Int
+    /// How many numbers have other bits in the second run.
     public let differing: Int
     /// The full index of the first number that differs, and what each run left there.
     public let first: [Int]?
+    /// The first number that differs, in both runs; nil where none does.
     public let values: (first: Double, second: Double)?
     /// The largest |difference|, and that over the largest |number| of the first run.
     public let largest: Double
+    /// `largest` over the largest |number| of the first run; infinite where that is zero.
     public let relative: Double
     /// Where the differing numbers lie, axis by axis: `tokens 5-7, head 2`. Empty where none do.
     public let place: String
 
+    /// Whether all bits are the same.
     public var isRepeated: Bool { differing == 0 }
 
     /// In a line: `y: 12 of 4096 numbers differ, first at [0, 5, 2, 0] …`.

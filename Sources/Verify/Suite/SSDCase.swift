@@ -35,35 +35,50 @@ public struct SSDCase: Sendable, Equatable {
         case none, head, channel
     }
 
+    /// What the operands are drawn from.
     public var seed: UInt64
+    /// B, the rows.
     public var batch = 1
+    /// L, the tokens of a row.
     public var length = 16
     /// Q for chunked forms; the answer does not depend on it.
     public var chunkSize = 16
+    /// H, the heads of dt and y.
     public var heads = 2
     /// Heads of x, of B and of C; each divides `heads`.
     public var xHeads = 2
+    /// Gb, the heads of B.
     public var bHeads = 2
+    /// Gc, the heads of C.
     public var cHeads = 2
+    /// P, the channels of a head.
     public var headDim = 4
+    /// N, the width of the state.
     public var stateDim = 4
     /// The typical dt |A| of a token, from 1e-8 (remembers everything) to 1e3 (remembers nothing).
     public var decay = 0.1
     /// The size of the initial state; 0 for none.
     public var stateScale = 0.0
+    /// Whether there is a D, `[H]` for `head` and `[H, P]` for `channel`.
     public var skip = Skip.none
+    /// Whether there is a z, `[B, L, H, P]`.
     public var gate = false
+    /// Whether there is a dt_bias, `[H]`.
     public var bias = false
+    /// Whether steps go through a softplus; else they are drawn positive.
     public var softplus = true
     /// Where sequences begin inside each row, besides its start; ascending, within 1 ..< length.
     public var cuts: [Int] = []
+    /// The distribution of x, B and C.
     public var values = Values.normal
+    /// How SSM heads are sent to the heads of x, B and C.
     public var map = Map.grouped
     /// Whether dt, B and C are the same at every token, so that the convolution form applies too.
     public var still = false
     /// Whether steps are clamped to 0.25 ... 0.75.
     public var limited = false
 
+    /// A small plain case: 16 tokens, two heads of 4 channels, and nothing optional.
     public init(seed: UInt64) {
         self.seed = seed
     }

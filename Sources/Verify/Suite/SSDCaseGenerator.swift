@@ -13,6 +13,9 @@ public struct SSDCaseGenerator: Sequence, IteratorProtocol, Sendable {
     /// predictable cost.
     public var budget: Int
 
+    /// The beginning of a stream.
+    ///
+    /// - Parameter budget: the most state updates B L H P N of a case; larger ones are passed over.
     public init(seed: UInt64, budget: Int = 2_000_000) {
         random = RandomSource(seed: seed)
         self.budget = budget

@@ -14,16 +14,25 @@ import Foundation
 public struct SuiteDirectory: Sendable {
     /// A case as the manifest lists it.
     public struct Entry: Sendable {
+        /// The call that the case is, with its options as text.
         public let call: CallDescription
+        /// The name of the file of operands, in this directory.
         public let file: String
+        /// What the case is there to catch; empty where the manifest does not say.
         public let catches: String
+        /// What the operands were drawn from; nil where the manifest does not say.
         public let seed: UInt64?
+        /// The SHA-256 of the file in hexadecimal; empty where the manifest has none.
         public let hash: String
     }
 
+    /// The directory.
     public let path: String
+    /// The suite's name, such as `standard`; `?` where the manifest has none.
     public let suite: String
+    /// The format of the operands, such as `bf16`; `?` where the manifest has none.
     public let dtype: String
+    /// The cases, in the order of the manifest.
     public let entries: [Entry]
 
     /// Reads the manifest of a directory.

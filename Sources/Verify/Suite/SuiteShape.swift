@@ -12,15 +12,21 @@ import DualityReference
 public struct SuiteShape: Sendable, Equatable {
     /// Heads of dt, of x, of B and of C; nil: those of x as many as of dt, those of C as of B.
     public var heads = 4
+    /// Hx, the heads of x; nil for as many as of dt.
     public var xHeads: Int?
+    /// Gb, the heads of B.
     public var groups = 1
+    /// Gc, the heads of C; nil for as many as of B.
     public var cGroups: Int?
     /// P and N.
     public var headDim = 64
+    /// N, the width of the state.
     public var stateDim = 128
     /// Q, and the tokens of the longest cases; nil: two chunks and three tokens.
     public var chunk = 64
+    /// Tokens of the longest cases; nil for two chunks and three tokens.
     public var length: Int?
+    /// B, the rows; a few cases have one more.
     public var batch = 1
 
     public init() {}

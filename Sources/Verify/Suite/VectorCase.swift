@@ -10,10 +10,13 @@ import DualityReference
 
 /// One case of a suite.
 public struct VectorCase: Sendable {
+    /// What the case and its file, NAME.safetensors, are called.
     public let name: String
+    /// The operation that is called.
     public let kind: CaseKind
     /// What it is there to catch.
     public let catches: String
+    /// What the operands are drawn from; it follows from the name.
     public let seed: UInt64
     /// The options of the call, as in the file's string table.
     public let options: [String: String]

@@ -90,6 +90,7 @@ extension SSDCase {
 public struct SurveyRow: Sendable {
     /// A largest value and the case it was met on.
     public struct Worst: Sendable {
+        /// The largest value met; infinite once a NaN was among them.
         public fileprivate(set) var value = 0.0
         /// The line that reproduces the case; empty when none had an error.
         public fileprivate(set) var item = ""
@@ -101,10 +102,15 @@ public struct SurveyRow: Sendable {
         fileprivate mutating func take(_ other: Worst) { if other.value > value { self = other } }
     }
 
+    /// The form and the precision that the row is about.
     public let form: SurveyedForm
+    /// How many cases the form applied to.
     public fileprivate(set) var cases = 0
+    /// The largest ||ŷ_h - y_h|| / ||y_h|| of a head of y or of the states.
     public fileprivate(set) var error = Worst()
+    /// The largest |ŷ - y| / bound of a number.
     public fileprivate(set) var bound = Worst()
+    /// The largest |ŷ - y| / sigma of a number.
     public fileprivate(set) var sigma = Worst()
     /// Of error / sigma, every element of every case.
     public fileprivate(set) var sigmas = RatioHistogram()
@@ -119,6 +125,7 @@ public struct SurveyRow: Sendable {
     /// is for information (docs/numerics.md, section 11).
     public var isJudgedBySigma: Bool { form.precision != "f64" }
 
+    /// Whether error / bound, and error / sigma where that decides, are within `Limits`.
     public var passes: Bool { bound.value <= Limits.bound && (!isJudgedBySigma || sigma.value <= Limits.sigma) }
 
     fileprivate init(_ form: SurveyedForm) { self.form = form }
@@ -146,11 +153,14 @@ public struct SurveyRow: Sendable {
 
 /// The forms held against their bounds on case after case.
 public struct FormSurvey: Sendable {
+    /// One row for each of `SurveyedForm.all`, in that order.
     public private(set) var rows: [SurveyRow] = SurveyedForm.all.map { SurveyRow($0) }
+    /// How many cases were taken.
     public private(set) var cases = 0
 
     public init() {}
 
+    /// Whether every row passes.
     public var passes: Bool { rows.allSatisfy(\.passes) }
 
     /// Runs every form on one case.

@@ -19,12 +19,14 @@ public struct RatioHistogram: Sendable, Equatable {
 
     public init() {}
 
+    /// Takes a ratio. A NaN makes `largest` infinite and lies in the lowest bin.
     public mutating func add(_ ratio: Double) {
         count += 1
         if !(ratio <= largest) { largest = ratio.isNaN ? .infinity : ratio }
         bins[Self.bin(ratio)] += 1
     }
 
+    /// Takes the ratios of another histogram too.
     public mutating func add(_ other: RatioHistogram) {
         count += other.count
         largest = max(largest, other.largest)

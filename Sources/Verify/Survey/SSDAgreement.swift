@@ -25,10 +25,13 @@ public struct SSDAgreement: Sendable {
         public var head = 0
     }
 
+    /// How the operator was evaluated.
     public let form: SSDForm
     /// `f64` or `f32`.
     public let precision: String
+    /// The largest error of a head of y.
     public internal(set) var y = Worst()
+    /// The largest error of a head of the final states.
     public internal(set) var finalState = Worst()
     /// Largest error of any number over its proved bound; nil in float64, where the forms are a few
     /// roundings apart.
@@ -43,6 +46,7 @@ public struct SSDAgreement: Sendable {
 
     /// The larger of the two errors.
     public var worst: Worst { y.error >= finalState.error ? y : finalState }
+    /// Whether both errors are within the limit, and single numbers within bound and sigma.
     public var passes: Bool {
         worst.error <= limit && overBound?.error ?? 0 <= 1 && overSigma?.error ?? 0 <= Self.largestSigma
     }

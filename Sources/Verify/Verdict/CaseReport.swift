@@ -5,25 +5,32 @@ import DualityCore
 
 /// The verdict on one call of a kernel, with its reasons.
 public struct CaseReport: Sendable {
+    /// What the suite, or who called, calls the case.
     public let name: String
+    /// The operation that was called.
     public let kind: CaseKind
     /// What the case is there to catch; empty for a dump of the user's own.
     public var catches = ""
+    /// One for each output that was handed in and could be judged.
     public var outputs: [OutputReport] = []
     /// What could not be used, each naming the tensor; any of these makes the verdict FAIL.
     public var problems: [String] = []
     /// Outputs that the kind has and that were not handed in.
     public var notChecked: [String] = []
+    /// What explains the errors; empty where every output passes or nothing was looked for.
     public var diagnosis = Diagnosis()
     /// The outputs of further runs of the same call, held against the first bit for bit; empty
     /// where there was one run.
     public var repeats: [RepeatedOutput] = []
     /// What the verdict rests on.
     public var precision = ""
+    /// What else a reader should know, in sentences; it changes no verdict.
     public var remarks: [String] = []
     /// The format of the operands, and the SHA-256 of the file they came from.
     public var inputFormat = ""
+    /// The SHA-256 of the operands' file as the manifest has it; empty outside suites on the disk.
     public var hash = ""
+    /// What the operands were drawn from, as the manifest has it; nil outside suites on the disk.
     public var seed: UInt64?
     /// The mean -dt A of a token, of each head.
     public var decays: [Double] = []
@@ -43,6 +50,7 @@ public struct CaseReport: Sendable {
     /// Numbers in all outputs.
     var size: Int { outputs.reduce(0) { $0 + $1.count } }
 
+    /// A report in which nothing has been judged yet.
     public init(name: String, kind: CaseKind) {
         self.name = name
         self.kind = kind
@@ -55,11 +63,14 @@ public struct Report: Sendable {
     public var candidate: String
     /// Against what: the suite, or the dump itself.
     public var reference: String
+    /// One for each case, also those of which nothing was judged.
     public var cases: [CaseReport]
     /// What is wrong outside all cases, such as a file of no case's name.
     public var problems: [String] = []
+    /// Where the cases were judged: system, architecture and cores, in words.
     public var machine = ""
 
+    /// A report of cases that have been judged; the machine is not filled in.
     public init(candidate: String, reference: String, cases: [CaseReport]) {
         self.candidate = candidate
         self.reference = reference
