@@ -7,6 +7,7 @@
 //  | fast f32  | eight times the reference's own float32 error on the same tokens (at least 1e-6): a product adds up |
 //  |           | 256 terms one by one where the reference adds sixteen sums as a tree                            |
 //  | fast bf16 | 0.03: eight bits of significand in weights (where the checkpoint has more) and in keys and values |
+//  | bf16-dot  | 0.03 likewise, and the same of activations                                                        |
 //  | fast int8 | 0.3: random weights make much of little; trained ones stay near 0.02                            |
 //
 //  And replay: the same bits for one piece, for random pieces, and for one thread.
@@ -31,7 +32,7 @@ public struct EngineAgreement: Sendable {
 
     /// One row a precision, in the order of `EnginePrecision.allCases`.
     public let rows: [Row]
-    /// Whether pieces and threads changed no bit of the float32 and int8 logits.
+    /// Whether pieces and threads changed no bit of the logits, in every precision but bf16-dot.
     public let replays: Bool
     /// How many tokens both engines read.
     public let tokens: Int

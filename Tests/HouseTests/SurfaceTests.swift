@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What a dependent sees is written down, so that a change of it is seen; and each declaration says
@@ -12,7 +13,7 @@ import Testing
         let found = try Surface(module).declarations.map(\.text)
         let path = "docs/surface/\(module).txt"
         if ProcessInfo.processInfo.environment["DUALITY_SURFACE"] == "write" {
-            let file = Checkout.root.appendingPathComponent(path)
+            let file = Fixtures.package.appendingPathComponent(path)
             try FileManager.default.createDirectory(
                 at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
             try (found.joined(separator: "\n") + "\n").write(to: file, atomically: true, encoding: .utf8)
@@ -61,7 +62,7 @@ struct Surface {
     private static func isPublic(_ line: String) -> Bool {
         var words = line.split(separator: " ")[...]
         while let word = words.first, word.hasPrefix("@") { words = words.dropFirst() }
-        return words.first == "public" || words.first == "open"
+        return words.first == "public"
     }
 
     /// What a protocol of the language or of the module already explains.

@@ -45,7 +45,7 @@ public struct SSDCase: Sendable, Equatable {
     public var chunkSize = 16
     /// H, the heads of dt and y.
     public var heads = 2
-    /// Heads of x, of B and of C; each divides `heads`.
+    /// Heads of x, of B and of C; each divides `heads` in a grouped map, and is at most `heads`.
     public var xHeads = 2
     /// Gb, the heads of B.
     public var bHeads = 2

@@ -19,7 +19,7 @@ public struct RatioHistogram: Sendable, Equatable {
 
     public init() {}
 
-    /// Takes a ratio. A NaN makes `largest` infinite and lies in the lowest bin.
+    /// Takes a ratio. A NaN makes `largest` infinite and lies in the highest bin.
     public mutating func add(_ ratio: Double) {
         count += 1
         if !(ratio <= largest) { largest = ratio.isNaN ? .infinity : ratio }
@@ -49,8 +49,8 @@ public struct RatioHistogram: Sendable, Equatable {
     public var median: Double { quantile(0.5) }
 
     private static func bin(_ ratio: Double) -> Int {
+        guard ratio < 0x1p16 else { return 640 }  // NaN too
         guard ratio > 0x1p-24 else { return 0 }
-        guard ratio < 0x1p16 else { return 640 }
         return min(max(Int((Double.log(ratio) / ln2 - lowest) * perOctave) + 1, 1), 640)
     }
 

@@ -79,8 +79,8 @@ public struct OutputReport: Sendable {
     public let overSigma: Int
     /// Numbers that are NaN or infinite where no declared format may overflow.
     public let nonFinite: Int
-    /// The first element, in order of tokens, that leaves the bound (or the sigma limit where none
-    /// leaves the bound).
+    /// The first element, in order of tokens, beyond the sigma limit (or beyond the bound, where
+    /// none is beyond the sigma limit).
     public let firstOutside: Place?
     /// Where error / sigma is largest.
     public let worst: Place?

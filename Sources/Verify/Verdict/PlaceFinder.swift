@@ -9,8 +9,8 @@ struct PlaceFinder {
     let expected: Expectation
     let chunkSize: Int?
 
-    /// The first element outside and the worst one. Outside is beyond the bound; where nothing is,
-    /// beyond the sigma limit.
+    /// The first element outside and the worst one. Outside is beyond the sigma limit; where
+    /// nothing is, beyond the bound.
     ///
     /// - Parameter ratios: error / sigma of every element.
     func find(_ ratios: [Double]) -> (first: Place?, worst: Place?) {
