@@ -23,8 +23,8 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis,Server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-server test-server-short notebooks \
-	build lint format clean toolchain libraries
+.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-server test-server-short test-server-smoke \
+	notebooks build lint format clean toolchain libraries
 
 help:
 	@sed -n '/^SWIFT/q; s/^# \{0,1\}//p' Makefile
@@ -70,6 +70,10 @@ server: toolchain
 
 serve: server
 	@$(SERVER) serve --port $(PORT)
+
+# A part of the checks in `make test`, with the command that the Swift tests have built.
+test-server-smoke:
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(TEST_BUILD)/release/duality" python3 check_errors.py
 
 # Checks that need nothing but Python and the server.
 test-server-short: server
@@ -162,7 +166,7 @@ slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | 
 test: toolchain libraries lint
 	$(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
 	@$(slowest)
-	@$(MAKE) --no-print-directory test-python
+	@$(MAKE) --no-print-directory test-python test-server-smoke
 
 # The Python package, with the library that the Swift tests have built: after them there is nothing to compile.
 VENV := .build-venv
