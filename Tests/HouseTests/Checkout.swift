@@ -12,6 +12,15 @@ enum Checkout {
             .map { "\(folder)/\($0)" }.sorted()
     }
 
+    /// A path that is given relative to a folder, relative to the root of the checkout.
+    static func path(_ path: String, from folder: String) -> String {
+        var parts: [Substring] = []
+        for part in "\(folder)/\(path)".split(separator: "/") where part != "." {
+            if part == "..", parts.last.map({ $0 != ".." }) ?? false { parts.removeLast() } else { parts.append(part) }
+        }
+        return parts.joined(separator: "/")
+    }
+
     static func text(_ path: String) throws -> String {
         try String(contentsOf: Fixtures.package.appendingPathComponent(path), encoding: .utf8)
     }

@@ -23,10 +23,10 @@ import Testing
         let folder = (page as NSString).deletingLastPathComponent
         for link in text.matches(of: /\]\(([^)\s]+)\)/).map({ String($0.1) }) where !link.contains("://") {
             let parts = link.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            let target = parts[0].isEmpty ? page : (folder as NSString).appendingPathComponent(parts[0])
+            let target = parts[0].isEmpty ? page : Checkout.path(parts[0], from: folder)
             #expect(Checkout.exists(target), "\(page) links to \(link)")
             if parts.count == 2, Checkout.exists(target), target.hasSuffix(".md") {
-                let found = anchors(try Checkout.text((target as NSString).standardizingPath))
+                let found = anchors(try Checkout.text(target))
                 #expect(found.contains(parts[1]), "\(page) links to \(link); the headings are \(found.sorted())")
             }
         }
@@ -49,7 +49,7 @@ import Testing
             guard reached.insert(page).inserted else { continue }
             let folder = (page as NSString).deletingLastPathComponent
             for link in try Checkout.text(page).matches(of: /\]\(([^)#\s]+\.md)[^)]*\)/).map({ String($0.1) }) {
-                let target = ((folder as NSString).appendingPathComponent(link) as NSString).standardizingPath
+                let target = Checkout.path(link, from: folder)
                 if Checkout.exists(target) { open.append(target) }
             }
         }
