@@ -41,6 +41,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         .target(
@@ -84,7 +85,10 @@ let package = Package(
             name: "DualityMeasure", dependencies: ["DualityCore", "DualityKernels", "DualityQuant"],
             path: "Sources/Measure"),
         .target(
-            name: "DualityEvaluation", dependencies: ["DualityCore", "DualityQuant", "DualityInference", "Duality"],
+            name: "DualityEvaluation",
+            dependencies: [
+                "DualityCore", "DualityQuant", "DualityInference", "Duality", .product(name: "Yams", package: "Yams"),
+            ],
             path: "Sources/Evaluation"),
         .target(
             name: "DualityServer",

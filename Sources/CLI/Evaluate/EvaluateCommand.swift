@@ -22,13 +22,17 @@ struct EvaluateCommand: AsyncParsableCommand {
 
     @OptionGroup var modes: EvaluateModes
     @OptionGroup var data: EvaluateDataOptions
+    @OptionGroup var generator: EvaluateGeneratorOptions
+    @OptionGroup var model: ModelOptions
+    @Option(name: .long, help: ArgumentHelp("Where to write: a folder, with --generate a file.", valueName: "dir|file"))
+    var out: String?
     @Flag(name: .long, help: "Print JSON.")
     var json = false
 
     func validate() throws {
         guard modes.count == 1 else {
             throw ValidationError(
-                "Give one of --list, --score-only, --show-prompts, --aggregate and --compare.")
+                "Give one of --list, --score-only, --show-prompts, --generate, --aggregate and --compare.")
         }
     }
 
@@ -36,6 +40,7 @@ struct EvaluateCommand: AsyncParsableCommand {
         if modes.list { return EvaluateListing.printAll(data: data.data, json: json) }
         if let task = modes.scoreOnly { return try scoreOnly(task) }
         if let task = modes.showPrompts { return try showPrompts(task) }
+        if let task = modes.generate { return try generate(task) }
         if !modes.aggregate.isEmpty { return try aggregate() }
         if !modes.compare.isEmpty { return try compare() }
     }
@@ -66,6 +71,20 @@ struct EvaluateCommand: AsyncParsableCommand {
         } else {
             for request in requests { print(request.serialized(indented: true)) }
         }
+    }
+
+    private func generate(_ name: String) throws {
+        guard let length = generator.length, let count = generator.count, let out else {
+            throw InputError(
+                .missing, in: "--generate", expected: "--length, --count and --out with it", found: "not all of them")
+        }
+        let settings = try generator.settings(
+            length: EvaluateGeneratorOptions.tokens(length, flag: "--length"), count: count, tokenizer: model.tokenizer())
+        let rows = try GeneratedTasks.rows(name, settings)
+        try writeAtomically(to: out) { file in
+            for row in rows { try file.write(row.serialized() + "\n") }
+        }
+        Terminal.note("wrote \(rows.count.grouped) rows of \(name) to \(out)")
     }
 
     private func aggregate() throws {

@@ -3,6 +3,7 @@
 import ArgumentParser
 import DualityCore
 import DualityEvaluation
+import DualityInference
 
 /// What to do.
 struct EvaluateModes: ParsableArguments {
@@ -20,6 +21,8 @@ struct EvaluateModes: ParsableArguments {
     var predictions: String?
     @Option(name: .long, help: ArgumentHelp("Print the requests that a model would get; no model.", valueName: "task"))
     var showPrompts: String?
+    @Option(name: .long, help: ArgumentHelp("Write rows of a task that needs no data.", valueName: "task"))
+    var generate: String?
     @Option(
         name: .long, parsing: .upToNextOption,
         help: ArgumentHelp("Average results as the model card does.", valueName: "file|dir"))
@@ -39,7 +42,40 @@ struct EvaluateModes: ParsableArguments {
 
     /// How many are asked for.
     var count: Int {
-        [list, scoreOnly != nil, showPrompts != nil, !aggregate.isEmpty, !compare.isEmpty].filter { $0 }.count
+        [list, scoreOnly != nil, showPrompts != nil, generate != nil, !aggregate.isEmpty, !compare.isEmpty].filter { $0 }.count
+    }
+}
+
+/// Rows that are made up.
+struct EvaluateGeneratorOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("With --generate: tokens, such as 4K or 4096.", valueName: "tokens"))
+    var length: String?
+    @Option(name: .long, help: ArgumentHelp("With --generate: rows.", valueName: "n"))
+    var count: Int?
+    @Option(name: .long, help: ArgumentHelp("Seed of what is made up and of samples (default: 0).", valueName: "n"))
+    var seed: UInt64 = 0
+    @Option(name: .long, help: ArgumentHelp("A text whose sentences stand around the facts.", valueName: "file"))
+    var filler: String?
+    @Option(name: .long, help: ArgumentHelp("Questions about one context.", valueName: "n"))
+    var questionsPerContext = 1
+    @Option(name: .long, help: ArgumentHelp("Of vt: chains beside the one that is asked for.", valueName: "n"))
+    var chains = 0
+
+    func settings(length: Int, count: Int, tokenizer: Tokenizer) throws -> GeneratorSettings {
+        var settings = GeneratorSettings(
+            length: length, count: count, seed: seed, tokenizer: tokenizer,
+            prose: try filler.map { try Filler(file: $0) } ?? Filler.prose())
+        (settings.questionsPerContext, settings.moreChains) = (questionsPerContext, chains)
+        return settings
+    }
+
+    /// `8K` is 8192.
+    static func tokens(_ text: String, flag: String) throws -> Int {
+        let isThousands = text.hasSuffix("K") || text.hasSuffix("k")
+        guard let number = Int(isThousands ? text.dropLast() : text[...]), number > 0, number <= 1 << 30 else {
+            throw InputError(.value, in: flag, expected: "tokens, such as 4096 or 4K", found: text)
+        }
+        return isThousands ? number * 1024 : number
     }
 }
 
@@ -71,6 +107,7 @@ struct EvaluateDataOptions: ParsableArguments {
 /// Tasks by name or file.
 enum EvaluateTasks {
     static func task(_ name: String, _ options: EvaluateDataOptions) throws -> any EvaluationTask {
+        if name.hasSuffix(".yaml") || name.hasSuffix(".yml") { return try YamlTask(file: name) }
         let entry = try TaskCatalogue.entry(name)
         return entry.make(options.executeCode ? try CodeRunner(python: options.python) : nil)
     }

@@ -57,6 +57,8 @@ package struct ItemScore: Sendable {
     package var group: String?
     /// What rows of a group are averaged by first: a set of a category.
     package var set: String?
+    /// What a metric of the row counts by, where rows do not count alike.
+    package var weights: [String: Double] = [:]
     /// Rows that ask about one context, and are not independent.
     package var cluster: String?
 

@@ -6,12 +6,12 @@
 
 import DualityCore
 
-enum Gzip {
+package enum Gzip {
     /// The contents of a gzip file, of all its members.
     ///
     /// - Throws: `InputError`: `.truncated` when the file ends early, `.malformed` when it breaks
     ///   the format or its checksum.
-    static func decompress(_ bytes: [UInt8], place: String) throws(InputError) -> [UInt8] {
+    package static func decompress(_ bytes: [UInt8], place: String) throws(InputError) -> [UInt8] {
         var inflater = Inflater(bytes: bytes, place: place)
         repeat { try inflater.member() } while !inflater.isAtEnd
         return inflater.output

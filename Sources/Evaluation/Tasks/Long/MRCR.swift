@@ -35,7 +35,8 @@ package struct MRCR: EvaluationTask {
             messages.append(
                 .init(role: try fields.requiredString("role"), content: try fields.requiredString("content")))
         }
-        let kind = TaskRequest.Kind.generate(.init(maxTokens: 16_384))
+        let kind = TaskRequest.Kind.generate(
+            .init(maxTokens: try doc.int("max_tokens", in: 1...16_384) ?? 16_384))
         if isChat { return TaskRequest(messages: messages, kind: kind) }
         let plain = messages.map { ($0.role == "user" ? "User: " : "Assistant: ") + $0.content }
         return TaskRequest(
