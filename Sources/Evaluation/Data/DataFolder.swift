@@ -9,6 +9,10 @@ package struct EvaluationRow: Sendable {
     package var doc: JSONFields
     package var examples: [JSONFields] = []
     package var length: Int?
+
+    package init(id: String, doc: JSONFields, examples: [JSONFields] = [], length: Int? = nil) {
+        (self.id, self.doc, self.examples, self.length) = (id, doc, examples, length)
+    }
 }
 
 /// The rows of one task.
@@ -33,8 +37,8 @@ package struct DataFolder: Sendable {
 
     /// The rows of a task of the catalogue.
     ///
-    /// - Throws: `InputError` (`.missingFile`) that lists the files looked for, or for what is wrong
-    ///   in one.
+    /// - Throws: `InputError` (`.missingFile`) that lists the files looked for, or for what is
+    ///   wrong in one.
     package func rows(_ entry: TaskEntry) throws(InputError) -> TaskRows {
         switch entry.name {
         case "mmlu": return try mmlu(entry)
@@ -58,7 +62,8 @@ package struct DataFolder: Sendable {
 
     private func missing(_ entry: TaskEntry) -> InputError {
         InputError(
-            .missingFile, in: "\(path): \(entry.name)", expected: entry.files.joined(separator: " or "), found: "none of them",
+            .missingFile, in: "\(path): \(entry.name)", expected: entry.files.joined(separator: " or "),
+            found: "none of them",
             remedy: "`duality evaluate --list` says what each task reads.")
     }
 
@@ -73,7 +78,8 @@ package struct DataFolder: Sendable {
         }
         if let shots {
             throw InputError(
-                .missingFile, in: "\(path)/\(folder)/fewshot.jsonl", expected: "\(shots) examples", found: "no such file",
+                .missingFile, in: "\(path)/\(folder)/fewshot.jsonl", expected: "\(shots) examples",
+                found: "no such file",
                 remedy: "Give them with --fewshot.")
         }
         return []
@@ -81,7 +87,8 @@ package struct DataFolder: Sendable {
 
     private func first(_ count: Int, of rows: [JSONFields], _ place: String) throws(InputError) -> [JSONFields] {
         guard count <= rows.count || shots == nil else {
-            throw InputError(.value, in: "--shots", expected: "at most \(rows.count), the rows of \(place)", found: "\(count)")
+            throw InputError(
+                .value, in: "--shots", expected: "at most \(rows.count), the rows of \(place)", found: "\(count)")
         }
         return Array(rows.prefix(count))
     }
@@ -118,7 +125,8 @@ package struct DataFolder: Sendable {
             let file = "\(path)/mmlu/test.jsonl"
             guard DataFile.exists(file) else { throw missing(entry) }
             let dev = "\(path)/mmlu/dev.jsonl"
-            let all = try fewshot ?? (DataFile.exists(dev) ? RowFile.rows(dev) : [])
+            var all = fewshot ?? []
+            if fewshot == nil, DataFile.exists(dev) { all = try RowFile.rows(dev) }
             for (i, row) in try RowFile.rows(file).enumerated() {
                 let subject = try row.string("subject")
                 let own = all.filter { $0["subject"] == nil || $0["subject"]?.string == subject }
@@ -129,7 +137,8 @@ package struct DataFolder: Sendable {
         for table in tables {
             let subject = String(table.dropLast("_test.csv".count))
             let dev = "\(path)/mmlu/dev/\(subject)_dev.csv"
-            let examples = try fewshot ?? (DataFile.exists(dev) ? converted(dev, subject) : [])
+            var examples = fewshot ?? []
+            if fewshot == nil, DataFile.exists(dev) { examples = try converted(dev, subject) }
             for (i, row) in try converted("\(path)/mmlu/test/\(table)", subject).enumerated() {
                 result.rows.append(
                     EvaluationRow(id: "\(subject)/\(i)", doc: row, examples: Array(examples.prefix(wanted))))
@@ -167,7 +176,9 @@ package struct DataFolder: Sendable {
         let file = "\(path)/math/test.jsonl"
         let examples = try examples(entry, folder: "math")
         if DataFile.exists(file) {
-            let rows = try RowFile.rows(file).enumerated().map { EvaluationRow(id: "\($0)", doc: $1, examples: examples) }
+            let rows = try RowFile.rows(file).enumerated().map {
+                EvaluationRow(id: "\($0)", doc: $1, examples: examples)
+            }
             return TaskRows(rows: rows, files: [file], shots: examples.count)
         }
         var result = TaskRows(rows: [], shots: examples.count)
@@ -254,7 +265,8 @@ package struct DataFolder: Sendable {
 }
 
 extension MRCR {
-    /// Eight times 1024 tokens, doubled as often as ⌊log2(⌊t/8192⌋ + 1)⌋ says, t = ⌊characters/3.5⌋.
+    /// Eight times 1024 tokens, doubled as often as ⌊log2(⌊t/8192⌋ + 1)⌋ says, t =
+    /// ⌊characters/3.5⌋.
     static func lengthClass(characters: Int) -> Int {
         var (rest, length) = (characters * 2 / 7 / 8192 + 1, 8192)
         while rest > 1 { (rest, length) = (rest / 2, length * 2) }

@@ -41,7 +41,8 @@ package enum RowFile {
         return rows
     }
 
-    private static func table(_ bytes: [UInt8], _ path: String, _ columns: [String]?) throws(InputError) -> [JSONFields] {
+    private static func table(_ bytes: [UInt8], _ path: String, _ columns: [String]?) throws(InputError) -> [JSONFields]
+    {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw InputError(.value, in: path, expected: "text in UTF-8", found: "bytes that are not")
         }
@@ -67,7 +68,7 @@ package enum RowFile {
 
 extension JSONFields {
     /// The row with further fields.
-    func adding(_ fields: [(String, JSON)]) throws(InputError) -> JSONFields {
+    package func adding(_ fields: [(String, JSON)]) throws(InputError) -> JSONFields {
         var object = object
         for (name, value) in fields { object[name] = value }
         return try JSONFields(.object(object), place: place, path: path)

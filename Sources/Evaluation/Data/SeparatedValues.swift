@@ -6,7 +6,9 @@ enum SeparatedValues {
     /// The cells of a table, with the number of the line that a row begins on.
     ///
     /// - Throws: `InputError` for a quote that is not closed.
-    static func rows(_ text: String, separator: UInt8, place: String) throws(InputError) -> [(line: Int, cells: [String])] {
+    static func rows(_ text: String, separator: UInt8, place: String) throws(InputError) -> [(
+        line: Int, cells: [String]
+    )] {
         var rows: [(line: Int, cells: [String])] = []
         var cells: [String] = []
         var cell: [UInt8] = []
@@ -48,7 +50,8 @@ enum SeparatedValues {
             i += 1
         }
         guard !isQuoted else {
-            throw InputError(.malformed, in: "\(place):\(start)", expected: "a closing quote", found: "the end of the file")
+            throw InputError(
+                .malformed, in: "\(place):\(start)", expected: "a closing quote", found: "the end of the file")
         }
         if !cell.isEmpty || !cells.isEmpty { finishRow() }
         return rows

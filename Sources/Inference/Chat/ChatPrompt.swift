@@ -16,6 +16,13 @@ public struct ChatPrompt: Sendable, Equatable {
     public var warnings: [String] = []
 }
 
+extension ChatPrompt {
+    /// A text without a conversation.
+    package init(text: String) {
+        self.init(text: text, turns: [0])
+    }
+}
+
 extension Tokenizer {
     /// The tokens of a prompt: special tokens are sought in the template's own text only.
     public func encode(_ prompt: ChatPrompt) -> [Int] {
