@@ -87,7 +87,8 @@ let package = Package(
         .target(
             name: "DualityEvaluation",
             dependencies: [
-                "DualityCore", "DualityQuant", "DualityInference", "Duality", .product(name: "Yams", package: "Yams"),
+                "DualityCore", "DualityReference", "DualityQuant", "DualityInference", "DualityVerify", "Duality",
+                .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Evaluation"),
         .target(
@@ -135,7 +136,9 @@ let package = Package(
         .testTarget(name: "ConversionTests", dependencies: ["DualityCore", "DualityConversion", "TestSupport"]),
         .testTarget(
             name: "EvaluationTests",
-            dependencies: ["DualityCore", "DualityInference", "DualityQuant", "DualityEvaluation", "TestSupport"]),
+            dependencies: [
+                "DualityCore", "DualityInference", "DualityQuant", "DualityEvaluation", "Duality", "TestSupport",
+            ]),
         .testTarget(name: "MeasureTests", dependencies: ["DualityCore", "DualityMeasure", "TestSupport"]),
         .testTarget(
             name: "InferenceTests",

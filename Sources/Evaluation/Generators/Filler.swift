@@ -11,7 +11,8 @@ package struct Filler: Sendable {
 
     /// Five sentences that say nothing, over and over.
     static let noise = Filler(sentences: [
-        "The road goes on.", "The sky is wide.", "The river runs below.", "Here we are and there we go.", "The day is long.",
+        "The road goes on.", "The sky is wide.", "The river runs below.", "Here we are and there we go.",
+        "The day is long.",
     ])
 
     private init(sentences: [String]) { self.sentences = sentences }

@@ -25,7 +25,9 @@ package struct GapGenerator: TaskGenerator {
             .flatMap { Filler.sentences(of: String($0)) }
         let occurrences = Dictionary(sentences.map { ($0, 1) }, uniquingKeysWith: +)
         for sentence in sentences.shuffled(&random) where occurrences[sentence] == 1 {
-            guard let (gapped, answer) = Self.gapped(sentence), Self.matches(gapped, sentences).count == 1 else { continue }
+            guard let (gapped, answer) = Self.gapped(sentence), Self.matches(gapped, sentences).count == 1 else {
+                continue
+            }
             return [
                 [
                     "index": 0, "input": .string("\(text)\n\n\(Self.question(gapped))"), "outputs": [.string(answer)],
@@ -34,7 +36,8 @@ package struct GapGenerator: TaskGenerator {
             ]
         }
         throw InputError(
-            .value, in: "--filler", expected: "a text whose sentences hold names or numbers", found: "none in the context")
+            .value, in: "--filler", expected: "a text whose sentences hold names or numbers",
+            found: "none in the context")
     }
 
     private static let prefix = " The missing word is"
@@ -58,14 +61,17 @@ package struct GapGenerator: TaskGenerator {
         return nil
     }
 
-    private static let common: Set<String> = ["The", "And", "But", "You", "That", "This", "There", "What", "When", "They"]
+    private static let common: Set<String> = [
+        "The", "And", "But", "You", "That", "This", "There", "What", "When", "They",
+    ]
 
     private static func matches(_ gapped: String, _ sentences: [String]) -> [String] {
         let parts = Scalars(gapped).pieces(separatedBy: "____")
         guard parts.count == 2 else { return [] }
         return sentences.compactMap { sentence in
             let text = Scalars(sentence)
-            guard text.count > parts[0].count + parts[1].count, text.starts(with: parts[0]), text.ends(with: parts[1]) else {
+            guard text.count > parts[0].count + parts[1].count, text.starts(with: parts[0]), text.ends(with: parts[1])
+            else {
                 return nil
             }
             return Scalars(text.dropFirst(parts[0].count).dropLast(parts[1].count)).text

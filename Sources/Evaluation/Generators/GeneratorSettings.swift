@@ -83,7 +83,8 @@ package enum GeneratedTasks {
         var context = 0
         while rows.count < settings.count {
             for var row in try generator.rows(settings, index: context) where rows.count < settings.count {
-                let answers = row["outputs"]?.array?.compactMap(\.string) ?? [(row["target"] ?? row["answer"])?.string ?? ""]
+                let answers =
+                    row["outputs"]?.array?.compactMap(\.string) ?? [(row["target"] ?? row["answer"])?.string ?? ""]
                 let found = generator.solve(row)
                 guard found.sorted() == answers.sorted() else {
                     // A filler of the user's may hold what looks like a fact.

@@ -2,7 +2,8 @@
 //  model learnt.
 //
 //      One of the special magic numbers for silent-harbor is: 8214077.
-//      What is the special magic number for silent-harbor? The special magic number for silent-harbor is
+//      What is the special magic number for silent-harbor? The special magic number for
+//      silent-harbor is
 
 import DualityCore
 import Foundation
@@ -41,7 +42,9 @@ package struct NeedleGenerator: TaskGenerator {
     private func question(_ keys: [String]) -> (String, String) {
         let list = keys.count == 1 ? keys[0] : keys.dropLast().joined(separator: ", ") + " and " + (keys.last ?? "")
         if kind == .multivalue || keys.count > 1 {
-            return ("What are all the special magic \(noun)s for \(list)?", " The special magic \(noun)s for \(list) are")
+            return (
+                "What are all the special magic \(noun)s for \(list)?", " The special magic \(noun)s for \(list) are"
+            )
         }
         return ("What is the special magic \(noun) for \(list)?", " The special magic \(noun) for \(list) is")
     }
@@ -111,7 +114,8 @@ package struct NeedleGenerator: TaskGenerator {
 
     package func solve(_ row: JSON.Object) -> [String] {
         let input = Scalars(row["input"]?.string ?? "")
-        guard let last = input.lastIndex(of: "\n"), let place = input.firstIndex(of: Scalars(" for "), from: last) else {
+        guard let last = input.lastIndex(of: "\n"), let place = input.firstIndex(of: Scalars(" for "), from: last)
+        else {
             return []
         }
         let list = Scalars(input[(place + 5)...].dropLast()).text

@@ -34,7 +34,8 @@ package struct VariableGenerator: TaskGenerator {
         let text = try fitter.fitted(settings.length - Self.answerTokens, name: "vt") { Filler.noise.sentence($0) }
         return [
             [
-                "index": 0, "input": .string("\(text)\n\(question)"), "outputs": .array(asked.names.map { .string($0) }),
+                "index": 0, "input": .string("\(text)\n\(question)"),
+                "outputs": .array(asked.names.map { .string($0) }),
                 "length": JSON(settings.length), "answer_prefix": .string(prefix),
             ]
         ]

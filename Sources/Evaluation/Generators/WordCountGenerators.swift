@@ -29,7 +29,8 @@ package struct CommonWordsGenerator: TaskGenerator {
         }
         guard fits(0) else {
             throw InputError(
-                .value, in: "--length of cwe", expected: "room for \(10 * many) words", found: "\(settings.length) tokens",
+                .value, in: "--length of cwe", expected: "room for \(10 * many) words",
+                found: "\(settings.length) tokens",
                 remedy: "Ask for a longer context.")
         }
         var (low, high) = (0, words.count - 10)
@@ -70,7 +71,8 @@ package struct CommonWordsGenerator: TaskGenerator {
 /// Words of six random letters, the k-th N / (ζ(2) k²) times; the first is written as dots.
 package struct CodedWordsGenerator: TaskGenerator {
     private static let answerTokens = 50
-    private static let question = "Leave the dots '....' out. What are the three most frequent coded words in the text above?"
+    private static let question =
+        "Leave the dots '....' out. What are the three most frequent coded words in the text above?"
     private static let prefix = " The three most frequent coded words are:"
 
     package func rows(_ settings: GeneratorSettings, index: Int) throws(InputError) -> [JSON.Object] {
@@ -89,7 +91,9 @@ package struct CodedWordsGenerator: TaskGenerator {
         }
         func text(_ n: Int) -> String {
             var list: [String] = []
-            for (i, count) in counts(n).enumerated() { list += Array(repeating: i == 0 ? "...." : words[i], count: count) }
+            for (i, count) in counts(n).enumerated() {
+                list += Array(repeating: i == 0 ? "...." : words[i], count: count)
+            }
             var shuffle = order
             return list.shuffled(&shuffle).joined(separator: " ")
         }

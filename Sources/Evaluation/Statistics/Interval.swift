@@ -13,6 +13,10 @@ package struct Interval: Sendable, Equatable {
     package var lower: Double
     package var upper: Double
 
+    package init(lower: Double, upper: Double) {
+        (self.lower, self.upper) = (lower, upper)
+    }
+
     package static let z = 1.959963984540054
 
     /// Wilson's interval of a share.

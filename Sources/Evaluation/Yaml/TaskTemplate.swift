@@ -1,8 +1,8 @@
 //  The templates of task files: text with `{{ expressions }}` over the fields of a row.
 //
 //      expression = term (("~" | "+") term)*
-//      term       = (name | 'text' | "text" | integer | "(" expression ")") (".name" | "[index]" | ".method(…)")*
-//      method     = strip | lower | split | index
+//      term       = (name | 'text' | "text" | integer | "(" expression ")") (".name" | "[index]" |
+//      ".method(…)")* method     = strip | lower | split | index
 //
 //  Anything else of Jinja is an error with its line, never a silently different prompt.
 
@@ -88,7 +88,9 @@ struct TaskTemplate: Sendable {
             let value = try evaluate(inner, doc)
             guard let list = value.array else { throw mistake("a list", value.kindName) }
             let place = index < 0 ? index + list.count : index
-            guard list.indices.contains(place) else { throw mistake("a list with the entry \(index)", "\(list.count) entries") }
+            guard list.indices.contains(place) else {
+                throw mistake("a list with the entry \(index)", "\(list.count) entries")
+            }
             return list[place]
         case .joined(let a, let b, let asText):
             let (left, right) = (try evaluate(a, doc), try evaluate(b, doc))
@@ -110,21 +112,28 @@ struct TaskTemplate: Sendable {
 
     private func call(_ value: JSON, _ method: String, _ arguments: [JSON]) throws(InputError) -> JSON {
         if method == "index" {
-            guard let list = value.array, arguments.count == 1 else { throw mistake("a list before .index(x)", value.kindName) }
+            guard let list = value.array, arguments.count == 1 else {
+                throw mistake("a list before .index(x)", value.kindName)
+            }
             guard let place = list.firstIndex(of: arguments[0]) else {
                 throw mistake("a list that holds \(arguments[0].serialized())", value.serialized())
             }
             return JSON(place)
         }
-        guard let text = value.string.map({ Scalars($0) }) else { throw mistake("a text before .\(method)()", value.kindName) }
+        guard let text = value.string.map({ Scalars($0) }) else {
+            throw mistake("a text before .\(method)()", value.kindName)
+        }
         switch (method, arguments.count) {
         case ("strip", 0): return .string(text.stripped().text)
         case ("lower", 0): return .string(text.lowered.text)
         case ("split", 0): return .array(text.words.map { .string($0.text) })
         case ("split", 1):
-            guard let mark = arguments[0].string, !mark.isEmpty else { throw mistake("a text to split at", "something else") }
+            guard let mark = arguments[0].string, !mark.isEmpty else {
+                throw mistake("a text to split at", "something else")
+            }
             return .array(text.pieces(separatedBy: mark).map { .string($0.text) })
-        default: throw mistake(".strip(), .lower(), .split(s) or .index(x)", ".\(method) with \(arguments.count) arguments")
+        default:
+            throw mistake(".strip(), .lower(), .split(s) or .index(x)", ".\(method) with \(arguments.count) arguments")
         }
     }
 

@@ -78,10 +78,15 @@ struct TemplateParser {
                 var arguments: [TaskTemplate.Term] = []
                 skipSpace()
                 if !take(")") {
-                    repeat { arguments.append(try expression()); skipSpace() } while take(",")
+                    repeat {
+                        arguments.append(try expression())
+                        skipSpace()
+                    } while take(",")
                     guard take(")") else { throw unsupported("'\(rest)' in place of ')'") }
                 }
-                guard ["strip", "lower", "split", "index"].contains(name) else { throw unsupported("the method .\(name)()") }
+                guard ["strip", "lower", "split", "index"].contains(name) else {
+                    throw unsupported("the method .\(name)()")
+                }
                 term = .call(term, name, arguments)
             } else if take("[") {
                 skipSpace()
@@ -116,7 +121,9 @@ struct TemplateParser {
         if scalar.isASCII, scalar.isDecimalDigit {
             let start = position
             while position < source.count, source[position].isASCII, source[position].isDecimalDigit { position += 1 }
-            guard let number = Int(Scalars(source[start..<position]).text) else { throw unsupported("a number of that size") }
+            guard let number = Int(Scalars(source[start..<position]).text) else {
+                throw unsupported("a number of that size")
+            }
             return .literal(JSON(number))
         }
         return .field(try name())
@@ -155,7 +162,8 @@ struct TemplateParser {
     private func unsupported(_ what: String) -> InputError {
         InputError(
             .unsupported, in: "\(place): template",
-            expected: "text and {{ }} with fields, .x, [0], .strip(), .lower(), .split(s)[i], .index(x), literals, ~ and +",
+            expected:
+                "text and {{ }} with fields, .x, [0], .strip(), .lower(), .split(s)[i], .index(x), literals, ~ and +",
             found: what)
     }
 }

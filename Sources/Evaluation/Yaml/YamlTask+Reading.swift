@@ -47,7 +47,8 @@ extension YamlTask {
     init(_ root: YamlValue, folder: String) throws(InputError) {
         for (key, value) in root.map ?? [] where !Self.known.contains(key) {
             throw InputError(
-                .unsupported, in: value.place, expected: "a field of the subset: \(Self.known.sorted().joined(separator: ", "))",
+                .unsupported, in: value.place,
+                expected: "a field of the subset: \(Self.known.sorted().joined(separator: ", "))",
                 found: "'\(key)'")
         }
         guard let name = root["task"] else { throw root.mistake("a task with its name, 'task:'") }
@@ -135,7 +136,9 @@ extension YamlTask {
         guard let value else { return [("none", [.takeFirst])] }
         var filters: [(name: String, steps: [YamlFilter])] = []
         for entry in try value.list("filter_list") {
-            guard let name = entry["name"], let list = entry["filter"] else { throw entry.mistake("a filter with name and filter") }
+            guard let name = entry["name"], let list = entry["filter"] else {
+                throw entry.mistake("a filter with name and filter")
+            }
             var steps: [YamlFilter] = []
             for step in try list.list("filter") { steps.append(try YamlFilter(step)) }
             filters.append((try name.string("name"), steps))

@@ -138,7 +138,8 @@ package struct YamlTask: EvaluationTask {
         }
         guard let index, texts.indices.contains(index) else {
             throw InputError(
-                .value, in: "\(target.place): doc_to_target", expected: "an index from 0 to \(texts.count - 1) for \(doc.place)",
+                .value, in: "\(target.place): doc_to_target",
+                expected: "an index from 0 to \(texts.count - 1) for \(doc.place)",
                 found: value.serialized())
         }
         return index

@@ -38,7 +38,8 @@ struct YamlValue: Sendable {
         var (line, problem) = ("", "\(error)")
         if let yaml = error as? YamlError {
             switch yaml {
-            case .scanner(_, let what, let mark, _), .parser(_, let what, let mark, _), .composer(_, let what, let mark, _):
+            case .scanner(_, let what, let mark, _), .parser(_, let what, let mark, _),
+                .composer(_, let what, let mark, _):
                 (line, problem) = (":\(mark.line)", what)
             case .duplicatedKeysInMapping(let duplicates, let context):
                 (line, problem) = (":\(context.mark.line)", "the key \(duplicates.joined(separator: ", ")) twice")
@@ -122,7 +123,11 @@ struct YamlValue: Sendable {
     subscript(key: String) -> YamlValue? { map?.last { $0.key == key }?.value }
 
     var isNull: Bool {
-        if case .scalar(let text, isPlain: true) = content { ["", "null", "~", "Null", "NULL"].contains(text) } else { false }
+        if case .scalar(let text, isPlain: true) = content {
+            ["", "null", "~", "Null", "NULL"].contains(text)
+        } else {
+            false
+        }
     }
 
     func string(_ what: String) throws(InputError) -> String {

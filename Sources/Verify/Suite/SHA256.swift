@@ -6,7 +6,7 @@
 /// The SHA-256 digest of `bytes` in hexadecimal.
 ///
 /// - Complexity: O(bytes), some 200 MB/s.
-func sha256(_ bytes: UnsafeRawBufferPointer) -> String {
+package func sha256(_ bytes: UnsafeRawBufferPointer) -> String {
     var state = SHA256State()
     var whole = 0
     while whole + 64 <= bytes.count {

@@ -21,7 +21,8 @@ package struct BabiGenerator: TaskGenerator {
         var fitter = ContextFitter(tokenizer: settings.tokenizer)
         // What the request says around the context has its tokens too.
         let frame: JSONFields = try JSONFields(
-            ["task": .string(kind.rawValue), "input": "", "question": .string(longest), "target": ""], place: kind.rawValue)
+            ["task": .string(kind.rawValue), "input": "", "question": .string(longest), "target": ""],
+            place: kind.rawValue)
         fitter.after = try BABILong().request(frame, examples: [], isChat: false).text ?? ""
         let depths = facts.map { _ in random.uniform() }.sorted()
         for (depth, fact) in zip(depths, facts) { fitter.insertions.append((depth, fact)) }
@@ -32,7 +33,9 @@ package struct BabiGenerator: TaskGenerator {
                 found: "none")
         }
         let filler = prose.rotated(by: random.integer(in: 0...prose.sentences.count - 1))
-        let text = try fitter.fitted(settings.length - Self.answerTokens - 4, name: kind.rawValue) { filler.sentence($0) }
+        let text = try fitter.fitted(settings.length - Self.answerTokens - 4, name: kind.rawValue) {
+            filler.sentence($0)
+        }
         return questions.map { question, answer in
             [
                 "index": 0, "input": .string(text), "question": .string(question), "target": .string(answer),
@@ -50,7 +53,8 @@ package struct BabiGenerator: TaskGenerator {
             if questions.count >= count { return (facts, Array(questions.shuffled(&random).prefix(count))) }
         }
         throw InputError(
-            .value, in: "--questions-per-context", expected: "as many questions as the facts of \(kind.rawValue) answer",
+            .value, in: "--questions-per-context",
+            expected: "as many questions as the facts of \(kind.rawValue) answer",
             found: "\(count)", remedy: "Ask fewer.")
     }
 
@@ -60,7 +64,8 @@ package struct BabiGenerator: TaskGenerator {
             var world = BabiWorld(people: BabiWorld.walkers, &random)
             for _ in 0..<random.integer(in: 2...10) { world.move(&random) }
             return (
-                world.facts, world.people.compactMap { person in world.location[person].map { ("Where is \(person)?", $0) } }
+                world.facts,
+                world.people.compactMap { person in world.location[person].map { ("Where is \(person)?", $0) } }
             )
         case .qa2, .qa3:
             var world = BabiWorld(people: BabiWorld.walkers, &random)

@@ -75,7 +75,8 @@ struct BabiSolver {
 
     private static let opposite = ["north": "south", "south": "north", "east": "west", "west": "east"]
 
-    /// "What is the B north of?" asks for what lies south of B, "What is north of the B?" the other.
+    /// "What is the B north of?" asks for what lies south of B, "What is north of the B?" the
+    /// other.
     private func position(_ words: [String]) -> String? {
         let isSubject = words[2] == "the"
         let (place, way) = isSubject ? (words[3], words[4]) : (words[5], words[2])

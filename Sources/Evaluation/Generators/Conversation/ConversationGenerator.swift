@@ -31,7 +31,9 @@ package struct ConversationGenerator: TaskGenerator {
         func tokens(_ text: String) -> Int { settings.tokens(text) + Self.headerTokens }
         let answerTokens = tokens(letters + answers[wanted]) + 8
         var total = tokens(last) + Self.headerTokens + answerTokens
-        for answer in answers { total += tokens(Turn(genre: genre, topic: topic, answer: answer).request) + tokens(answer) }
+        for answer in answers {
+            total += tokens(Turn(genre: genre, topic: topic, answer: answer).request) + tokens(answer)
+        }
         guard total <= settings.length else {
             throw InputError(
                 .value, in: "--length of \(name)", expected: "at least \(total) tokens for \(needles) answers",
@@ -68,7 +70,8 @@ package struct ConversationGenerator: TaskGenerator {
         return [
             "index": 0, "prompt": .string(JSON.array(messages).serialized()), "answer": .string(letters + answer),
             "random_string_to_prepend": .string(letters), "n_needles": JSON(needles),
-            "desired_msg_index": JSON(places[wanted]), "total_messages": JSON(messages.count), "n_chars": JSON(characters),
+            "desired_msg_index": JSON(places[wanted]), "total_messages": JSON(messages.count),
+            "n_chars": JSON(characters),
             "length": JSON(length), "max_tokens": JSON(answerTokens),
         ]
     }

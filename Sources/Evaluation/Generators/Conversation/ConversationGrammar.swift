@@ -16,7 +16,8 @@ enum ConversationGrammar {
     private static let openings = [
         "poem": "O {t}, {a} and {a}, I sing of you.", "story": "Once, in a {a} {n}, everybody spoke of {t}.",
         "letter": "Dear friend, I write to you about {t}.", "speech": "Good people, hear me speak of {t}.",
-        "song": "Sing it low and sing it high, a {a} song of {t}.", "riddle": "Who am I? Think of {t} and of a {a} {n}.",
+        "song": "Sing it low and sing it high, a {a} song of {t}.",
+        "riddle": "Who am I? Think of {t} and of a {a} {n}.",
         "review": "I have seen many {t}, and these were {a}.", "report": "This morning {t} were seen near the {a} {n}.",
         "recipe": "Take {t}, a {a} {n} and a pinch of salt.", "diary page": "Today I thought of {t} again.",
     ]

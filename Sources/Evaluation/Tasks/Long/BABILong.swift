@@ -4,6 +4,7 @@
 //      target contains   the target is in the output (as lm-evaluation-harness scores it)
 
 import DualityCore
+import DualityVerify
 
 package struct BABILong: EvaluationTask {
     package let name: String
@@ -37,6 +38,33 @@ package struct BABILong: EvaluationTask {
     /// `babilong_qa1` is `qa1`.
     private static func subtask(_ task: String) -> String {
         Scalars(task).without(prefix: "babilong_").text
+    }
+
+    /// The first digits of SHA-256 of the official prompts, with {C} and {Q} in place.
+    private static let referenceHashes = [
+        "qa1": "45fb15acac5e8cef", "qa2": "4d4f0e9bf5268e76", "qa3": "f7343b79b2dd6285", "qa4": "35643f8140a32036",
+        "qa5": "654717c79dcb8b2d",
+    ]
+
+    /// The official prompt of a subtask, from a file with `instruction`, `examples` and
+    /// `post_prompt`.
+    ///
+    /// - Throws: `InputError` for a missing text, or one that is not the official one.
+    package static func referenceTemplate(_ prompts: JSONFields, _ task: String) throws(InputError) -> String {
+        let fields = try prompts.requiredFields(task)
+        let parts = [
+            try fields.requiredString("instruction"), try fields.requiredString("examples"),
+            try fields.requiredString("post_prompt"), "<context>\n{C}\n</context>", "Question: {Q}",
+        ]
+        var text = parts.joined(separator: "\n\n").pythonStripped
+        let hash = text.withUTF8 { sha256(UnsafeRawBufferPointer($0)) }
+        guard let expected = referenceHashes[task], hash.hasPrefix(expected) else {
+            throw InputError(
+                .value, in: prompts.place(of: task),
+                expected: "the official prompt (SHA-256 \(referenceHashes[task] ?? "")…)",
+                found: "another one (\(hash.prefix(16))…)", remedy: "Use --template own for other wording.")
+        }
+        return text
     }
 
     private static let instructions: [String: String] = [

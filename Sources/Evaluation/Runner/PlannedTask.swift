@@ -1,0 +1,84 @@
+//  What a run is going to ask, before any of it is asked.
+
+import DualityCore
+
+/// The rows of one task at one length, with their requests.
+package struct PlannedTask: Sendable {
+    package let name: String
+    package let task: any EvaluationTask
+    package let isChat: Bool
+    package var rows: [EvaluationRow]
+    package var shots: Int
+    package var fewshotHash: String?
+    package var dataHash: String
+    /// `own` for wording of ours, `reference` for that of a file.
+    package var template: String
+
+    package init(
+        name: String, task: any EvaluationTask, isChat: Bool, rows: [EvaluationRow], shots: Int, dataHash: String,
+        template: String = "reference"
+    ) {
+        (self.name, self.task, self.isChat, self.rows) = (name, task, isChat, rows)
+        (self.shots, self.dataHash, self.template) = (shots, dataHash, template)
+        if shots > 0 {
+            fewshotHash = RunFolder.hash(
+                rows.flatMap { row in row.examples.map { JSON.object($0.object).serialized() } })
+        }
+    }
+}
+
+/// A request of a plan.
+package struct PlannedRequest: Sendable {
+    package let task: Int
+    package let row: Int
+    package let tokens: TokenRequest
+    /// Whether prompt and answer fit the model.
+    package let fits: Bool
+}
+
+package struct EvaluationPlan: Sendable {
+    package let tasks: [PlannedTask]
+    package private(set) var requests: [PlannedRequest] = []
+
+    /// Makes the requests of all tasks.
+    ///
+    /// - Parameters:
+    ///   - context: the most tokens of a sequence; nil for no limit.
+    ///   - maxTokens: the most tokens of an answer, in place of the tasks' own.
+    ///   - progress: is told how many of all rows are done.
+    /// - Throws: `InputError` for a row that lacks a field.
+    package init(
+        _ tasks: [PlannedTask], encoder: RequestEncoder, context: Int?, maxTokens: Int?,
+        progress: (Int, Int) -> Void = { _, _ in }
+    ) throws(InputError) {
+        self.tasks = tasks
+        let all = tasks.reduce(0) { $0 + $1.rows.count }
+        for (place, task) in tasks.enumerated() {
+            for (i, row) in task.rows.enumerated() {
+                var request = try task.task.request(row.doc, examples: row.examples, isChat: task.isChat)
+                if case .generate(var generation) = request.kind, let maxTokens {
+                    generation.maxTokens = min(generation.maxTokens, maxTokens)
+                    request.kind = .generate(generation)
+                }
+                var tokens = try encoder.encode(request, name: Sample.key(task.name, row.length, row.id))
+                var fits = true
+                if let context {
+                    if case .generate(var generation) = tokens.kind {
+                        // "As far as the context goes" is what a limit above any context means.
+                        if generation.maxTokens > 100_000 {
+                            generation.maxTokens = max(context - tokens.prompt.count, 0)
+                            tokens.kind = .generate(generation)
+                        }
+                        let least = task.name.hasPrefix("mrcr") ? min(generation.maxTokens, 1024) : generation.maxTokens
+                        fits = least > 0 && tokens.prompt.count + least <= context
+                    } else {
+                        fits = tokens.longest(context) <= context
+                    }
+                }
+                fits = fits && !tokens.prompt.isEmpty
+                requests.append(PlannedRequest(task: place, row: i, tokens: tokens, fits: fits))
+                progress(requests.count, all)
+            }
+        }
+    }
+}
