@@ -5,8 +5,8 @@ import DualityCore
 import DualityEvaluation
 import DualityInference
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 struct GeneratorTests {
     private static func settings(_ length: Int, count: Int, seed: UInt64 = 7) throws -> GeneratorSettings {

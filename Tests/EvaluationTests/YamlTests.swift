@@ -3,8 +3,8 @@
 import DualityCore
 import DualityEvaluation
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 struct YamlTests {
     @Test func filtersAndMetricsAreThoseOfTheHarness() throws {
@@ -31,7 +31,10 @@ struct YamlTests {
         ("doc_to_text: \"{{ x | upper }}\"\n", 4), ("doc_to_text: q\nprocess_docs: x\n", 5),
         ("doc_to_text: q\nmetric_list:\n  - metric: bleu\n", 6),
         ("doc_to_text: q\nfilter_list:\n  - name: a\n    filter:\n      - function: map\n", 8),
-        ("doc_to_text: q\nfilter_list:\n  - name: a\n    filter:\n      - function: regex\n        regex_pattern: \"(\"\n", 9),
+        (
+            "doc_to_text: q\nfilter_list:\n  - name: a\n    filter:\n      - function: regex\n        regex_pattern: \"(\"\n",
+            9
+        ),
         ("doc_to_text: q\ngeneration_kwargs:\n  beams: 3\n", 6), ("doc_to_text: [\n", 5),
         ("doc_to_text: q\ndoc_to_text: r\n", 4), ("doc_to_text: q\nrepeats: 4\n", 5),
     ])
@@ -48,7 +51,8 @@ struct YamlTests {
             ("{{o['x'].index(answer)}}", "1"), ("{{ 'n=' ~ n }}", "n=3"), ("{{ n + 4 }}!", "7!"), ("q", " A,b "),
             ("line\n", "line"), ("{{ 'a' + \"b\" }}", "ab"),
         ] {
-            let task = try Self.task("task: t\ndoc_to_target: answer\ndoc_to_text: \(JSON.string(template).serialized())\n")
+            let task = try Self.task(
+                "task: t\ndoc_to_target: answer\ndoc_to_text: \(JSON.string(template).serialized())\n")
             #expect(try task.request(doc, examples: [], isChat: false).text == expected, "\(template)")
         }
     }
@@ -60,7 +64,8 @@ struct YamlTests {
             try text.write(to: folder.appendingPathComponent(name), atomically: true, encoding: .utf8)
         }
         try write("base.yaml", "task: base\ndoc_to_text: \"{{q}}\"\ndoc_to_target: a\ntarget_delimiter: \"\"\n")
-        try write("t.yaml", "include: base.yaml\ntask: t\nnum_fewshot: 1\nfewshot_config:\n  samples:\n    - {q: x, a: y}\n")
+        try write(
+            "t.yaml", "include: base.yaml\ntask: t\nnum_fewshot: 1\nfewshot_config:\n  samples:\n    - {q: x, a: y}\n")
         let task = try YamlTask(file: folder.appendingPathComponent("t.yaml").path)
         let doc = try JSONFields(["q": "z", "a": "w"], place: "row")
         #expect(task.name == "t")

@@ -13,7 +13,11 @@ struct EvaluateCommand: AsyncParsableCommand {
             Scores are those of the official scorers, fractions of 1 in JSON. Code of HumanEval runs only with --execute-code, \
             in a sandbox that protects from accidents and not from an enemy.
 
+            A run writes run.json, samples.jsonl, results.json and accuracy.svg to --out and goes on there after a kill.
+
             Examples:
+              duality evaluate --tasks niah_single_1,babilong_qa1 --lengths 1K,2K,4K
+              duality evaluate path/to/model --tasks gsm8k,mmlu --data path/to/data --dry-run
               duality evaluate --score-only gsm8k --predictions outputs.jsonl --json
               duality evaluate --show-prompts mmlu --data rows.jsonl --fewshot dev.jsonl --shots 5 --json
               duality evaluate --aggregate run/results.json --suite card-long
@@ -21,18 +25,20 @@ struct EvaluateCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var modes: EvaluateModes
+    @OptionGroup var runOptions: EvaluateRunOptions
     @OptionGroup var data: EvaluateDataOptions
     @OptionGroup var generator: EvaluateGeneratorOptions
     @OptionGroup var model: ModelOptions
+    @OptionGroup var engine: EngineOptions
     @Option(name: .long, help: ArgumentHelp("Where to write: a folder, with --generate a file.", valueName: "dir|file"))
     var out: String?
     @Flag(name: .long, help: "Print JSON.")
     var json = false
 
     func validate() throws {
-        guard modes.count == 1 else {
+        guard modes.count + (runOptions.tasks == nil ? 0 : 1) == 1 else {
             throw ValidationError(
-                "Give one of --list, --score-only, --show-prompts, --generate, --aggregate and --compare.")
+                "Give one of --tasks, --list, --score-only, --show-prompts, --generate, --aggregate and --compare.")
         }
     }
 
@@ -43,6 +49,11 @@ struct EvaluateCommand: AsyncParsableCommand {
         if let task = modes.generate { return try generate(task) }
         if !modes.aggregate.isEmpty { return try aggregate() }
         if !modes.compare.isEmpty { return try compare() }
+        var model = model
+        model.model = runOptions.directory ?? model.model
+        try EvaluateRunner(
+            options: runOptions, data: data, generator: generator, model: model, engine: engine, out: out, json: json
+        ).run()
     }
 
     // MARK: Without a model
@@ -79,7 +90,8 @@ struct EvaluateCommand: AsyncParsableCommand {
                 .missing, in: "--generate", expected: "--length, --count and --out with it", found: "not all of them")
         }
         let settings = try generator.settings(
-            length: EvaluateGeneratorOptions.tokens(length, flag: "--length"), count: count, tokenizer: model.tokenizer())
+            length: EvaluateGeneratorOptions.tokens(length, flag: "--length"), count: count,
+            tokenizer: model.tokenizer())
         let rows = try GeneratedTasks.rows(name, settings)
         try writeAtomically(to: out) { file in
             for row in rows { try file.write(row.serialized() + "\n") }

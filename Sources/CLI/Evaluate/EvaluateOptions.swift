@@ -42,7 +42,9 @@ struct EvaluateModes: ParsableArguments {
 
     /// How many are asked for.
     var count: Int {
-        [list, scoreOnly != nil, showPrompts != nil, generate != nil, !aggregate.isEmpty, !compare.isEmpty].filter { $0 }.count
+        [list, scoreOnly != nil, showPrompts != nil, generate != nil, !aggregate.isEmpty, !compare.isEmpty].filter {
+            $0
+        }.count
     }
 }
 

@@ -31,6 +31,63 @@ enum EvaluateTables {
         return lines
     }
 
+    /// A row a task and length, then the lengths side by side.
+    static func results(_ outcomes: [TaskOutcome], seconds: Double) -> [String] {
+        var table = TextTable([.left, .right, .right, .right, .right, .right, .right])
+        table.add("task", "length", "n", "score %", "read", "reused", "generated")
+        table.addRule()
+        for outcome in outcomes {
+            let half = (outcome.interval.upper - outcome.interval.lower) / 2
+            let score = outcome.n > 0 ? "\(percent(outcome.summary.score)) ± \(percent(half))" : "none"
+            table.add(
+                outcome.task.name, outcome.length.map(AccuracyPlot.label) ?? "",
+                outcome.n.grouped + (outcome.skipped > 0 ? " (\(outcome.skipped) too long)" : ""), score,
+                (outcome.promptTokens - outcome.reusedTokens).grouped, outcome.reusedTokens.grouped,
+                outcome.generatedTokens.grouped)
+        }
+        var lines = table.lines()
+        lines.append("  \(duration(seconds)) in all")
+        let lengths = Set(outcomes.compactMap(\.length)).sorted()
+        guard lengths.count > 1 else { return lines }
+        var names: [String] = []
+        for outcome in outcomes where !names.contains(outcome.task.name) { names.append(outcome.task.name) }
+        var square = TextTable([.left] + lengths.map { _ in .right })
+        square.add(["score %"] + lengths.map(AccuracyPlot.label))
+        square.addRule()
+        for name in names {
+            square.add(
+                [name]
+                    + lengths.map { length in
+                        let found = outcomes.first { $0.task.name == name && $0.length == length && $0.n > 0 }
+                        return found.map { percent($0.summary.score) } ?? ""
+                    })
+        }
+        return lines + [""] + square.lines()
+    }
+
+    static func progress(_ progress: RunProgress) -> String {
+        "\(progress.task): \(progress.done.grouped) of \(progress.all.grouped), score \(percent(progress.score)), \(progress.tokensPerSecond.decimals(0)) tokens/s, \(duration(progress.secondsLeft)) left"
+    }
+
+    static func cost(_ estimate: CostEstimate) -> [String] {
+        var table = TextTable([.left, .right])
+        table.add("prompts", estimate.prompts.grouped)
+        if estimate.skipped > 0 { table.add("prompts that do not fit", estimate.skipped.grouped) }
+        table.add("tokens to read", estimate.tokens.grouped)
+        table.add("without reuse", estimate.tokensWithoutReuse.grouped)
+        table.add("tokens to generate, at most", estimate.mostGenerated.grouped)
+        if let seconds = estimate.seconds { table.add("time, about", duration(seconds)) }
+        return table.lines()
+    }
+
+    private static func duration(_ seconds: Double) -> String {
+        guard seconds.isFinite else { return "an unknown time" }
+        if seconds < 120 { return "\(seconds.decimals(1)) s" }
+        if seconds < 7200 { return "\((seconds / 60).decimals(0)) min" }
+        if seconds < 172_800 { return "\((seconds / 3600).decimals(1)) h" }
+        return "\((seconds / 86_400).decimals(1)) days"
+    }
+
     static func comparison(_ comparison: RunComparison) -> [String] {
         var table = TextTable([.left, .right, .right, .right, .right, .right, .right])
         table.add("task", "items", "a", "b", "a - b", "95 %", "p")

@@ -1,0 +1,126 @@
+//  A run gives the same answers whatever is read together, in whichever order, and however often it
+//  was killed.
+
+import Duality
+import DualityCore
+import DualityEvaluation
+import DualityInference
+import DualityQuant
+import Foundation
+import TestSupport
+import Testing
+
+struct RunnerTests {
+    private static let model = Result { try ModelLoader(Fixtures.embeddedModel).loadFast() }
+    private static let tokenizer = Result { try Tokenizer(directory: Fixtures.embeddedModel) }
+
+    /// Needles of two lengths and questions with choices, after examples that all share.
+    private static func plan() throws -> EvaluationPlan {
+        let tokenizer = try tokenizer.get()
+        let settings = GeneratorSettings(
+            length: 512, count: 3, seed: 1, tokenizer: tokenizer,
+            prose: try Filler(file: "\(Fixtures.embeddedModel)/data/heldout.txt"))
+        let needles = try GeneratedTasks.rows("niah_single_1", settings).enumerated().map { i, row in
+            EvaluationRow(id: "\(i)", doc: try JSONFields(row, place: "row"), length: 512)
+        }
+        func question(_ i: Int) throws -> JSONFields {
+            try JSONFields(
+                [
+                    "question": .string("What colour is thing \(i)?"), "subject": "colours", "answer": JSON(i % 4),
+                    "choices": ["red", "green", "blue", "white"],
+                ], place: "row \(i)")
+        }
+        let examples = try (100..<108).map(question)
+        let choices = try (0..<12).map { EvaluationRow(id: "\($0)", doc: try question($0), examples: examples) }
+        let tasks = [
+            PlannedTask(
+                name: "niah_single_1", task: try TaskCatalogue.entry("niah_single_1").make(nil), isChat: false,
+                rows: needles, shots: 0, dataHash: ""),
+            PlannedTask(name: "mmlu", task: MMLU(), isChat: true, rows: choices, shots: 8, dataHash: ""),
+        ]
+        let encoder = RequestEncoder(
+            tokenizer, template: try ChatTemplate(directory: Fixtures.embeddedModel), first: 4095)
+        return try EvaluationPlan(tasks, encoder: encoder, context: 8192, maxTokens: 12)
+    }
+
+    private static func settings(batch: Int, reuses: Bool) -> RunnerSettings {
+        var settings = RunnerSettings()
+        (settings.batch, settings.reuses, settings.ends, settings.turnEnds) = (batch, reuses, [4093, 4095], [4095])
+        return settings
+    }
+
+    /// What a sample says but for token counts.
+    private static func facts(_ run: EvaluationRun) -> [Int: String] {
+        run.samples.mapValues { sample in
+            var sample = sample
+            (sample.reusedTokens, sample.promptTokens) = (0, 0)
+            return sample.json.serialized()
+        }
+    }
+
+    @Test func reuseAndBatchDoNotChangeAnswers() throws {
+        let (model, tokenizer, plan) = (try Self.model.get(), try Self.tokenizer.get(), try Self.plan())
+        var together = try EvaluationRun(plan, nil)
+        try together.run(model, tokenizer, Self.settings(batch: 4, reuses: true), nil)
+        var alone = try EvaluationRun(plan, nil)
+        try alone.run(model, tokenizer, Self.settings(batch: 1, reuses: false), nil)
+        #expect(together.samples.count == plan.requests.count)
+        #expect(Self.facts(together) == Self.facts(alone))
+        func read(_ run: EvaluationRun) -> Int {
+            run.results.filter { $0.task.name == "mmlu" }.reduce(0) { $0 + $1.promptTokens - $1.reusedTokens }
+        }
+        #expect(read(together) * 5 <= read(alone), "\(read(together)) of \(read(alone))")
+    }
+
+    @Test func aKilledRunGoesOnToTheSameEnd() throws {
+        let (model, tokenizer, plan) = (try Self.model.get(), try Self.tokenizer.get(), try Self.plan())
+        let folder = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appendingPathComponent("samples.jsonl").path
+        var whole = try EvaluationRun(plan, nil)
+        try whole.run(model, tokenizer, Self.settings(batch: 4, reuses: true), nil)
+
+        var asked = 0
+        var first = try EvaluationRun(plan, nil)
+        try first.run(model, tokenizer, Self.settings(batch: 4, reuses: true), SampleLog(path)) { _ in
+            asked += 1
+        } stop: {
+            asked == 5
+        }
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data(#"{"task": "mmlu", "id": "torn"#.utf8))
+        try file.close()
+
+        let log = try SampleLog(path)
+        var second = try EvaluationRun(plan, log)
+        #expect(second.resumed == 5)
+        try second.run(model, tokenizer, Self.settings(batch: 3, reuses: true), log)
+        #expect(Self.facts(second) == Self.facts(whole))
+        #expect(second.results.map(\.summary.score) == whole.results.map(\.summary.score))
+        #expect(try SampleLog(path).found.count == plan.requests.count)
+    }
+
+    @Test func theFolderOfAnotherRunIsRefused() throws {
+        let folder = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try RunFolder.open(folder.path, settings: ["seed": 1, "tasks": "a"])
+        try RunFolder.open(folder.path, settings: ["seed": 1, "tasks": "a"])
+        let error = #expect(throws: InputError.self) {
+            try RunFolder.open(folder.path, settings: ["seed": 2, "tasks": "a"])
+        }
+        #expect(error?.place.hasSuffix("seed") == true)
+        let other = folder.appendingPathComponent("other")
+        try FileManager.default.createDirectory(at: other, withIntermediateDirectories: true)
+        try Data("x".utf8).write(to: other.appendingPathComponent("notes.txt"))
+        #expect(throws: InputError.self) { try RunFolder.open(other.path, settings: ["seed": 1]) }
+    }
+
+    @Test func thePlotLabelsLengthsAndTasks() {
+        let interval = Interval(lower: 0.4, upper: 0.9)
+        let plot = AccuracyPlot(
+            title: "a < b",
+            lines: [.init(name: "vt", points: [(1024, 0.7, interval), (4096, 0.5, interval)])], context: 2048)
+        for part in ["1K", "4K", ">vt<", "a &lt; b", "trained context"] { #expect(plot.svg.contains(part), "\(part)") }
+    }
+}
