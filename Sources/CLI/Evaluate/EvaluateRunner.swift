@@ -190,7 +190,8 @@ struct EvaluateRunner {
             let names = try group.files.map { try YamlTask(file: $0).name }
             let parts = outcomes.filter { names.contains($0.task.name) }.map { (score: $0.summary.score, n: $0.n) }
             return [
-                "group": .string(group.name), "score": JSON(group.score(parts)), "n": JSON(parts.reduce(0) { $0 + $1.n }),
+                "group": .string(group.name), "score": JSON(group.score(parts)),
+                "n": JSON(parts.reduce(0) { $0 + $1.n }),
                 "weight_by_size": .bool(group.weightsBySize), "tasks": .array(names.map { .string($0) }),
             ]
         }
