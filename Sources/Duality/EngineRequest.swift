@@ -78,8 +78,17 @@ public struct EngineRequest: Sendable {
         if engine == .reference, let precision, precision != .f64, precision != .f32 {
             throw refuse("precision \(precision.rawValue)", needs: "the fast engine", "reference")
         }
-        if keyValues != nil, engine == .reference || precision == .f64 {
-            throw refuse("a format of keys and values", needs: "the fast engine", "reference")
+        if engine == .reference || precision == .f64 {
+            let wishes = [
+                ("a format of keys and values", keyValues != nil), ("threads", threads != nil), ("group", group != nil),
+                ("resident", isResident),
+            ]
+            for (wish, isGiven) in wishes where isGiven {
+                throw refuse(wish, needs: "the fast engine", "reference")
+            }
+        }
+        if group != nil, let precision, precision != .int8 {
+            throw refuse("group", needs: "precision int8, which alone has scales", precision.rawValue)
         }
     }
 }

@@ -55,6 +55,12 @@ import Testing
         let stored = try Duality.run(
             "quantize", Fixtures.embeddedModel, "--precision", "bf16-dot", "--out", path("dot"))
         #expect(stored.status == 2 && stored.errors.contains("--precision bf16"), "\(stored.errors)")
+        // What the engine does not read is refused, not swallowed.
+        for wish in [["--threads", "1"], ["--group", "32"], ["--resident"]] {
+            let run = try Duality.run(
+                arguments: ["generate", "--engine", "reference"] + wish + ["--max-tokens", "1", "hello"])
+            #expect(run.status == 2 && run.output.isEmpty && run.errors.contains(wish[0]), "\(wish): \(run.errors)")
+        }
         // Several numbers of threads are for bench.
         let several = try say("--threads", "1,2")
         #expect(several.status == 2 && several.errors.contains("duality bench"), "\(several.errors)")

@@ -62,7 +62,7 @@ import Testing
             ("concat_kv_soup_ssm", 2, ["--save-state", states]), ("concat_kv_fuse_ssm", 2, ["--load-state", states]),
             ("sw_soup_ssm", 4, ["--gap", "visible"]), ("full_kv_only", 4, []),
         ] as [(String, Int, [String])] {
-            let run = try compose(type, chunks, more.first ?? "--threads", more.last ?? "2")
+            let run = try compose(type, chunks, more.first ?? "--max-tokens", more.last ?? "12")
             let wanted = try expected.integers("\(type).chunks\(chunks).generated").elements
             #expect(try tokens(run) == wanted, "\(type)")
         }

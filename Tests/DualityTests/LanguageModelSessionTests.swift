@@ -50,9 +50,13 @@ import Testing
         #expect(chosen.engineName == "fast" && chosen.precisionName == "bf16")
         let exact = try ModelLoader(Fixtures.embeddedModel, EngineRequest(precision: .f64)).choice
         #expect(exact.engineName == "reference" && exact.precisionName == "f64")
+        var wishes = [
+            EngineRequest(engine: .reference), EngineRequest(precision: .f64), EngineRequest(precision: .bf16),
+        ]
+        (wishes[0].threads, wishes[1].isResident, wishes[2].group) = (2, true, 32)
         for request in [
             EngineRequest(engine: .fast, precision: .f64), EngineRequest(engine: .reference, precision: .int8),
-        ] {
+        ] + wishes {
             #expect(throws: InputError.self) { try ModelLoader(Fixtures.embeddedModel, request) }
         }
     }

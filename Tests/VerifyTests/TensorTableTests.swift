@@ -16,6 +16,14 @@ import Testing
                 == "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1")
     }
 
+    /// A shape of more elements than there are numbers is refused, also where its product wraps to 0.
+    @Test(arguments: [[1 << 33, 1 << 33], [1 << 32, 1 << 32, 0], [-1, 4]]) func shapesThatOverflowAreRefused(
+        shape: [Int]
+    ) {
+        var table = TensorTable(place: "memory")
+        #expect(throws: InputError.self) { try table.add("v", dtype: .f32, shape: shape, bytes: []) }
+    }
+
     @Test(arguments: [NumberFormat.f64, .f32, .bf16, .f16]) func numbersComeBackAsTheFormatHasThem(format: NumberFormat)
         throws
     {

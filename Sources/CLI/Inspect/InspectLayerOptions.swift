@@ -41,12 +41,12 @@ struct InspectLayerOptions {
                 state,
                 (
                     "Mamba-2",
-                    "\(plain.groups) B/C groups, \(convolution), gated norm over \(norm), chunks of \(options.chunkSize)"
+                    "\(plain.groups) B/C groups, \(convolution), gated norm over \(norm), trained in chunks of \(options.chunkSize)"
                 ),
             ]
         }
         let norms = "B/C norm \(options.normalizesBC ? "on" : "off"), RoPE on B/C \(options.rotatesBC ? "on" : "off")"
-        return [state, ("Mamba-2", "\(norms), \(convolution), chunks of \(options.chunkSize)")]
+        return [state, ("Mamba-2", "\(norms), \(convolution), trained in chunks of \(options.chunkSize)")]
     }
 
     private var gatedDeltaNet: String {

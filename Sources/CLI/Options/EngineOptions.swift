@@ -78,8 +78,15 @@ struct EngineOptions: ParsableArguments {
         if engine == .reference, let precision, precision != .f64, precision != .f32 {
             throw ValidationError("--precision \(precision.rawValue) needs --engine fast.")
         }
-        if keyValues != nil && (engine == .reference || precision == .f64) {
-            throw ValidationError("--kv needs --engine fast.")
+        if engine == .reference || precision == .f64 {
+            let given = [
+                ("--kv", keyValues != nil), ("--threads", threads != nil), ("--group", scales.group != nil),
+                ("--resident", resident),
+            ]
+            for (option, isGiven) in given where isGiven { throw ValidationError("\(option) needs --engine fast.") }
+        }
+        if scales.group != nil, let precision, precision != .int8 {
+            throw ValidationError("--group needs --precision int8; \(precision.rawValue) has no scales.")
         }
     }
 

@@ -27,7 +27,7 @@ public struct TensorInfo: Sendable, Equatable {
 
 /// The number of elements of a shape that came from outside; nil when a length is negative or the
 /// product overflows, also where a later length is 0.
-func checkedCount(of shape: [Int]) -> Int? {
+package func checkedCount(of shape: [Int]) -> Int? {
     var count = 1
     for length in shape {
         let (product, overflow) = count.multipliedReportingOverflow(by: length)

@@ -11,7 +11,8 @@
 //  themselves, token after token, as long as the state remembers; the independent part, which
 //  RecurrentSigma.swift and ChunkedSigma.swift carry, adds to its square.
 //
-//      ε    one unit in the last place of a, uniformly either way: half of the two it may err by
+//      ε    two units in the last place of a, uniformly either way: what the instruction may err by, also
+//           next to 1, where a decay would round to 1
 //      η    log2 e in float32 is 1.3e-8 below log2 e
 //
 //  The recurrent form takes one exponential a token, the chunked form one a chunk on the state that
@@ -46,11 +47,12 @@ extension KernelArithmetic {
     /// The relative standard deviation of what fast exponentials near exp(z) err by in common.
     fileprivate func sharedDeviationOfExp(_ z: Double) -> Double {
         let value = Double.exp(z)
-        // What is flushed leaves nothing to multiply, and what rounds to 1 is known.
-        guard value >= accumulate.smallestNormal, accumulate.round(value) != 1 else { return 0 }
+        // What is flushed leaves nothing to multiply, and 2^0 is 1.
+        guard value >= accumulate.smallestNormal, z != 0 else { return 0 }
         let log2e = 1 / Double.log(2)
         let ofConstant = (1 - accumulate.round(log2e) / log2e).magnitude
-        let evaluation = accumulate.spacing(at: value) / value / 3.0.squareRoot()
-        return min(evaluation + ofConstant * z.magnitude, (1 - value) / value)
+        // Below 1 numbers are twice as dense as above, and a decay that is next to 1 is below it.
+        let unit = accumulate.spacing(at: min(value, 1 - accumulate.unitRoundoff)) / value
+        return 2 * unit / 3.0.squareRoot() + ofConstant * z.magnitude
     }
 }

@@ -83,7 +83,9 @@ extension KernelArithmetic {
     /// 1. The fast instruction is taken to err, uniformly, by up to half of what it may.
     func relativeVarianceOfExp(_ z: Double) -> Double {
         let value = Double.exp(z)
-        guard value > 1e-150 else { return 1 }  // flushed to zero
+        // Flushed to zero, or just not.
+        let least = subnormals == .flushed ? accumulate.smallestNormal * (1 + 0x1p-12) : 1e-150
+        guard value > least else { return 1 }
         var variance = operationVariance.variance(at: value) / (value * value)
         if exponential == .fast {
             let half = (2 - z) * accumulate.unitRoundoff

@@ -34,11 +34,7 @@ public struct TensorTable: TensorSource {
     ///
     /// - Throws: `InputError` (`.shape`) when the bytes are not as many as `dtype` and `shape` say.
     public mutating func add(_ name: String, dtype: DType, shape: [Int], bytes: [UInt8]) throws(InputError) {
-        var count: Int? = 1
-        for length in shape {
-            count = count.flatMap { length < 0 ? nil : $0.multipliedReportingOverflow(by: length).0 }
-        }
-        guard let expected = count.flatMap(dtype.byteCount), expected == bytes.count else {
+        guard let expected = checkedCount(of: shape).flatMap(dtype.byteCount), expected == bytes.count else {
             throw InputError(
                 .shape, in: "\(place): \(name)", expected: "as many bytes as \(dtype.rawValue) \(shape) takes",
                 found: "\(bytes.count)")
