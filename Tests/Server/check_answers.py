@@ -1,9 +1,12 @@
 """Calls, thoughts, stop strings and half characters, with a model whose answers are known byte for byte; whole and streamed."""
 
+import concurrent.futures
 import json
 import pathlib
+import re
 import sys
 import tempfile
+import time
 
 import scripted_model
 from client import assembled, server
@@ -145,15 +148,95 @@ def tagged(client):
     assert message["tool_calls"][0]["function"] == {"name": "count", "arguments": '{"of": ["ash"]}'}, choice
 
 
-CHECKS = (content, stop_strings, calls, calls_nobody_asked_for, calls_cut_off, one_call_only, forced_calls, thoughts, results, markers_are_text, continuing, tokens_on_request)
+def texts_put_together(client):
+    """A streamed completion is the whole one, with its prompts, choices and log probabilities."""
+    ids = client.post("/tokenize", {"prompt": "Once upon a time there was a fjörd 🌲"})["tokens"]
+    for more in ({}, {"echo": True}, {"echo": True, "max_tokens": 0}, {"stop": ["e"]}, {"logprobs": None}, {"echo": True, "logprobs": 0}):
+        body = {"prompt": [ids, ids[:3]], "n": 2, "seed": 5, "temperature": 1, "max_tokens": 6, "logprobs": 2, **more}
+        whole = client.post("/v1/completions", body)
+        events = client.events("/v1/completions", {**body, "stream_options": {"include_usage": True}})
+        assert [c["index"] for c in whole["choices"]] == [0, 1, 2, 3]
+        for choice in whole["choices"]:
+            parts = [c for e in events for c in e["choices"] if c["index"] == choice["index"]]
+            assert "".join(c["text"] for c in parts) == choice["text"], (more, choice, parts)
+            assert parts[-1]["finish_reason"] == choice["finish_reason"] and parts[-1]["stop_reason"] == choice["stop_reason"]
+            for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+                pieces = [x for c in parts if c["logprobs"] for x in c["logprobs"][name]]
+                assert pieces == (choice["logprobs"] or {}).get(name, []), (more, name, pieces, choice)
+        assert events[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
+        if more.get("echo"):
+            assert whole["choices"][0]["text"].startswith("Once upon a time there was a fjörd 🌲")
+    for index, choice in enumerate(whole["choices"]):
+        alone = client.post("/v1/completions", {**body, "prompt": body["prompt"][index // 2], "n": 1, "seed": 5 + index % 2})["choices"][0]
+        assert {**alone, "index": index} == choice, (alone, choice)
+
+
+def offsets_count_characters(client):
+    body = client.post("/v1/completions", {"prompt": "fjörd 🌲🌳 東京", "max_tokens": 8, "echo": True, "logprobs": 1, "temperature": 0})["choices"][0]
+    assert body["logprobs"]["text_offset"][0] == 0
+    for token, offset in zip(body["logprobs"]["tokens"], body["logprobs"]["text_offset"]):
+        assert "\ufffd" in token or token.startswith("<|") or body["text"][offset : offset + len(token)] == token, (token, offset, body["text"])
+
+
+def usage_so_far(client):
+    events = client.events("/v1/chat/completions", {"messages": [{"role": "user", "content": "/hello"}], "stream_options": {"include_usage": True, "continuous_usage_stats": True}})
+    counts = [e["usage"]["completion_tokens"] for e in events]
+    assert counts == sorted(counts) and counts[-1] == events[-1]["usage"]["completion_tokens"] > 0
+    assert "usage" not in client.events("/v1/chat/completions", {"messages": [{"role": "user", "content": "/hello"}], "stream_options": {}})[0]
+
+
+def documents(client):
+    """Structured answers are valid and have no runs of white space, whatever the model likes."""
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "n": {"type": "integer", "minimum": 3, "maximum": 77}, "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 1, "maxItems": 3}, "sub": {"$ref": "#/$defs/s"}}, "required": ["name", "n", "tags", "sub"], "$defs": {"s": {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}}}
+    for seed in range(6):
+        for temperature in (0, 1.5):
+            choice = both(client, "Describe it.", temperature=temperature, seed=seed, max_tokens=4000, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}, chat_template_kwargs={"enable_thinking": False})
+            text = choice["message"]["content"]
+            assert choice["finish_reason"] == "stop", choice
+            value = json.loads(text)
+            assert 3 <= value["n"] <= 77 and 1 <= len(value["tags"]) <= 3 and isinstance(value["sub"]["ok"], bool), text
+            assert not re.search(r"\n{3}|[ \t]{21}|\s{23}", text), text
+    assert both(client, "Pick.", structured_outputs={"regex": "[0-9]{3}-[a-f]{2}"}, chat_template_kwargs={"enable_thinking": False})["message"]["content"].count("-") == 1
+    assert both(client, "Pick.", structured_outputs={"choice": ["fjörd", "oak"]}, chat_template_kwargs={"enable_thinking": False})["message"]["content"] in ("fjörd", "oak")
+
+
+def hostile_schemas(client):
+    """A schema that is made to take long is answered, or refused, in time; others are served meanwhile."""
+    def nest(depth):
+        return {"type": "object", "properties": {"a": nest(depth - 1), "b": nest(depth - 1)}} if depth else {"type": "string"}
+
+    hostile = [
+        {"json": nest(10)}, {"json": {"type": "string", "pattern": "(a{1,200}b{1,200}){1,200}"}}, {"regex": "(a|aa|aaa|aaaa){1,900}x{1,900}"},
+        {"regex": "(.{0,900}x){0,9}"}, {"regex": "(((a*)*)*)*b"}, {"choice": ["x" * k for k in range(1, 900)]},
+        {"json": {"anyOf": [{"type": "object", "properties": {f"k{i}{j}": {"type": "string"} for j in range(12)}} for i in range(40)]}},
+        {"json": {"type": "array", "items": {"type": "string", "minLength": 100000, "maxLength": 200000}}}, {"json": {"type": "integer", "minimum": 3, "multipleOf": 99999999}},
+        {"json": {"type": "array", "minItems": 100000, "items": {"type": "integer"}}}, {"json": {"$ref": "#"}}, {"json": {"allOf": [{"$ref": "#"}]}},
+        {"json": {"enum": [f"value {i}" for i in range(3000)]}},
+    ]
+    slowest = 0
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for outputs in hostile:
+            start = time.time()
+            job = pool.submit(client.request, "POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "structured_outputs": outputs, "max_tokens": 4, "chat_template_kwargs": {"enable_thinking": False}})
+            while not job.done():
+                before = time.time()
+                assert client.request("GET", "/health")[0] == 200 and time.time() - before < 3, f"others wait for {str(outputs)[:80]}"
+                time.sleep(0.05)
+            status, _, content = job.result()
+            slowest = max(slowest, time.time() - start)
+            assert status in (200, 400) and time.time() - start < 15, (str(outputs)[:80], status, content[:200], time.time() - start)
+    return f"at most {slowest:.1f} s"
+
+
+CHECKS = (content, texts_put_together, offsets_count_characters, usage_so_far, documents, hostile_schemas, stop_strings, calls, calls_nobody_asked_for, calls_cut_off, one_call_only, forced_calls, thoughts, results, markers_are_text, continuing, tokens_on_request)
 
 
 def run(client, checks):
     failed = 0
     for check in checks:
         try:
-            check(client)
-            print(f"ok      {check.__name__.replace('_', ' ')}")
+            note = check(client)
+            print(f"ok      {check.__name__.replace('_', ' ')}{f' ({note})' if note else ''}", flush=True)
         except Exception as error:
             failed += 1
             print(f"FAILED  {check.__name__.replace('_', ' ')}: {type(error).__name__}: {str(error)[:900]}")

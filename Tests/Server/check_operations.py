@@ -197,6 +197,68 @@ def flags():
     return f"{len(wrong) + 1} mistakes"
 
 
+def waiting_requests_are_refused_at_the_end():
+    with server("--max-num-seqs", "1") as client:
+        running = open_stream(client, {**LONG, "max_tokens": 300})
+        waiting = [open_stream(client, LONG, receive=False) for _ in range(2)]
+        end = time.time() + 5
+        while client.metric("vllm:num_requests_waiting") < 2 and time.time() < end:
+            time.sleep(0.05)
+        client.process.send_signal(signal.SIGTERM)
+        for s in waiting:
+            answer = s.recv(4096)
+            assert b" 503 " in answer.split(b"\r\n")[0] and b"shutting_down" in answer, answer[:200]
+        assert b"data: [DONE]" in read_to_end(running)
+        assert client.process.wait(20) == 0
+
+
+def a_silent_stream_is_kept_alive():
+    with server("--max-num-seqs", "1") as client:
+        running = open_stream(client, {**LONG, "max_tokens": 8000})
+        s = open_stream(client, {"prompt": "x", "max_tokens": 2}, receive=False)
+        s.settimeout(15)
+        answer = s.recv(4096)
+        while b": keep-alive\n\n" not in answer:
+            answer += s.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 200")
+        running.close()
+        assert b"data: [DONE]" in read_to_end(s)
+
+
+def snapshots_outlive_a_restart():
+    import tempfile
+
+    body = {"messages": [{"role": "system", "content": "You keep a lighthouse. " * 40}, *SUM], "temperature": 0, "logprobs": True}
+    with tempfile.TemporaryDirectory() as folder:
+        answers = []
+        for _ in range(2):
+            with server("--state-dir", folder) as client:
+                answers.append(client.post("/v1/chat/completions", body))
+        hits = [a["usage"]["prompt_tokens_details"]["cached_tokens"] for a in answers]
+        assert hits[0] == 0 and hits[1] > 100, hits
+        assert answers[0]["choices"] == answers[1]["choices"]
+    return f"{hits[1]} of {answers[1]['usage']['prompt_tokens']} tokens"
+
+
+def the_same_bits():
+    """Alone, in a batch, from the cache, with few threads: equal tokens and log probabilities."""
+    text = "The harbour was quiet in the morning and the boats lay side by side along the wall. " * 12
+    answers = {}
+    for arguments in (["--threads", "1"], ["--threads", "2"], ["--no-enable-prefix-caching"], ["--max-num-seqs", "2", "--max-num-batched-tokens", "48"]):
+        with server(*arguments) as client:
+            ids = client.post("/tokenize", {"prompt": text})["tokens"]
+
+            def one(length):
+                body = {"prompt": ids[:length], "max_tokens": 6, "temperature": 1, "seed": length, "logprobs": 3}
+                return json.dumps(client.post("/v1/completions", body)["choices"])
+
+            lengths = [*range(60, 70), *range(124, 134), 190]
+            with concurrent.futures.ThreadPoolExecutor(12) as pool:
+                for length, answer in zip(lengths * 2, pool.map(one, lengths * 2)):
+                    assert answers.setdefault(length, answer) == answer, (arguments, length)
+    return f"{len(answers)} prompts, 8 times each"
+
+
 def attempt(check, *arguments):
     name = check.__name__.replace("_", " ")
     try:
@@ -217,7 +279,7 @@ def main():
     with server() as client:
         for check in (usage_is_what_metrics_count, departures, a_flood, metrics_are_prometheus):
             failed += attempt(check, client)
-    for check in (sigterm_under_load, sigterm_that_takes_too_long, a_second_signal, flags):
+    for check in (sigterm_under_load, sigterm_that_takes_too_long, a_second_signal, waiting_requests_are_refused_at_the_end, a_silent_stream_is_kept_alive, snapshots_outlive_a_restart, the_same_bits, flags):
         failed += attempt(check)
     return failed
 

@@ -35,7 +35,8 @@ package struct PlainHTTPClient: Sendable {
     /// Hands over the body of a response piece by piece, without the framing of chunks.
     ///
     /// - Returns: the status.
-    /// - Throws: `InputError` (`.inaccessibleFile`) when the server cannot be reached or breaks off.
+    /// - Throws: `InputError` (`.inaccessibleFile`) when the server cannot be reached or breaks
+    ///   off.
     package func request(
         _ method: String, _ path: String, _ body: JSON?, _ take: (ArraySlice<UInt8>) -> Void
     ) throws(InputError) -> Int {

@@ -69,7 +69,7 @@
                     if body.isExpected { try await writer.writeInformationalHead(HTTPResponse(status: .continue)) }
                     bytes = try await body.collect()
                 }
-                switch try api.respond(route, bytes) {
+                switch try await api.respond(route, bytes) {
                 case .reply(let reply): return .reply(reply)
                 case .job(let job): return .job(job)
                 }

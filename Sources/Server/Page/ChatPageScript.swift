@@ -1,4 +1,5 @@
-//  What the page at `/` does: sends the conversation, reads the stream, and says what an answer cost.
+//  What the page at `/` does: sends the conversation, reads the stream, and says what an answer
+//  cost.
 
 enum ChatPageScript {
     static let text = #"""

@@ -1,6 +1,7 @@
 //  What the routes do: a request's body in, a reply or a job for the engine out. Nothing here knows
 //  about connections.
 
+import Dispatch
 import DualityCore
 import DualityInference
 import Synchronization
@@ -30,14 +31,21 @@ package final class ServerAPI: Sendable {
     }
 
     /// - Throws: `RequestError`, whatever the client sent.
-    package func respond(_ route: Route, _ body: [UInt8]) throws(RequestError) -> Outcome {
+    package func respond(_ route: Route, _ body: [UInt8]) async throws(RequestError) -> Outcome {
         switch route {
         case .chat:
             try refuseWhileDraining()
-            return .job(try model.job(ChatCall(RequestBody.object(body), model.context)))
+            let call = try ChatCall(RequestBody.object(body), model.context)
+            let isConstrained = call.options.form != .text || !call.tools.callable.isEmpty
+            return .job(
+                try await Self.prepare(apart: isConstrained) { [model] () throws(RequestError) in try model.job(call) })
         case .completions:
             try refuseWhileDraining()
-            return .job(try model.job(CompletionCall(RequestBody.object(body), model.context)))
+            let call = try CompletionCall(RequestBody.object(body), model.context)
+            return .job(
+                try await Self.prepare(apart: call.options.form != .text) { [model] () throws(RequestError) in
+                    try model.job(call)
+                })
         case .models:
             return .reply(Reply(json: ["object": "list", "data": .array(model.context.names.map(card))]))
         case .model(let name):
@@ -60,6 +68,21 @@ package final class ServerAPI: Sendable {
         case .version: return .reply(Reply(json: ["version": .string(version)]))
         case .page: return .reply(Reply(text: ChatPage.html, contentType: "text/html; charset=utf-8"))
         }
+    }
+
+    /// A grammar may take a second and more to compile, which is done where nothing else waits for
+    /// it.
+    private static func prepare(
+        apart: Bool, _ job: @escaping @Sendable () throws(RequestError) -> AnswerJob
+    ) async throws(RequestError) -> AnswerJob {
+        guard apart else { return try job() }
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<AnswerJob, RequestError>, Never>) in
+            DispatchQueue.global(qos: .utility).async {
+                continuation.resume(returning: Result { () throws(RequestError) in try job() })
+            }
+        }
+        return try result.get()
     }
 
     private func refuseWhileDraining() throws(RequestError) {
