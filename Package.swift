@@ -121,7 +121,7 @@ let package = Package(
             name: "DualityFuzz",
             dependencies: [
                 "CDualitySSD", "DualityCInterface", "DualityCore", "DualityInference", "DualityQuant",
-                "DualityReference", "DualityVerify", "TestSupport",
+                "DualityReference", "DualityServer", "DualityVerify", "TestSupport",
             ],
             path: "Tests/Fuzz/Targets"),
         .executableTarget(name: "duality-fuzz", dependencies: ["DualityFuzz"], path: "Tests/Fuzz/Driver"),

@@ -4,12 +4,13 @@ import concurrent.futures
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 import time
 
 import scripted_model
-from client import assembled, server
+from client import BINARY, ROOT, assembled, server
 
 PARAMETERS = {"type": "object", "properties": {"word": {"type": "string"}, "limit": {"type": "integer"}}, "required": ["word"]}
 LOOK_UP = {"type": "function", "function": {"name": "look_up", "description": "Finds a word.", "parameters": PARAMETERS}}
@@ -228,6 +229,38 @@ def hostile_schemas(client):
     return f"at most {slowest:.1f} s"
 
 
+def log_likelihoods(client):
+    """Scores of prompts are those of `duality logits` in the same format: within 1e-3, and greedy where it is."""
+    import numpy as np
+
+    texts = ["Once upon a time there was a little fox named Pip.", "What is 17 plus 25? 17 + 25 = 42.", "The harbour was quiet in the morning. " * 9]
+    for text in texts:
+        scores = client.post("/v1/completions", {"prompt": text, "max_tokens": 1, "logprobs": 1, "echo": True, "temperature": 0})["choices"][0]["logprobs"]
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "logits.safetensors"
+            subprocess.run([BINARY, "logits", "--engine", "fast", "--precision", "bf16", "--text", text, "--out", str(path)], check=True, capture_output=True, cwd=ROOT)
+            data = path.read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        kinds = {"F64": np.float64, "F32": np.float32, "I64": np.int64, "I32": np.int32}
+
+        def tensor(name):
+            entry = header[name]
+            start, end = entry["data_offsets"]
+            return np.frombuffer(data[8 + length + start : 8 + length + end], kinds[entry["dtype"]]).reshape(entry["shape"])
+
+        logits, ids = tensor("logits").astype(np.float64), tensor("input_ids").reshape(-1)
+        logits = logits.reshape(len(ids), -1)
+        expected = logits - logits.max(-1, keepdims=True)
+        expected -= np.log(np.exp(expected).sum(-1, keepdims=True))
+        for i in range(1, len(ids)):
+            found, top = scores["token_logprobs"][i], scores["top_logprobs"][i]
+            row = expected[i - 1]
+            assert abs(found - row[ids[i]]) < 1e-3, (text, i, found, row[ids[i]])
+            gap = np.sort(row)[-1] - np.sort(row)[-2]
+            assert gap < 1e-3 or (found == max(top.values())) == (row.argmax() == ids[i]), (text, i)
+
+
 CHECKS = (content, texts_put_together, offsets_count_characters, usage_so_far, documents, hostile_schemas, stop_strings, calls, calls_nobody_asked_for, calls_cut_off, one_call_only, forced_calls, thoughts, results, markers_are_text, continuing, tokens_on_request)
 
 
@@ -250,6 +283,8 @@ def main():
         scripted_model.build(tags, tags=True)
         with server(str(plain), "--template", "qwen3") as client:
             failed = run(client, CHECKS)
+        with server() as client:
+            failed += run(client, (log_likelihoods,))
         with server(str(tags), "--template", "qwen3", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3") as client:
             return failed + run(client, (tagged,))
 

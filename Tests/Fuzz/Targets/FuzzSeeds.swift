@@ -104,6 +104,7 @@ package enum FuzzSeeds {
         case .ranks:
             texts([(0...255).map { "\(Data([UInt8($0)]).base64EncodedString()) \($0)" }.joined(separator: "\n")])
         case .chat: texts(chats)
+        case .request: texts(requests)
         case .template: texts(templates)
         case .schema: texts(schemas)
         case .pattern: texts([#"(a|b)*c{2,5}[^x-z]"#, #"\d{3}-\w+(?:foo|bar)?$"#, "(((a*)*)*)*b"])

@@ -17,6 +17,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case vocabulary
     case ranks
     case chat
+    case request
     case template
     case schema
     case pattern
@@ -43,6 +44,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .vocabulary: try readVocabulary(bytes, folder)
         case .ranks: try readTokenizer(folder.write(bytes, "own.tiktoken"))
         case .chat: try readChat(bytes)
+        case .request: try readRequest(bytes)
         case .template: try readTemplate(bytes)
         case .schema:
             try compile(bytes) {
