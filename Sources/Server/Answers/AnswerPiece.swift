@@ -19,4 +19,9 @@ package struct AnswerEnd: Sendable, Equatable {
     package var finishReason: String
     /// The stop string or stop token.
     package var stopReason: StopReason?
+
+    package init(finishReason: String, stopReason: StopReason? = nil) {
+        self.finishReason = finishReason
+        self.stopReason = stopReason
+    }
 }
