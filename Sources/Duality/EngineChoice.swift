@@ -65,7 +65,7 @@ public enum EngineChoice: Sendable {
                 found: "a model that was quantized for the fast one",
                 remedy: "Give the original's directory, or use --engine fast.")
         }
-        packed.plan.roundsActivations = request.precision == .bf16Dot
+        packed.plan.brainActivations = request.precision?.fast.map { BrainActivations($0) } ?? .float32
         if let asked = request.precision, asked.fast != packed.plan.precision {
             throw InputError(
                 .value, in: "--precision", expected: "\(precisions(of: packed)), the format of \(directory)",
@@ -76,7 +76,7 @@ public enum EngineChoice: Sendable {
 
     private static func precisions(of packed: PackedCheckpoint) -> String {
         switch packed.plan.precision {
-        case .bf16, .bf16Dot: "bf16 or bf16-dot"
+        case .bf16, .bf16Dot, .bf16Split: "bf16, bf16-dot or bf16-split"
         case let other: other.rawValue
         }
     }

@@ -23,6 +23,8 @@ public struct EngineRequest: Sendable {
         case bf16
         /// Weights in bfloat16, activations rounded to it; the fast engine only.
         case bf16Dot = "bf16-dot"
+        /// Weights in bfloat16, activations as two of them; the fast engine only.
+        case bf16Split = "bf16-split"
         /// Weights and activations in int8; the fast engine only.
         case int8
         /// Weights in int4, activations in int8; the fast engine only.

@@ -67,7 +67,7 @@ public struct EngineAgreement: Sendable {
             let limit: Double =
                 switch precision {
                 case .f32: max(8 * own, 1e-6)
-                case .bf16, .bf16Dot: 0.03
+                case .bf16, .bf16Dot, .bf16Split: 0.03
                 case .int8: 0.3
                 case .int4, .int4Mixed: 1
                 }

@@ -19,6 +19,9 @@ public struct Roofline: Sendable, Equatable {
     public let int8Tops: Double
     public let bf16Tflops: Double
     public let f32Tflops: Double
+    /// What the products of bf16-split's parts can reach: the rate of `tdpbf16ps` where there is
+    /// AMX, else that of float32.
+    public let splitTflops: Double
     /// 10^9 bytes a second.
     public let readGBps: Double
     /// What the kernels use.
@@ -31,13 +34,15 @@ public struct Roofline: Sendable, Equatable {
     /// - Throws: `InputError` when DUALITY_ISA names no instruction set of this machine.
     public static func measure(pool: ThreadPool, seconds: Double = 2, readBytes: Int = 2 << 30) throws -> Roofline {
         let kernels = try KernelTable.active()
-        let share = seconds / 4
+        let share = seconds / 5
         let (int8, bf16, f32) = (kernels.probe_int8, kernels.probe_bf16, kernels.probe_f32)
+        let split = kernels.probe_split
         return Roofline(
             threads: pool.threadCount,
             int8Tops: compute(pool, share, int8) * 1e-12,
             bf16Tflops: compute(pool, share, bf16) * 1e-12,
             f32Tflops: compute(pool, share, f32) * 1e-12,
+            splitTflops: compute(pool, share, split) * 1e-12,
             readGBps: read(pool, share, readBytes, kernels) * 1e-9,
             kernels: "\(kernels.name): \(kernels.summary)")
     }

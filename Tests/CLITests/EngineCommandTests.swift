@@ -41,6 +41,7 @@ import Testing
         for (precision, arithmetic) in [
             ("bf16", "bfloat16 weights, float32 activations"),
             ("bf16-dot", "bfloat16 weights, activations rounded to bfloat16"),
+            ("bf16-split", "bfloat16 weights, activations in two bfloat16 parts"),
         ] {
             let run = try say("--precision", precision)
             let line = "engine fast, \(precision) (\(arithmetic)), "

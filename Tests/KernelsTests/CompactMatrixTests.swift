@@ -133,10 +133,12 @@ import Testing
                 let t = tokens.wide
                 let activations = Memory<Float>(Int(dk_f32_activation_bytes(t, k)) / 4)
                 let (expected, got) = (Memory<Float>(tokens * rows), Memory<Float>(tokens * rows))
-                for dot in [false, true] {
-                    let pack = dot ? kernels.bf16_dot_activations : kernels.f32_activations
-                    let multiply = dot ? kernels.bf16_dot_matmul : kernels.bf16_matmul
-                    let multiplyCompact = dot ? kernels.compact_dot_matmul : kernels.compact_matmul
+                let products = [
+                    (kernels.f32_activations, kernels.bf16_matmul, kernels.compact_matmul),
+                    (kernels.bf16_dot_activations, kernels.bf16_dot_matmul, kernels.compact_dot_matmul),
+                    (kernels.bf16_split_activations, kernels.bf16_split_matmul, kernels.compact_split_matmul),
+                ]
+                for (number, (pack, multiply, multiplyCompact)) in products.enumerated() {
                     pack(x, k, t, k, 0, t, activations.pointer)
                     var (compact, reference) = (
                         packed.matrix, dk_bf16_matrix(rows: m, columns: k, weights: plain.pointer)
@@ -145,7 +147,7 @@ import Testing
                     multiply(&reference, activations.pointer, t, 0, panels, expected.pointer, m, space.pointer)
                     multiplyCompact(&compact, activations.pointer, t, 0, panels, got.pointer, m, space.pointer)
                     let different = differences(got.elements, expected.elements)
-                    #expect(different == 0, "\(rows)x\(columns), \(tokens) tokens, dot \(dot): \(different)")
+                    #expect(different == 0, "\(rows)x\(columns), \(tokens) tokens, product \(number): \(different)")
                 }
                 keep(activations, expected, got)
             }

@@ -27,7 +27,9 @@ import Testing
     }
 
     @Test func anInstructionSetOfAnotherMachineIsRefused() {
-        let missing = ["avx2", "avx512", "neon", "amx"].filter { name in !Table.all.contains { $0.testDescription == name } }
+        let missing = ["avx2", "avx512", "neon", "amx"].filter { name in
+            !Table.all.contains { $0.testDescription == name }
+        }
         for name in missing {
             #expect(select(name).name == nil)
             #expect(select(name).message.contains("cannot run"))

@@ -15,10 +15,11 @@ import Testing
         Case(rows: 1, columns: 1, tokens: 1), Case(rows: 33, columns: 31, tokens: 5),
         Case(rows: 70, columns: 257, tokens: 13), Case(rows: 300, columns: 515, tokens: 2),
         Case(rows: 40, columns: 33, tokens: 530), Case(rows: 32, columns: 512, tokens: 12),
+        Case(rows: 70, columns: 320, tokens: 37), Case(rows: 64, columns: 64, tokens: 16),
     ]
 
     enum Format: String, CaseIterable, Sendable {
-        case f32, bf16, dot
+        case f32, bf16, dot, split
     }
 
     /// y of some tokens, weights rounded to bfloat16 whatever the format.
@@ -41,14 +42,18 @@ import Testing
             var matrix = dk_f32_matrix(rows: m, columns: k, weights: weights.pointer)
             kernels.f32_matmul(&matrix, packed.pointer, t, 0, dk_panels(m), y.pointer, m, space.pointer)
         } else {
-            let dot = format == .dot
+            let (pack, product) =
+                switch format {
+                case .f32, .bf16: (kernels.f32_activations, kernels.bf16_matmul)
+                case .dot: (kernels.bf16_dot_activations, kernels.bf16_dot_matmul)
+                case .split: (kernels.bf16_split_activations, kernels.bf16_split_matmul)
+                }
             let weights = Memory<UInt16>(Int(dk_bf16_weight_bytes(m, k)) / 2)
             let row = Memory<Float>(shape.columns)
             defer { keep(weights, row) }
             kernels.bf16_pack(narrow.pointer, k, m, k, 0, m, weights.pointer)
-            (dot ? kernels.bf16_dot_activations : kernels.f32_activations)(x, k, t, k, 0, t, packed.pointer)
+            pack(x, k, t, k, 0, t, packed.pointer)
             var matrix = dk_bf16_matrix(rows: m, columns: k, weights: weights.pointer)
-            let product = dot ? kernels.bf16_dot_matmul : kernels.bf16_matmul
             product(&matrix, packed.pointer, t, 0, dk_panels(m), y.pointer, m, space.pointer)
             kernels.bf16_row(&matrix, m - 1, row.pointer)
             let kept = zip(row.elements, w.suffix(shape.columns)).allSatisfy { row, w in
@@ -80,8 +85,14 @@ import Testing
         for format in Format.allCases {
             let error = relativeL2(Self.product(table, format, shape, w, x), exact)
             // Activations of the dot product are bfloat16 too: half of the last of eight bits, at
-            // most 2^-8.
-            #expect(error < (format == .dot ? 4e-3 : 5e-7), "\(format): \(error)")
+            // most 2^-8; the sum of two such numbers is within 2^-17.
+            let limit =
+                switch format {
+                case .f32, .bf16: 5e-7
+                case .dot: 4e-3
+                case .split: 5e-6
+                }
+            #expect(error < limit, "\(format): \(error)")
         }
     }
 
@@ -93,8 +104,10 @@ import Testing
         for format in [Format.f32, .bf16] {
             #expect(differences(Self.product(table, format, shape, w, x), expected) == 0, "\(format)")
         }
-        let dot = Self.product(.scalar, .dot, shape, w, x)
-        #expect(differences(Self.product(table, .dot, shape, w, x), dot) == 0, "dot")
+        for format in [Format.dot, .split] {
+            let expected = Self.product(.scalar, format, shape, w, x)
+            #expect(differences(Self.product(table, format, shape, w, x), expected) == 0, "\(format)")
+        }
     }
 
     /// `vdpbf16ps` and the fused multiply-adds that stand for it, over numbers at the ends of the
@@ -147,6 +160,38 @@ import Testing
             }
         }
         return sum
+    }
+
+    /// `tdpbf16ps` as Intel describes it, step after step, for the high and the low parts of
+    /// activations.
+    @Test(arguments: Table.all, [40, 96])
+    func splitActivationsFollowTheDescriptionOfTheTileUnit(table: Table, columns: Int) {
+        let shape = Case(rows: 33, columns: columns, tokens: 18)
+        let (w, x) = (random(33 * columns, seed: 28), random(18 * columns, seed: 29))
+        let y = Self.product(table, .split, shape, w, x)
+        func narrow(_ v: Float) -> Float {
+            let bits = v.bitPattern
+            return Float(bitPattern: (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+        }
+        for t in 0..<18 {
+            let high = x[t * columns..<(t + 1) * columns].map(narrow)
+            let low = zip(x[t * columns..<(t + 1) * columns], high).map { narrow($0 - $1) }
+            for m in 0..<33 {
+                let row = w[m * columns..<(m + 1) * columns].map(narrow)
+                var sum: Float = 0
+                for step in stride(from: 0, to: columns, by: 32) {
+                    for part in [high, low] {
+                        var (even, odd): (Float, Float) = (0, 0)
+                        for k in stride(from: step, to: min(step + 32, columns), by: 2) {
+                            even.addProduct(row[k], part[k])
+                            odd.addProduct(row[k + 1], part[k + 1])
+                        }
+                        sum += even + odd
+                    }
+                }
+                #expect(y[t * 33 + m] == sum, "token \(t), row \(m)")
+            }
+        }
     }
 
     @Test(arguments: Table.all, cases)

@@ -61,6 +61,7 @@ typedef struct {
     double (*probe)(int64_t);
     int64_t iterations;
     dk_int8_matrix matrix;
+    dk_bf16_matrix bf16;
     int64_t tokens;
     const void *packed;
     float *y;
@@ -78,6 +79,13 @@ static void product_job(void *context, int thread, int threads) {
     int64_t panels = dk_panels(b->matrix.rows);
     b->kernels->int8_matmul(&b->matrix, b->packed, b->tokens, panels * thread / threads,
                             panels * (thread + 1) / threads, b->y, b->matrix.rows, b->workspaces[thread]);
+}
+
+static void split_job(void *context, int thread, int threads) {
+    bench *b = context;
+    int64_t panels = dk_panels(b->bf16.rows);
+    b->kernels->bf16_split_matmul(&b->bf16, b->packed, b->tokens, panels * thread / threads,
+                                  panels * (thread + 1) / threads, b->y, b->bf16.rows, b->workspaces[thread]);
 }
 
 static int ascending(const void *a, const void *b) {
@@ -145,6 +153,27 @@ static void measure_shape(crew *crew, bench *b, int64_t rows, int64_t columns, i
     free(weights), free(scales), free(source), free(x), free(packed), free(b->y);
 }
 
+static void measure_split(crew *crew, bench *b, int64_t rows, int64_t columns) {
+    int64_t tokens = 512;
+    uint16_t *weights = trial_memory((size_t)dk_bf16_weight_bytes(rows, columns));
+    float *x = trial_memory((size_t)(tokens * columns * 4));
+    uint16_t *source = trial_memory((size_t)(32 * columns * 2));
+    trial_numbers(x, tokens * columns, 2);
+    b->kernels->f32_to_bf16(x, source, 32 * columns);
+    for (int64_t row = 0; row < rows; row += 32)
+        b->kernels->bf16_pack(source, columns, rows, columns, row, rows - row < 32 ? rows - row : 32, weights);
+    void *packed = trial_memory((size_t)dk_f32_activation_bytes(tokens, columns));
+    b->kernels->bf16_split_activations(x, columns, tokens, columns, 0, tokens, packed);
+    b->bf16 = (dk_bf16_matrix){rows, columns, weights};
+    b->tokens = tokens;
+    b->packed = packed;
+    b->y = trial_memory((size_t)(tokens * rows * 4));
+    char label[64];
+    snprintf(label, sizeof label, "bf16-split %lld x %lld", (long long)rows, (long long)columns);
+    report(crew, b, split_job, 4.0 * (double)(tokens * rows * columns), label);
+    free(weights), free(source), free(x), free(packed), free(b->y);
+}
+
 static void measure(const dk_kernels *kernels, int threads) {
     crew crew = {.threads = threads};
     pthread_barrier_init(&crew.begin, 0, (unsigned)threads);
@@ -167,6 +196,9 @@ static void measure(const dk_kernels *kernels, int threads) {
     measure_shape(&crew, &b, 4096, 4096, 128);
     measure_shape(&crew, &b, 4096, 4096, 64);
     measure_shape(&crew, &b, 4096, 4096, 32);
+    limit(&crew, &b, kernels->probe_split);
+    measure_split(&crew, &b, 24576, 4096);
+    measure_split(&crew, &b, 4096, 12288);
     fflush(stdout);
     run(&crew, 0, 0);
     for (int i = 1; i < threads; i++) pthread_join(handles[i], 0);

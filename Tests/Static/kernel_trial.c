@@ -69,35 +69,81 @@ static float *int8_product(const dk_kernels *kernels, trial_case c, const float 
     return y;
 }
 
+/// The same of bf16-split, in two bytes a weight or in twelve bits.
+static float *split_product(const dk_kernels *kernels, trial_case c, bool compact, const float *w, const float *x,
+                            int64_t split) {
+    int64_t panels = dk_panels(c.rows), half = c.tokens / 2;
+    uint16_t *narrow = trial_memory((size_t)(c.rows * c.columns * 2));
+    kernels->f32_to_bf16(w, narrow, c.rows * c.columns);
+    uint16_t *weights = trial_memory((size_t)dk_bf16_weight_bytes(c.rows, c.columns));
+    kernels->bf16_pack(narrow, c.columns, c.rows, c.columns, 0, c.rows, weights);
+    uint32_t *exponents = trial_memory((size_t)(panels * 64)), *starts = trial_memory((size_t)(panels + 1) * 4);
+    uint32_t *counts = trial_memory((size_t)panels * 4);
+    dk_compact_survey(narrow, c.columns, c.columns, c.rows, exponents, counts);
+    for (int64_t p = 0; p < panels; p++) starts[p + 1] = starts[p] + counts[p];
+    uint32_t *units = trial_memory((size_t)dk_compact_unit_bytes(c.rows, c.columns));
+    uint32_t *exceptions = trial_memory((size_t)starts[panels] * 4 + 4);
+    dk_compact_pack(narrow, c.columns, c.columns, 0, c.rows, exponents, starts, units, exceptions);
+    void *packed = trial_memory((size_t)dk_f32_activation_bytes(c.tokens, c.columns));
+    kernels->bf16_split_activations(x, c.columns, c.tokens, c.columns, 0, half, packed);
+    kernels->bf16_split_activations(x, c.columns, c.tokens, c.columns, half, c.tokens - half, packed);
+    void *workspace = trial_memory(DK_WORKSPACE_BYTES);
+    memset(workspace, 0x5a, DK_WORKSPACE_BYTES);
+    float *y = trial_memory((size_t)(c.tokens * c.rows * 4));
+    dk_bf16_matrix plain = {c.rows, c.columns, weights};
+    dk_compact_matrix twelve = {c.rows, c.columns, units, exponents, exceptions, starts};
+    for (int64_t p = 0; p < panels; p += split) {
+        int64_t end = p + split < panels ? p + split : panels;
+        if (compact) kernels->compact_split_matmul(&twelve, packed, c.tokens, p, end, y, c.rows, workspace);
+        else kernels->bf16_split_matmul(&plain, packed, c.tokens, p, end, y, c.rows, workspace);
+    }
+    free(narrow), free(weights), free(exponents), free(starts), free(counts), free(units), free(exceptions);
+    free(packed), free(workspace);
+    return y;
+}
+
 static int64_t differing(const float *a, const float *b, int64_t count) {
     int64_t different = 0;
-    for (int64_t i = 0; i < count; i++) different += memcmp(a + i, b + i, 4) != 0 && a[i] != b[i];
+    for (int64_t i = 0; i < count; i++)
+        different += memcmp(a + i, b + i, 4) != 0 && a[i] != b[i] && !(isnan(a[i]) && isnan(b[i]));
     return different;
+}
+
+enum { INT8, SPLIT, COMPACT, FORMATS };
+static const char *const formats[] = {"int8", "bf16-split", "bf16-split in twelve bits"};
+
+static float *product(const dk_kernels *kernels, int format, trial_case c, const float *w, const float *x,
+                      int64_t split) {
+    if (format == INT8) return int8_product(kernels, c, w, x, split);
+    return split_product(kernels, c, format == COMPACT, w, x, split);
 }
 
 static int compare_tables(void) {
     int failures = 0, compared[TABLES] = {0};
-    for (int i = 0; i < CASES; i++) {
-        trial_case c = cases[i];
+    for (int i = 0; i < CASES * FORMATS; i++) {
+        trial_case c = cases[i / FORMATS];
+        int format = i % FORMATS;
         float *w = trial_memory((size_t)(c.rows * c.columns * 4)),
               *x = trial_memory((size_t)(c.tokens * c.columns * 4));
         trial_numbers(w, c.rows * c.columns, 1);
         trial_numbers(x, c.tokens * c.columns, 2);
         if (c.tokens > 1) memset(x, 0, (size_t)c.columns * 4);
         if (c.tokens > 2) x[c.columns] = NAN;
-        float *expected = int8_product(dk_kernels_for(DK_SCALAR), c, w, x, 1000);
+        if (c.tokens > 3) x[2 * c.columns] = INFINITY;
+        for (int64_t k = 0; c.tokens > 4 && k < c.columns; k++) x[3 * c.columns + k] *= 0x1p-124f;
+        float *expected = product(dk_kernels_for(DK_SCALAR), format, c, w, x, 1000);
         for (int t = 1; t < TABLES; t++) {
             const dk_kernels *kernels = dk_kernels_for(all[t]);
             if (!kernels) continue;
             for (int64_t split = 1; split <= 1000; split += 999) {
-                float *found = int8_product(kernels, c, w, x, split);
+                float *found = product(kernels, format, c, w, x, split);
                 int64_t wrong = differing(expected, found, c.tokens * c.rows);
                 compared[t]++;
                 if (wrong) {
                     failures++;
-                    printf("FAIL %s int8 %lld x %lld, %lld tokens, group %lld: %lld numbers differ\n", kernels->name,
-                           (long long)c.rows, (long long)c.columns, (long long)c.tokens, (long long)c.group,
-                           (long long)wrong);
+                    printf("FAIL %s %s %lld x %lld, %lld tokens, group %lld: %lld numbers differ\n", kernels->name,
+                           formats[format], (long long)c.rows, (long long)c.columns, (long long)c.tokens,
+                           (long long)c.group, (long long)wrong);
                 }
                 free(found);
             }
@@ -105,8 +151,7 @@ static int compare_tables(void) {
         free(expected), free(w), free(x);
     }
     for (int t = 1; t < TABLES; t++)
-        if (compared[t])
-            printf("%-7s %d int8 products compared with scalar\n", dk_kernels_for(all[t])->name, compared[t]);
+        if (compared[t]) printf("%-7s %d products compared with scalar\n", dk_kernels_for(all[t])->name, compared[t]);
     printf(failures ? "%d differ\n" : "all bits equal\n", failures);
     return failures != 0;
 }

@@ -39,7 +39,10 @@ struct BenchReport {
     /// The rate of multiply-adds that is the limit of this format, in 10^12 operations a second.
     private func computeLimit(_ limits: Roofline?) -> Double? {
         guard let limits else { return nil }
-        return isInt8 ? limits.int8Tops : max(limits.f32Tflops, format == "bf16-dot" ? limits.bf16Tflops : 0)
+        if isInt8 { return limits.int8Tops }
+        // Two products of parts for each of a weight and an activation.
+        if format == EnginePrecision.bf16Split.rawValue { return limits.splitTflops / 2 }
+        return max(limits.f32Tflops, format == EnginePrecision.bf16Dot.rawValue ? limits.bf16Tflops : 0)
     }
 
     private func limits(_ result: BenchmarkResult) -> Roofline? { limits.first { $0.threads == result.threads } }
@@ -85,9 +88,10 @@ struct BenchReport {
         for limits in limits {
             lines.append(
                 String(
-                    format: "  limits, %d threads  int8 %.3f TOPS, bf16 %.3f, f32 %.3f TFLOPS, read %.1f GB/s",
-                    limits.threads,
-                    limits.int8Tops, limits.bf16Tflops, limits.f32Tflops, limits.readGBps))
+                    format:
+                        "  limits, %d threads  int8 %.3f TOPS, bf16 %.3f, bf16-split %.3f, f32 %.3f TFLOPS, read %.1f GB/s",
+                    limits.threads, limits.int8Tops, limits.bf16Tflops, limits.splitTflops / 2, limits.f32Tflops,
+                    limits.readGBps))
         }
         return lines.joined(separator: "\n")
     }
@@ -122,7 +126,8 @@ struct BenchReport {
         if let limits {
             object["limits"] = [
                 "int8_tops": JSON(limits.int8Tops), "bf16_tflops": JSON(limits.bf16Tflops),
-                "f32_tflops": JSON(limits.f32Tflops), "read_gbps": JSON(limits.readGBps),
+                "bf16_split_tflops": JSON(limits.splitTflops / 2), "f32_tflops": JSON(limits.f32Tflops),
+                "read_gbps": JSON(limits.readGBps),
             ]
         }
         object["tests"] = .array(

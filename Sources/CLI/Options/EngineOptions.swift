@@ -16,9 +16,10 @@ extension KeyValueFormat: ExpressibleByArgument {}
 extension EnginePrecision: ExpressibleByArgument {
     /// - Throws: a `ValidationError` for a precision that files do not keep.
     func requireStored() throws {
-        guard self != .bf16Dot else {
+        guard self != .bf16Dot && self != .bf16Split else {
             throw ValidationError(
-                "bf16-dot has the weights of bf16: give --precision bf16 here, and bf16-dot when the model computes.")
+                "\(rawValue) has the weights of bf16: give --precision bf16 here, and \(rawValue) when the model computes."
+            )
         }
     }
 }
@@ -58,7 +59,7 @@ struct EngineOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Number format: f32, bf16, bf16-dot (bf16 with activations rounded to bfloat16 too), int8, int4 or int4-mixed; f64 with the reference (default: int8 from 1 GiB of bf16 weights on, else bf16).",
+            "Number format: f32, bf16, bf16-dot (bf16 with activations rounded to bfloat16 too), bf16-split (with activations in two bfloat16 parts, for AMX), int8, int4 or int4-mixed; f64 with the reference (default: int8 from 1 GiB of bf16 weights on, else bf16).",
             valueName: "format"))
     var precision: ModelPrecision?
     @Option(

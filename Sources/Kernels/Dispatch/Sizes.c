@@ -38,7 +38,10 @@ int64_t dk_int8_activation_bytes(int64_t tokens, int64_t columns, int64_t group)
     return round_up(tokens * padded_columns(columns, group), 64) + tokens * groups(columns, group) * 8;
 }
 
-int64_t dk_f32_activation_bytes(int64_t tokens, int64_t columns) { return tokens * round_up(columns, 2) * 4; }
+int64_t dk_f32_activation_bytes(int64_t tokens, int64_t columns) {
+    if (tokens >= 16) tokens = round_up(tokens, 16);
+    return tokens * round_up(columns, 2) * 4;
+}
 
 int64_t dk_kv_page_bytes(const dk_attention_shape *shape) {
     static const int64_t width[] = {[DK_KV_F32] = 4, [DK_KV_BF16] = 2, [DK_KV_INT8] = 1};

@@ -7,7 +7,9 @@
         .f32_activations = f32_activations, .f32_matmul = f32_matmul, .f32_gemm = f32_gemm, .bf16_pack = bf16_pack,   \
         .bf16_row = bf16_row, .bf16_matmul = bf16_matmul, .compact_row = compact_row,                                 \
         .compact_matmul = compact_matmul, .bf16_dot_activations = bf16_dot_activations,                               \
-        .bf16_dot_matmul = bf16_dot_matmul, .compact_dot_matmul = compact_dot_matmul, .int8_pack = int8_pack,         \
+        .bf16_dot_matmul = bf16_dot_matmul, .compact_dot_matmul = compact_dot_matmul,                                 \
+        .bf16_split_activations = bf16_split_activations, .bf16_split_matmul = bf16_split_matmul,                     \
+        .compact_split_matmul = compact_split_matmul, .compact_pairs = compact_pairs_of, .int8_pack = int8_pack,      \
         .int4_pack = int4_pack, .int4_row = int4_row, .int4_matmul = int4_matmul,                                     \
         .int4_compensate = int4_compensate,                                                                           \
         .int8_row = int8_row, .int8_activations = int8_activations, .int8_matmul = int8_matmul, .exp = exp_vector,    \
@@ -16,7 +18,7 @@
         .rope = rope, .one_nan = one_nan, .f32_to_bf16 = f32_to_bf16, .bf16_to_f32 = bf16_to_f32,                     \
         .conv_silu = conv_silu, .ssd_prepare = ssd_prepare, .ssd_extend = ssd_extend, .ssd_retain = ssd_retain,       \
         .ssd_state = ssd_state, .kv_store = kv_store, .attention = attention, .attention_partial = attention_partial, \
-        .attention_merge = attention_merge, .probe_int8 = probe_int8, .probe_f32 = probe_f32,                         \
+        .attention_merge = attention_merge, .probe_int8 = probe_int8, .probe_f32 = probe_f32, .probe_split = probe_f32,                         \
         .probe_bf16 = probe_bf16, .probe_read = probe_read, .delta_extend = delta_extend,                             \
         .kalma_extend = kalma_extend, .norm_gate = norm_gate, .fading_attention = fading_attention,                   \
     }

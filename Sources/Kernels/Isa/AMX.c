@@ -1,5 +1,5 @@
-//  AVX-512 with the tile unit, AMX: Sapphire Rapids and later. All but the int8 products, from
-//  sixteen tokens on, is the table of AVX-512.
+//  AVX-512 with the tile unit, AMX: Sapphire Rapids and later. All but the int8 and bf16-split
+//  products, from sixteen tokens on, is the table of AVX-512.
 
 #include "../Dispatch/Tables.h"
 
@@ -20,10 +20,13 @@
 #include "../Common/Arithmetic.h"
 #include "../Common/Ahead.h"
 #include "../Common/Subnormals.h"
+#include "../Common/VectorFunctions.h"
 #include "../Products/Results.h"
 #include "../Products/Int8Rounding.h"
+#include "../Products/SplitRow.h"
 #include "AMXTiles.h"
 #include "AMXInt8.h"
+#include "AMXBF16.h"
 #include "AMXProbes.h"
 
 static dk_kernels table;
@@ -40,6 +43,28 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
     if (serves_tiles(tokens, w->columns, w->group))
         tile_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
     else base->int8_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+static void bf16_split_activations(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first,
+                                   int64_t count, void *packed) {
+    if (splits_tiles(tokens, columns)) tile_split_activations(x, ldx, tokens, columns, first, count, packed);
+    else base->bf16_split_activations(x, ldx, tokens, columns, first, count, packed);
+}
+
+static void bf16_split_matmul(const dk_bf16_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                              int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    split_matrix matrix = {.rows = w->rows, .columns = w->columns, .plain = w->weights};
+    if (splits_tiles(tokens, w->columns))
+        tile_split_matmul(base, &matrix, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+    else base->bf16_split_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+static void compact_split_matmul(const dk_compact_matrix *w, const void *activations, int64_t tokens,
+                                 int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    split_matrix matrix = {.rows = w->rows, .columns = w->columns, .compact = w};
+    if (splits_tiles(tokens, w->columns))
+        tile_split_matmul(base, &matrix, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+    else base->compact_split_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
 }
 
 #pragma clang attribute pop
@@ -72,11 +97,14 @@ static void make_table(void) {
     table = *base;
     table.isa = DK_AMX;
     table.name = "amx";
-    table.summary =
-        "int8 by tdpbsud from 16 tokens on and by vpdpbusd below, bf16 widened to float32, bf16-dot by vdpbf16ps";
+    table.summary = "int8 by tdpbsud and bf16-split by tdpbf16ps from 16 tokens on; below, and the rest, as avx512";
     table.int8_activations = int8_activations;
     table.int8_matmul = int8_matmul;
+    table.bf16_split_activations = bf16_split_activations;
+    table.bf16_split_matmul = bf16_split_matmul;
+    table.compact_split_matmul = compact_split_matmul;
     table.probe_int8 = probe_int8;
+    table.probe_split = probe_split;
 }
 
 const dk_kernels *dk_amx_kernels(void) {

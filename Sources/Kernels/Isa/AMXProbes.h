@@ -27,5 +27,6 @@
     ZERO(7);
 DEFINE_TILE_PROBE(probe_int8, TILE_DOT_BYTES, 2 * 16 * 16 * 64)
 
+DEFINE_TILE_PROBE(probe_split, TILE_DOT_BF16, 2 * 16 * 16 * 32)
 #undef UNROLL_TILES
 #undef DEFINE_TILE_PROBE

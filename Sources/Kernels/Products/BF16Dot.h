@@ -104,6 +104,12 @@ static void compact_pairs(const compact_panel *panel, int64_t first, int64_t cou
     }
 }
 
+static void compact_pairs_of(const dk_compact_matrix *matrix, int64_t panel, int64_t first, int64_t count,
+                             uint16_t *out) {
+    compact_panel one = compact_panel_of(matrix, panel);
+    compact_pairs(&one, first, count, out);
+}
+
 /// For either form: `plain`, or else `compact`.
 NEVER_INLINE static void dot_matmul(const uint16_t *plain, const dk_compact_matrix *compact, int64_t rows,
                                     int64_t columns, const uint16_t *activations, int64_t tokens, int64_t panelBegin,

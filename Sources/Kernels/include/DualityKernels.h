@@ -93,6 +93,14 @@ typedef struct {
     void (*bf16_dot_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first,
                                  int64_t count, void *packed);
 
+    /// Split in two bfloat16 numbers, for the products whose name has `split`. Sized by
+    /// dk_f32_activation_bytes.
+    void (*bf16_split_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first,
+                                   int64_t count, void *packed);
+    /// Columns first ..< first + count of a panel of a compact matrix as the plain form has them,
+    /// [ceil(count/2)][2][16][2]; first is a multiple of 4.
+    void (*compact_pairs)(const dk_compact_matrix *matrix, int64_t panel, int64_t first, int64_t count, uint16_t *out);
+
     // Products: y[t][m] = sum over k of w[m][k] x[t][k], for the rows m of panels panelBegin ..<
     // panelEnd. Any T >= 1; few tokens run at the speed of memory.
 
@@ -117,6 +125,12 @@ typedef struct {
                             int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     void (*compact_dot_matmul)(const dk_compact_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                                int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    /// Activations as two bfloat16 numbers, from bf16_split_activations: the arithmetic of
+    /// `tdpbf16ps`, by fused multiply-adds where the machine lacks it.
+    void (*bf16_split_matmul)(const dk_bf16_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                              int64_t panelEnd, float *y, int64_t ldy, void *workspace);
+    void (*compact_split_matmul)(const dk_compact_matrix *w, const void *activations, int64_t tokens,
+                                 int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     void (*f32_matmul)(const dk_f32_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
                        int64_t panelEnd, float *y, int64_t ldy, void *workspace);
     /// C = A B, or C += A B: A [m][k], B [k][n], C [m][n], sums in order of k by fused
@@ -228,6 +242,7 @@ typedef struct {
     double (*probe_int8)(int64_t iterations);  ///< int8 multiply-adds in registers; returns operations done (2 each)
     double (*probe_f32)(int64_t iterations);
     double (*probe_bf16)(int64_t iterations);                 ///< 0 where there is no bf16 product
+    double (*probe_split)(int64_t iterations);                ///< what the products of bf16-split are made of
     double (*probe_read)(const void *memory, int64_t bytes);  ///< reads once through memory; returns bytes read
 } dk_kernels;
 

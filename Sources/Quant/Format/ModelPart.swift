@@ -60,6 +60,9 @@ public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
     /// The weights of `bf16`, and activations rounded to bfloat16 too: the arithmetic of the
     /// instruction `vdpbf16ps`, bit for bit also where it is emulated.
     case bf16Dot = "bf16-dot"
+    /// The weights of `bf16`, and activations as the sum of two bfloat16 numbers: the arithmetic of
+    /// AMX's `tdpbf16ps`, bit for bit also where it is emulated.
+    case bf16Split = "bf16-split"
     case int8
     case int4
     /// int4, and int8 where four bits cost most: embedding, head and `down_proj`.
@@ -71,9 +74,39 @@ public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
         case .f32: "float32 weights, float32 activations"
         case .bf16: "bfloat16 weights, float32 activations"
         case .bf16Dot: "bfloat16 weights, activations rounded to bfloat16"
+        case .bf16Split: "bfloat16 weights, activations in two bfloat16 parts"
         case .int8: "int8 weights, int8 activations"
         case .int4: "int4 weights, int8 activations"
         case .int4Mixed: "int4 weights, int8 in embedding, head and down_proj; int8 activations"
+        }
+    }
+}
+
+/// The activations that bfloat16 weights are multiplied with.
+public enum BrainActivations: Sendable, Equatable {
+    /// `bf16`.
+    case float32
+    /// Rounded to bfloat16: `bf16-dot`.
+    case rounded
+    /// The sum of two bfloat16 numbers: `bf16-split`.
+    case split
+
+    /// What a precision has; `float32` for those without bfloat16 weights.
+    public init(_ precision: EnginePrecision) {
+        self =
+            switch precision {
+            case .bf16Dot: .rounded
+            case .bf16Split: .split
+            case .f32, .bf16, .int8: .float32
+            }
+    }
+
+    /// The precision of a model whose weights are bfloat16.
+    public var precision: EnginePrecision {
+        switch self {
+        case .float32: .bf16
+        case .rounded: .bf16Dot
+        case .split: .bf16Split
         }
     }
 }
@@ -102,9 +135,9 @@ public struct PrecisionPlan: Sendable, Equatable {
     private var formats: [ModelPart: WeightFormat] = [:]
     /// The format of parts that are not set by themselves.
     public let base: WeightFormat
-    /// Whether activations that meet bfloat16 weights are rounded to bfloat16 (`bf16-dot`). It is a
-    /// matter of computing, not of what is stored: files do not keep it.
-    public var roundsActivations = false
+    /// What bfloat16 weights meet. It is a matter of computing, not of what is stored: files do not
+    /// keep it.
+    public var brainActivations = BrainActivations.float32
 
     /// Every part in one format, dt included.
     public init(uniform format: WeightFormat) {
@@ -135,7 +168,7 @@ public struct PrecisionPlan: Sendable, Equatable {
     public init(_ precision: EnginePrecision, group: Int) {
         switch precision {
         case .f32: self.init(uniform: .float32)
-        case .bf16, .bf16Dot: self.init(uniform: .compactBFloat16)
+        case .bf16, .bf16Dot, .bf16Split: self.init(uniform: .compactBFloat16)
         case .int8: self.init(uniform: .int8(group: group))
         case .int4, .int4Mixed: self.init(uniform: .int4(group: WeightFormat.isInt4Group(group) ? group : 32))
         }
@@ -143,14 +176,14 @@ public struct PrecisionPlan: Sendable, Equatable {
             for part in Self.mixedParts { self[part] = .int8(group: group) }
         }
         self[.dt] = .float32
-        roundsActivations = precision == .bf16Dot
+        brainActivations = BrainActivations(precision)
     }
 
     /// The precision of which this is the plan, by its base.
     public var precision: EnginePrecision {
         switch base {
         case .float32: .f32
-        case .bfloat16, .compactBFloat16: roundsActivations ? .bf16Dot : .bf16
+        case .bfloat16, .compactBFloat16: brainActivations.precision
         case .int8: .int8
         case .int4: Self.mixedParts.allSatisfy { self[$0] == base } ? .int4 : .int4Mixed
         }

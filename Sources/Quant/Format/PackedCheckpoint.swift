@@ -15,7 +15,7 @@ public struct PackedCheckpoint: Sendable {
     public let directory: String
     /// What config.json says, with the changes that were asked for.
     public let configuration: HybridConfiguration
-    /// The formats of the file. `roundsActivations` is for whoever loads it to choose.
+    /// The formats of the file. `brainActivations` is for whoever loads it to choose.
     public var plan: PrecisionPlan
     let file: SafetensorsFile
     let inventory: PackedInventory

@@ -44,8 +44,8 @@ struct PackedMatrix: Sendable {
     let scales: WeightBytes?
     /// Alphabets and exceptions, for compact bfloat16.
     var compact: CompactTables? = nil
-    /// Whether bfloat16 weights meet activations that are rounded to bfloat16 (`bf16-dot`).
-    var roundsActivations = false
+    /// What bfloat16 weights meet.
+    var brainActivations = BrainActivations.float32
 
     /// Panels of 32 rows; products are computed by ranges of them.
     var panels: Int { Self.panels(rows) }
@@ -77,14 +77,19 @@ struct PackedMatrix: Sendable {
     var view: MatrixView {
         MatrixView(
             rows: rows, columns: columns, format: format, weights: weights.base, scales: scales?.base,
-            compact: compact?.view, roundsActivations: roundsActivations)
+            compact: compact?.view, brainActivations: brainActivations)
     }
 
     /// What of the activations the product of this matrix reads.
     var activationForm: ActivationForm {
         switch format {
         case .float32: .float32
-        case .bfloat16, .compactBFloat16: roundsActivations ? .bfloat16 : .float32
+        case .bfloat16, .compactBFloat16:
+            switch brainActivations {
+            case .float32: .float32
+            case .rounded: .bfloat16
+            case .split: .splitBFloat16
+            }
         case .int8(let group), .int4(let group): .int8(group: group)
         }
     }
@@ -104,7 +109,7 @@ struct MatrixView: @unchecked Sendable {
     let weights: UnsafeRawPointer
     let scales: UnsafeRawPointer?
     let compact: CompactTables.View?
-    let roundsActivations: Bool
+    let brainActivations: BrainActivations
 
     /// The product for the rows of `panels`.
     ///
@@ -123,11 +128,21 @@ struct MatrixView: @unchecked Sendable {
             kernels.f32_matmul(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         case .bfloat16:
             var matrix = brainMatrix
-            let product = roundsActivations ? kernels.bf16_dot_matmul : kernels.bf16_matmul
+            let product =
+                switch brainActivations {
+                case .float32: kernels.bf16_matmul
+                case .rounded: kernels.bf16_dot_matmul
+                case .split: kernels.bf16_split_matmul
+                }
             product(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         case .compactBFloat16:
             guard var matrix = compactMatrix else { return }
-            let product = roundsActivations ? kernels.compact_dot_matmul : kernels.compact_matmul
+            let product =
+                switch brainActivations {
+                case .float32: kernels.compact_matmul
+                case .rounded: kernels.compact_dot_matmul
+                case .split: kernels.compact_split_matmul
+                }
             product(&matrix, activations, Int64(tokens), first, last, y, Int64(stride), workspace)
         case .int8(let group):
             var matrix = integerMatrix(group)
@@ -198,11 +213,12 @@ struct MatrixView: @unchecked Sendable {
 enum ActivationForm: Hashable, Sendable {
     case float32
     case bfloat16
+    case splitBFloat16
     case int8(group: Int)
 
     func byteCount(tokens: Int, columns: Int) -> Int {
         switch self {
-        case .float32, .bfloat16: Int(dk_f32_activation_bytes(Int64(tokens), Int64(columns)))
+        case .float32, .bfloat16, .splitBFloat16: Int(dk_f32_activation_bytes(Int64(tokens), Int64(columns)))
         case .int8(let group): Int(dk_int8_activation_bytes(Int64(tokens), Int64(columns), Int64(group)))
         }
     }
@@ -217,6 +233,7 @@ enum ActivationForm: Hashable, Sendable {
         switch self {
         case .float32: kernels.f32_activations(x, stride, tokens, columns, first, count, packed)
         case .bfloat16: kernels.bf16_dot_activations(x, stride, tokens, columns, first, count, packed)
+        case .splitBFloat16: kernels.bf16_split_activations(x, stride, tokens, columns, first, count, packed)
         case .int8(let group): kernels.int8_activations(x, stride, tokens, columns, Int64(group), first, count, packed)
         }
     }

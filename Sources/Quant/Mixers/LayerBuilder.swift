@@ -19,7 +19,7 @@ struct LayerBuilder {
 
     func matrix(_ name: String, rows: Range<Int>?, label: String, format: WeightFormat) throws -> PackedMatrix {
         var matrix = try store.matrix(name, rows: rows, label: label, format: format)
-        matrix.roundsActivations = plan.roundsActivations
+        matrix.brainActivations = plan.brainActivations
         return matrix
     }
 

@@ -35,11 +35,14 @@ struct Pass {
     private static let rowsWorthAFork = 4
 
     /// Runs `body` on ranges of rows that cover all: a tile of rows each, so that what is made in
-    /// one step is read from the nearest cache in the next.
+    /// one step is read from the nearest cache in the next; or fewer, where tiles are fewer than
+    /// threads.
     func overRows(_ body: (Range<Int>) -> Void) {
         guard rows >= Self.rowsWorthAFork else { return body(0..<rows) }
         let tiles = (rows + rowsOfOneTile - 1) / rowsOfOneTile
-        if tiles == 1 { return pool.run(over: rows, multiple: Self.rowsWorthAFork) { rows, _ in body(rows) } }
+        if tiles == 1 || tiles < pool.threadCount {
+            return pool.run(over: rows, multiple: Self.rowsWorthAFork) { rows, _ in body(rows) }
+        }
         pool.run(over: tiles) { range, _ in
             for tile in range { body(tile * rows / tiles..<(tile + 1) * rows / tiles) }
         }
@@ -57,19 +60,28 @@ struct Pass {
         _ x: UnsafePointer<Float>, stride: Int, for matrices: [Projection], produce: (Range<Int>) -> Void
     ) -> Activations {
         let columns = matrices[0].columns
-        var activations = Activations(tokens: rows)
+        let panels = matrices.reduce(0) { $0 + $1.blocks.reduce(0) { $0 + $1.matrix.panels } }
+        let parts = ProductDivision.tokenParts(rows: rows, panels: panels, threads: pool.threadCount)
+        var activations = Activations(parts: parts)
         for matrix in matrices {
-            for block in matrix.blocks where activations.packed(block.matrix.activationForm) == nil {
+            for block in matrix.blocks where !activations.holds(block.matrix.activationForm) {
                 let form = block.matrix.activationForm
-                let bytes = form.byteCount(tokens: rows, columns: columns)
-                activations.forms.append((form, workspace.packed(activations.forms.count, byteCount: bytes)))
+                let places = activations.places(of: form, columns: columns)
+                let base = workspace.packed(activations.forms.count, byteCount: places.last ?? 0)
+                activations.forms.append((form, places.dropLast().map { base + $0 }))
             }
         }
         let forms = activations.forms
         overRows { range in
             produce(range)
-            for (form, packed) in forms {
-                form.pack(kernels, x, stride: stride, tokens: rows, columns: columns, rows: range, into: packed)
+            for (part, tokens) in parts.enumerated() where tokens.overlaps(range) {
+                let rows = tokens.clamped(to: range)
+                let local = rows.lowerBound - tokens.lowerBound..<rows.upperBound - tokens.lowerBound
+                for (form, packed) in forms {
+                    form.pack(
+                        kernels, x + tokens.lowerBound * stride, stride: stride, tokens: tokens.count,
+                        columns: columns, rows: local, into: packed[part])
+                }
             }
         }
         observer?.see(x, stride: stride, rows: rows, matrices: matrices)
@@ -79,68 +91,62 @@ struct Pass {
     /// Computes the products of several matrices in one job.
     func multiply(_ activations: Activations, _ products: [Product]) {
         let pieces = pieces(of: products, activations)
-        let (kernels, tokens, scratch) = (kernels, activations.tokens, workspace.scratch)
+        let (kernels, scratch) = (kernels, workspace.scratch)
         pieces.withUnsafeBufferPointer { pieces in
             pool.run(pieces.count) { index, thread in
                 let piece = pieces[index]
                 piece.matrix.multiply(
-                    kernels, piece.activations, tokens: tokens, panels: piece.panels, into: piece.output,
+                    kernels, piece.activations, tokens: piece.tokens, panels: piece.panels, into: piece.output,
                     stride: piece.stride, workspace: scratch[thread])
             }
         }
     }
 
-    /// Some panels of a product. It holds no references, for which threads would wait.
+    /// Some panels of a product for some tokens. It holds no references, for which threads would
+    /// wait.
     private struct Piece {
         let matrix: MatrixView
         let activations: UnsafeRawPointer
+        let tokens: Int
         let panels: Range<Int>
         let output: UnsafeMutablePointer<Float>
         let stride: Int
     }
 
-    /// The panels of all products in pieces that shrink: each is half of what would be a thread's
-    /// share of what is left. Few pieces are large for the memory's sake, and the last ones small,
-    /// so that threads that are not equally fast end together.
     private func pieces(of products: [Product], _ activations: Activations) -> [Piece] {
-        let smallest = rows > rowsOfOneTile ? Self.smallestPanels : 1
-        var left = products.reduce(0) { $0 + $1.matrix.byteCount }
-        var pieces: [Piece] = []
-        pieces.reserveCapacity(32)
-        for product in products {
-            guard let packed = activations.packed(product.matrix.activationForm) else { continue }
-            let panels = product.matrix.panels
-            let panelBytes = max(product.matrix.byteCount / panels, 1)
-            var first = 0
-            while first < panels {
-                let share = max(left / (2 * pool.threadCount), Self.smallestPiece) / panelBytes
-                // The kernels take eight panels through a block of activations together.
-                let wanted = share >= 8 ? share / 8 * 8 : max(share, smallest)
-                let count = pool.threadCount == 1 ? panels : min(wanted, panels - first)
-                pieces.append(
-                    Piece(
-                        matrix: product.matrix.view, activations: packed, panels: first..<first + count,
-                        output: product.output, stride: product.stride))
-                first += count
-                left -= count * panelBytes
-            }
+        let division = ProductDivision(
+            products.map { .init(panels: $0.matrix.panels, byteCount: $0.matrix.byteCount) },
+            tokenParts: activations.parts.count, isPrompt: rows > rowsOfOneTile, threads: pool.threadCount)
+        return division.pieces.compactMap { piece in
+            let (product, tokens) = (products[piece.product], activations.parts[piece.tokenPart])
+            guard let packed = activations.packed(product.matrix.activationForm) else { return nil }
+            return Piece(
+                matrix: product.matrix.view, activations: packed[piece.tokenPart], tokens: tokens.count,
+                panels: piece.panels, output: product.output + tokens.lowerBound * product.stride,
+                stride: product.stride)
         }
-        return pieces
     }
-
-    /// With more rows than a tile, products are bound by arithmetic, and a piece has some panels to
-    /// share what is loaded.
-    private static let smallestPanels = 2
-    /// Bytes of weights that are worth a piece: a few microseconds of reading.
-    private static let smallestPiece = 1 << 16
 }
 
 /// Rows of activations in the forms that the matrices that follow read.
 struct Activations {
-    let tokens: Int
-    var forms: [(form: ActivationForm, packed: UnsafeMutableRawPointer)] = []
+    /// The rows, in the parts that are packed and multiplied by themselves; one, unless there are
+    /// more threads than panels.
+    let parts: [Range<Int>]
+    /// A place for every part.
+    var forms: [(form: ActivationForm, packed: [UnsafeMutableRawPointer])] = []
 
-    func packed(_ form: ActivationForm) -> UnsafeMutableRawPointer? { forms.first { $0.form == form }?.packed }
+    func packed(_ form: ActivationForm) -> [UnsafeMutableRawPointer]? { forms.first { $0.form == form }?.packed }
+
+    func holds(_ form: ActivationForm) -> Bool { packed(form) != nil }
+
+    /// Where the parts begin in memory of their own, in bytes, and where the last one ends.
+    func places(of form: ActivationForm, columns: Int) -> [Int] {
+        parts.reduce(into: [0]) { places, part in
+            let bytes = form.byteCount(tokens: part.count, columns: columns)
+            places.append((places.last ?? 0) + (bytes + 63) / 64 * 64)
+        }
+    }
 }
 
 /// A matrix and where its product goes: row t begins at `output + t * stride`.
