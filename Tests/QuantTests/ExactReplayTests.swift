@@ -42,6 +42,25 @@ import Testing
         }
     }
 
+    /// More threads than heads and panels: tokens of products, rows of attention and heads of the
+    /// scan are shared out as well.
+    @Test(arguments: models, [EnginePrecision.bf16Split, .int8]) func moreThreadsThanHeadsGiveTheSameBits(
+        name: String, precision: EnginePrecision
+    ) throws {
+        let fixture = try ConformanceModel(name)
+        let long = try fixture.ids("input_ids_long")
+        let ids = (0..<330).map { long[$0 % long.count] }
+        var (one, many) = (try fixture.fast(precision, threads: 1), try fixture.fast(precision, threads: 24))
+        (one.contextLimit, many.contextLimit) = (nil, nil)
+        #expect(one.configuration.keyValueHeadCount < 24)
+        var (whole, shared) = (one.makeCache(), many.makeCache())
+        for piece in [0..<300, 300..<330] {
+            let expected = try one.extend(&whole, by: Array(ids[piece])).elements
+            let found = try many.extend(&shared, by: Array(ids[piece])).elements
+            #expect(zip(found, expected).allSatisfy { $0.bitPattern == $1.bitPattern }, "tokens \(piece)")
+        }
+    }
+
     @Test func keysThatAreSplitOverThreadsGiveTheSameBits() throws {
         let fixture = try ConformanceModel("m2")
         let ids = try fixture.ids("input_ids_long")

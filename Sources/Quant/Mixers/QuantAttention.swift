@@ -10,8 +10,8 @@
 //  Between the projections every key/value head is a part of one job: it normalises and rotates its
 //  own query heads and key, stores key and value, and attends; nothing of another head is read.
 //  Where threads cannot share the heads evenly (a token of one sequence on a wide machine, or a
-//  model with one key/value head), a long sequence's keys are split into segments as well, with the
-//  same bits.
+//  model with one key/value head), a long sequence's keys are split into segments as well, and a
+//  prompt's rows into ranges, with the same bits.
 
 import DualityCore
 import DualityKernels
@@ -67,6 +67,7 @@ struct QuantAttention: SequenceMixer {
         let heads = configuration.keyValueHeadCount
         let scratch = pass.workspace.scratch
         let bySegments = splitsKeys(pass, caches[pass.segments[0].sequence].layers[index].keyValues?.count ?? 0)
+        let byRows = splitsRows(pass)
         pass.pool.run(pass.segments.count * heads) { part, thread in
             let (segment, head) = (pass.segments[part / heads], part % heads)
             guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
@@ -79,12 +80,13 @@ struct QuantAttention: SequenceMixer {
                 let (begin, end, stride) = (Int64(head), Int64(head + 1), Int64(ld))
                 pass.kernels.kv_store(
                     &shape, pages, position, count, k + first * ld, stride, v + first * ld, stride, begin, end)
-                if bySegments { return }
+                if bySegments || byRows { return }
                 pass.kernels.attention(
                     &shape, pages, position, q + first * ld, stride, attended + first * configuration.innerSize,
                     Int64(configuration.innerSize), 0, count, begin, end, scratch[thread])
             }
         }
+        if byRows { attendByRows(pass, caches, index, q, ld, into: attended) }
         guard bySegments, let pages = caches[pass.segments[0].sequence].layers[index].keyValues else { return }
         attendBySegments(pass, pages, q, into: attended)
     }
@@ -94,6 +96,43 @@ struct QuantAttention: SequenceMixer {
         let (heads, threads) = (configuration.keyValueHeadCount, pass.pool.threadCount)
         return window == nil && pass.rows == 1 && stored >= Int(DK_KV_SEGMENT) && heads < 2 * threads
             && heads % threads != 0
+    }
+
+    /// Rows of a part of a prompt.
+    private static let rowsOfAPart = 64
+
+    /// Whether the heads of the pass leave threads idle that its rows could occupy.
+    private func splitsRows(_ pass: Pass) -> Bool {
+        let (parts, threads) = (configuration.keyValueHeadCount * pass.segments.count, pass.pool.threadCount)
+        return pass.rows >= 2 * Self.rowsOfAPart && parts < 2 * threads && parts % threads != 0
+    }
+
+    /// Attention of a prompt whose keys and values are stored: a part of the job is a head and some
+    /// rows, the later ones, which see more, first.
+    private func attendByRows(
+        _ pass: Pass, _ caches: [QuantCache], _ index: Int, _ q: UnsafePointer<Float>, _ ld: Int,
+        into attended: UnsafeMutablePointer<Float>
+    ) {
+        let (heads, inner, scratch) = (configuration.keyValueHeadCount, configuration.innerSize, pass.workspace.scratch)
+        let ranges = pass.segments.indices.flatMap { segment in
+            let count = pass.segments[segment].rows.count
+            return stride(from: 0, to: count, by: Self.rowsOfAPart).reversed().map {
+                (segment: segment, rows: $0..<min($0 + Self.rowsOfAPart, count))
+            }
+        }
+        pass.pool.run(ranges.count * heads) { part, thread in
+            let (range, head) = (ranges[part / heads], Int64(part % heads))
+            let segment = pass.segments[range.segment]
+            guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
+            let first = segment.rows.lowerBound
+            pages.withAddresses { addresses in
+                var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
+                pass.kernels.attention(
+                    &shape, addresses, Int64(pages.count), q + first * ld, Int64(ld), attended + first * inner,
+                    Int64(inner), Int64(range.rows.lowerBound), Int64(range.rows.upperBound), head, head + 1,
+                    scratch[thread])
+            }
+        }
     }
 
     /// Attention of the pass's only token, whose key and value are stored: a part of the job is a

@@ -2,7 +2,8 @@
 //
 //  Its parts are the key/value heads: a head of x and B with the C, dt and z of the SSM heads that
 //  read it. Nothing of another head is touched, so what step 4 writes is still in the processor's
-//  cache when step 5 reads it.
+//  cache when step 5 reads it. Where there are fewer such parts than threads, the scan of a prompt is
+//  a job of its own, over SSM heads.
 
 import DualityCore
 import DualityKernels
@@ -11,30 +12,83 @@ extension QuantMamba2Mixer {
     /// - Parameter states: of every cache of the pass; their bytes are written.
     func scanByParts(_ pass: Pass, _ states: [ScanState?], _ rows: Rows, _ parameters: Parameters) {
         let (heads, group) = (shape.xHeads, shape.heads / shape.xHeads)
-        let (inner, dim) = (shape.innerSize, shape.headDim)
+        let parts = pass.segments.count * heads
         let scratch = pass.workspace.scratch
-        pass.pool.run(pass.segments.count * heads) { part, thread in
-            let (segment, head) = (pass.segments[part / heads], part % heads)
-            guard let state = states[segment.sequence] else { return }
-            normalizeAndRotate(pass, segment, head, rows)
-            for channels in channels(ofPart: head) {
-                convolve(pass, segment, state, rows, parameters, channels: channels)
-            }
-            var (shape, pointers) = (shapeOfOnePart, state.pointers(fromPart: head, of: heads))
-            var operands = operands(
-                segment, state, rows, parameters, head: head * group, x: head * dim,
-                b: self.shape.xSize + head * self.shape.stateDim,
-                c: self.shape.xSize + self.shape.bSize + head * group * self.shape.stateDim)
-            pass.kernels.ssd_prepare(&shape, &pointers, state.fill, &operands)
-            pass.kernels.ssd_extend(&shape, &pointers, state.fill, &operands, 0, Int64(group), scratch[thread])
-            pass.kernels.ssd_retain(&shape, &pointers, state.fill, &operands)
-            let (first, offset) = (segment.rows.lowerBound, head * group * dim)
-            let (y, ld) = (rows.y + first * inner + offset, Int64(rows.columns.count))
-            pass.kernels.gated_norm(
-                y, Int64(inner), rows.projected + first * rows.columns.count + rows.columns.z + offset, ld, y,
-                Int64(inner), Int64(segment.rows.count), Int64(group), Int64(dim), parameters.norm + offset,
-                gatedNorm.epsilon)
+        func part(_ index: Int) -> ScanPart? {
+            let (segment, head) = (pass.segments[index / heads], index % heads)
+            return states[segment.sequence].map { scanPart(segment, head, $0, rows, parameters) }
         }
+        func begin(_ part: inout ScanPart) {
+            normalizeAndRotate(pass, part.segment, part.head, rows)
+            for channels in channels(ofPart: part.head) {
+                convolve(pass, part.segment, part.state, rows, parameters, channels: channels)
+            }
+            pass.kernels.ssd_prepare(&part.shape, &part.pointers, part.state.fill, &part.operands)
+        }
+        func scan(_ part: inout ScanPart, _ range: Range<Int>, _ thread: Int) {
+            pass.kernels.ssd_extend(
+                &part.shape, &part.pointers, part.state.fill, &part.operands, Int64(range.lowerBound),
+                Int64(range.upperBound), scratch[thread])
+        }
+        func finish(_ part: inout ScanPart) {
+            pass.kernels.ssd_retain(&part.shape, &part.pointers, part.state.fill, &part.operands)
+            normalize(pass, part, rows, parameters)
+        }
+        guard splitsHeads(pass) else {
+            return pass.pool.run(parts) { index, thread in
+                guard var part = part(index) else { return }
+                begin(&part)
+                scan(&part, 0..<group, thread)
+                finish(&part)
+            }
+        }
+        pass.pool.run(parts) { index, _ in if var part = part(index) { begin(&part) } }
+        pass.pool.run(parts * group) { index, thread in
+            guard var part = part(index / group) else { return }
+            scan(&part, index % group..<index % group + 1, thread)
+        }
+        pass.pool.run(parts) { index, _ in if var part = part(index) { finish(&part) } }
+    }
+
+    /// Whether the parts of the pass leave threads idle that its SSM heads could occupy.
+    private func splitsHeads(_ pass: Pass) -> Bool {
+        let (parts, threads) = (pass.segments.count * shape.xHeads, pass.pool.threadCount)
+        return shape.heads > shape.xHeads && pass.rows >= Int(DK_SSD_CHUNK) && parts < 2 * threads
+            && parts % threads != 0
+    }
+
+    /// A part as the kernels take it.
+    private struct ScanPart {
+        let segment: Segment
+        let head: Int
+        let state: ScanState
+        var shape: dk_ssd_shape
+        var pointers: dk_ssd_cache
+        var operands: dk_ssd_operands
+    }
+
+    private func scanPart(
+        _ segment: Segment, _ head: Int, _ state: ScanState, _ rows: Rows, _ parameters: Parameters
+    ) -> ScanPart {
+        let group = shape.heads / shape.xHeads
+        return ScanPart(
+            segment: segment, head: head, state: state, shape: shapeOfOnePart,
+            pointers: state.pointers(fromPart: head, of: shape.xHeads),
+            operands: operands(
+                segment, state, rows, parameters, head: head * group, x: head * shape.headDim,
+                b: shape.xSize + head * shape.stateDim,
+                c: shape.xSize + shape.bSize + head * group * shape.stateDim))
+    }
+
+    /// Step 6 for the SSM heads of a part.
+    private func normalize(_ pass: Pass, _ part: ScanPart, _ rows: Rows, _ parameters: Parameters) {
+        let (inner, group, dim) = (shape.innerSize, shape.heads / shape.xHeads, shape.headDim)
+        let (first, offset) = (part.segment.rows.lowerBound, part.head * group * dim)
+        let (y, ld) = (rows.y + first * inner + offset, Int64(rows.columns.count))
+        pass.kernels.gated_norm(
+            y, Int64(inner), rows.projected + first * rows.columns.count + rows.columns.z + offset, ld, y,
+            Int64(inner), Int64(part.segment.rows.count), Int64(group), Int64(dim), parameters.norm + offset,
+            gatedNorm.epsilon)
     }
 
     /// One key/value head with its SSM heads is a whole scan of its own.
