@@ -97,7 +97,7 @@ public enum BrainActivations: Sendable, Equatable {
             switch precision {
             case .bf16Dot: .rounded
             case .bf16Split: .split
-            case .f32, .bf16, .int8: .float32
+            case .f32, .bf16, .int8, .int4, .int4Mixed: .float32
             }
     }
 
