@@ -16,7 +16,8 @@ import Testing
                 == "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1")
     }
 
-    /// A shape of more elements than there are numbers is refused, also where its product wraps to 0.
+    /// A shape of more elements than there are numbers is refused, also where its product wraps to
+    /// 0.
     @Test(arguments: [[1 << 33, 1 << 33], [1 << 32, 1 << 32, 0], [-1, 4]]) func shapesThatOverflowAreRefused(
         shape: [Int]
     ) {

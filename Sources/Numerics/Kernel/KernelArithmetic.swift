@@ -125,7 +125,8 @@ public struct KernelArithmetic: Sendable, Hashable {
         subnormals = .kept
     }
 
-    /// `mamba_chunk_scan_combined` of state-spaces/mamba on a model of the given format, which gates
+    /// `mamba_chunk_scan_combined` of state-spaces/mamba on a model of the given format, which
+    /// gates
     /// in the kernel what it is given a gate for.
     ///
     /// - Parameter format: of x, B and C. With `f32` the matrix products are those of

@@ -1,8 +1,8 @@
 //  What a case is a call of, and the options of that call, which tensors do not show. Files carry
 //  them in their string table:
 //
-//      kind          scan | step | gradients | convolution | convolution_gradients | gated_norm | gated_norm_gradients | mixer |
-//                    matmul
+//      kind          scan | step | gradients | convolution | convolution_gradients | gated_norm |
+//                    gated_norm_gradients | mixer | matmul
 //      dt_softplus   true | false          dt_limit   LO,HI          chunk_size   Q
 //
 //  and whatever else a kind needs (`epsilon`, `group_size`, …).
