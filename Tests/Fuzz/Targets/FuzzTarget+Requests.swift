@@ -42,7 +42,7 @@ extension FuzzSeeds {
         {"prompt": [[1, 2], [3]], "max_tokens": 0, "echo": true, "logprobs": 1, "structured_outputs": {"regex": "a+"},
          "truncate_prompt_tokens": -1, "cache_salt": "s", "min_tokens": 0, "return_token_ids": true}
         """#,
-        #"{"prompt": ["a", "b"], "suffix": "", "best_of": 1, "guided_choice": ["x"], "blah": 1e999}"#,
+        #"{"prompt": ["a", "b"], "suffix": "", "best_of": 1, "guided_choice": ["x"], "blah": 1e300}"#,
         #"{"tokens": [1, 2e0, 261]}"#,
         #"{"messages": [{"role": "user", "content": "\ud83d\ude00"}], "response_format": {"type":"#
             + #" "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": true}}}"#,
