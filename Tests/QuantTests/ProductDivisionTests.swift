@@ -63,12 +63,16 @@ import Testing
             #expect(parts.first?.lowerBound == 0 && parts.last?.upperBound == rows)
             #expect(zip(parts, parts.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
             #expect(parts.count == 1 || parts.allSatisfy { $0.count >= 32 })
-            for (product, matrix) in job.matrices.enumerated() {
-                for part in parts.indices {
-                    let ranges = division.pieces.filter { $0.product == product && $0.tokenPart == part }.map(\.panels)
-                    #expect(ranges.flatMap { Array($0) } == Array(0..<matrix.panels))
-                }
+            var next = [[Int]](repeating: [Int](repeating: 0, count: parts.count), count: job.matrices.count)
+            var inOrder = true
+            for piece in division.pieces {
+                inOrder = inOrder && piece.panels.lowerBound == next[piece.product][piece.tokenPart]
+                next[piece.product][piece.tokenPart] = piece.panels.upperBound
             }
+            for (product, matrix) in job.matrices.enumerated() {
+                inOrder = inOrder && next[product].allSatisfy { $0 == matrix.panels }
+            }
+            #expect(inOrder, "\(threads) threads")
         }
     }
 
