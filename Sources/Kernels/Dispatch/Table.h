@@ -18,8 +18,8 @@
         .rope = rope, .one_nan = one_nan, .f32_to_bf16 = f32_to_bf16, .bf16_to_f32 = bf16_to_f32,                     \
         .conv_silu = conv_silu, .ssd_prepare = ssd_prepare, .ssd_extend = ssd_extend, .ssd_retain = ssd_retain,       \
         .ssd_state = ssd_state, .kv_store = kv_store, .attention = attention, .attention_partial = attention_partial, \
-        .attention_merge = attention_merge, .probe_int8 = probe_int8, .probe_f32 = probe_f32, .probe_split = probe_f32,                         \
-        .probe_bf16 = probe_bf16, .probe_read = probe_read, .delta_extend = delta_extend,                             \
+        .attention_merge = attention_merge, .probe_int8 = probe_int8, .probe_f32 = probe_f32,                         \
+        .probe_split = probe_f32, .probe_bf16 = probe_bf16, .probe_read = probe_read, .delta_extend = delta_extend,   \
         .kalma_extend = kalma_extend, .norm_gate = norm_gate, .fading_attention = fading_attention,                   \
     }
 // clang-format on

@@ -1,5 +1,5 @@
-//  bfloat16 weights times float32 activations that are split in two bfloat16 numbers, x = high + low
-//  up to 2^-17 of x, with the arithmetic of the tile unit of AMX, `tdpbf16ps`:
+//  bfloat16 weights times float32 activations that are split in two bfloat16 numbers, x = high +
+//  low up to 2^-17 of x, with the arithmetic of the tile unit of AMX, `tdpbf16ps`:
 //
 //      even <- fl(even + w[2i] x[2i]), odd <- fl(odd + w[2i + 1] x[2i + 1])     from zero, over a step of 32 columns
 //      sum <- fl(sum + fl(even + odd))

@@ -2,8 +2,8 @@
 //
 //  Its parts are the key/value heads: a head of x and B with the C, dt and z of the SSM heads that
 //  read it. Nothing of another head is touched, so what step 4 writes is still in the processor's
-//  cache when step 5 reads it. Where there are fewer such parts than threads, the scan of a prompt is
-//  a job of its own, over SSM heads.
+//  cache when step 5 reads it. Where there are fewer such parts than threads, the scan of a prompt
+//  is a job of its own, over SSM heads.
 
 import DualityCore
 import DualityKernels
