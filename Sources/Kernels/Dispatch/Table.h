@@ -10,8 +10,7 @@
         .bf16_dot_matmul = bf16_dot_matmul, .compact_dot_matmul = compact_dot_matmul,                                 \
         .bf16_split_activations = bf16_split_activations, .bf16_split_matmul = bf16_split_matmul,                     \
         .compact_split_matmul = compact_split_matmul, .compact_pairs = compact_pairs_of, .int8_pack = int8_pack,      \
-        .int4_pack = int4_pack, .int4_row = int4_row, .int4_matmul = int4_matmul,                                     \
-        .int4_compensate = int4_compensate,                                                                           \
+        .int4_pack = int4_pack, .int4_row = int4_row, .int4_matmul = int4_matmul, .int4_compensate = int4_compensate, \
         .int8_row = int8_row, .int8_activations = int8_activations, .int8_matmul = int8_matmul, .exp = exp_vector,    \
         .softplus = softplus_vector, .silu = silu_vector, .softmax = softmax, .add = add_vector,                      \
         .silu_multiply = silu_multiply, .rms_norm = rms_norm, .add_rms_norm = add_rms_norm, .gated_norm = gated_norm, \
