@@ -12,11 +12,8 @@ import Testing
     /// does, and then on purpose.
     static let hashes: [EnginePrecision: UInt64] = [
         .f32: 0x178d_5c20_b26d_8820, .bf16: 0xfcf_dbcb_afdb_f3eb, .bf16Dot: 0x1e21_6767_340e_1368,
-<<<<<<< HEAD
-        .int8: 0x5c25_6ca4_8f3f_f7b1, .int4: 0xe3ba_502e_5ce9_e757, .int4Mixed: 0x4d32_cf08_a2a5_b693,
-=======
-        .int8: 0x5c25_6ca4_8f3f_f7b1, .bf16Split: 0x33b1_33f0_7c99_3efb,
->>>>>>> bcc4c55 (Record the bits of bf16-split)
+        .bf16Split: 0x33b1_33f0_7c99_3efb, .int8: 0x5c25_6ca4_8f3f_f7b1, .int4: 0xe3ba_502e_5ce9_e757,
+        .int4Mixed: 0x4d32_cf08_a2a5_b693,
     ]
 
     static let tables = [DK_SCALAR, DK_AVX2, DK_AVX512, DK_NEON, DK_AMX].filter { dk_kernels_for($0) != nil }

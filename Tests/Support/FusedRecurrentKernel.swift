@@ -3,7 +3,8 @@
 //
 //      v = fl(Δ x)        h <- h exp(Δ A) + k vᵀ        o = fl(h q)        y = fl(fl(o + D x) silu(z))
 //
-//  Source: fla-org/flash-linear-attention, ops/common/fused_recurrent.py, written from its equations.
+//  Source: fla-org/flash-linear-attention, ops/common/fused_recurrent.py, written from its
+//  equations.
 
 import DualityCore
 import DualityReference

@@ -1,5 +1,6 @@
 //  int4 streams of AVX-512 with VNNI: a line of codes is 4 columns of a panel. Both its halves are
-//  looked up in registers and go to `vpdpbusd` as int8 weights do. More than six tokens take a panel
+//  looked up in registers and go to `vpdpbusd` as int8 weights do. More than six tokens take a
+//  panel
 //  twice, half of them each time: their sums would not fit the registers, and the second time the
 //  codes come from L2.
 
@@ -9,7 +10,8 @@
 typedef void int4_stream(int64_t groups, int64_t steps, const int8_t *a, const uint8_t *codes, const float *tokenScales,
                          const int32_t *corrections, const uint8_t *scales, float *y, int64_t ldy, int64_t rows);
 
-/// R of the `tokens` tokens of a tile; a, tokenScales, corrections and y begin at the first of them.
+/// R of the `tokens` tokens of a tile; a, tokenScales, corrections and y begin at the first of
+/// them.
 INLINE void stream_int4(const int R, const int tokens, int64_t groups, int64_t steps, const int8_t *a,
                         const uint8_t *codes, const float *tokenScales, const int32_t *corrections,
                         const uint8_t *scales, float *y, int64_t ldy, int64_t rows) {

@@ -55,14 +55,16 @@ typedef struct {
     /// Rounds float32 rows to int8 with the largest magnitude of a row or group as 127, and packs.
     void (*int8_pack)(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t group, int64_t first,
                       int64_t count, uint8_t *weights, float *scales);
-    /// Rounds float32 rows to four bits, each group with the scale of the smallest error, and packs.
+    /// Rounds float32 rows to four bits, each group with the scale of the smallest error, and
+    /// packs.
     /// importance [columns]: what a squared error in each column counts for, at least 0; null for
     /// all alike.
     void (*int4_pack)(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t group, int64_t first,
                       int64_t count, const float *_Nullable importance, uint8_t *codes, uint8_t *scales);
     /// Rounds columns first ..< first + columns, a group, of the `rows` rows of one panel to four
     /// bits: targets [rows][group] in groups' scales of the smallest error, each column's error in
-    /// `weights` passed on to the targets of the columns behind it, feedback [columns][columns] above
+    /// `weights` passed on to the targets of the columns behind it, feedback [columns][columns]
+    /// above
     /// its diagonal. The targets are overwritten; errors [rows][columns] are what the weights lose.
     /// codes and scales are the panel's, with row scales from int4_pack.
     void (*int4_compensate)(const float *weights, int64_t ldw, float *targets, int64_t rows, int64_t columns,

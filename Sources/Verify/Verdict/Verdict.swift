@@ -87,8 +87,8 @@ public enum Limits {
     public static let rms = 3.0
 
     /// The fewest numbers that have a root mean square: a single one lies beyond 3 sigma once in
-    /// 370 times, and one right kernel in 10,000 did (a state of one number, 3.7 sigma). Fewer are held
-    /// to the limit of single numbers alone.
+    /// 370 times, and one right kernel in 10,000 did (a state of one number, 3.7 sigma). Fewer are
+    /// held to the limit of single numbers alone.
     public static let rmsCount = 8
 }
 
