@@ -23,6 +23,8 @@ package struct RequestRunner<Model: BatchedModel> {
     private let tokenizer: Tokenizer
     private let settings: RunnerSettings
     private let requests: [TokenRequest]
+    /// Tokens of prompts that are read between two steps of the texts that are being generated.
+    private static var readAtOnce: Int { 2048 }
 
     // What is being worked on; a cache each, apart, so that each keeps one owner.
     private var streams: [TextStream] = []
@@ -43,17 +45,23 @@ package struct RequestRunner<Model: BatchedModel> {
         var walk = PrefixWalk<Model>(requests.map(\.prompt), reuses: settings.reuses)
         var isWalked = false
         while true {
-            while streams.count < settings.batch {
+            // A few prompts at a time, so that answers are written before all of a batch are read.
+            var reading = 0
+            while streams.count < settings.batch, reading < Self.readAtOnce {
                 if let next = waiting.popLast() {
                     start(next.stream, next.cache, [next.token])
                 } else if !isWalked, let leaf = try walk.next(model) {
+                    reading += leaf.rest.count
                     try begin(leaf, done)
                 } else {
                     isWalked = true
                     break
                 }
             }
-            if streams.isEmpty { return }
+            if streams.isEmpty {
+                if isWalked, waiting.isEmpty { return }
+                continue
+            }
             try step(done)
         }
     }
