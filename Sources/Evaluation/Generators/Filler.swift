@@ -87,5 +87,8 @@ package struct Filler: Sendable {
         return Filler(sentences: Array(sentences[start...] + sentences[..<start]))
     }
 
+    /// The first sentences.
+    func first(_ count: Int) -> Filler { Filler(sentences: Array(sentences.prefix(count))) }
+
     func sentence(_ i: Int) -> String { sentences[i % sentences.count] }
 }

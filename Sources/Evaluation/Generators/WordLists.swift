@@ -5,37 +5,45 @@ import DualityCore
 enum WordLists {
     static let adjectives = words(
         """
-        amber ancient autumn azure bitter blue bold brave bright broad broken calm careful cheerful clever cloudy cold
-        copper coral crimson crooked curious dark deep distant dusty early eager empty faded famous fierce foggy fragile
-        free frosty gentle giant gilded glad golden grand gray green happy hidden hollow honest humble icy iron ivory
-        jade jolly keen kind lively lonely lost lucky marble mellow mighty misty modest narrow noble northern old olive
-        patient pearl plain polite proud purple quick quiet rapid rare red restless rough round royal rusty sandy
-        scarlet secret shining silent silver simple sleepy slow small smooth snowy soft solid southern steady stormy
-        strange sunny swift tall tender tiny velvet violet warm white wild winter wise wooden yellow young
+        amber ancient bright broken clever crimson curious distant fierce frozen gentle golden hidden hollow humble
+        lonely misty narrow polished quiet rapid rusty silent silver sleepy tender velvet vivid wandering wooden
+        autumn azure bitter blue bold brave broad calm careful cheerful cloudy cold copper coral crooked dark deep
+        dusty early eager empty faded famous foggy fragile free frosty giant gilded glad grand gray green happy
+        honest icy iron ivory jade jolly keen kind lively lost lucky marble mellow mighty modest noble northern old
+        olive patient pearl plain polite proud purple quick rare red restless rough round royal sandy scarlet secret
+        shining simple slow small smooth snowy soft solid southern steady stormy strange sunny swift tall tiny violet
+        warm white wild winter wise yellow young
         """)
     static let nouns = words(
         """
-        anchor apple arrow badger barn basket beacon bell bird boat bottle branch bridge brook button cabin candle
-        canyon castle cellar chapel cherry circle cliff clock cloud coast compass copper cottage cradle crown desert
-        dolphin door dragon drum eagle ember falcon farm feather fence field flame flute forest fountain fox garden gate
-        glacier glove hammer harbor hawk hedge hill horn horse house island jacket journal jungle kettle key kite ladder
-        lake lamp lantern leaf lighthouse lion magnet maple market meadow mirror mountain needle oak ocean orchard owl
-        palace paper path pebble pillow pine planet pond prairie puzzle quarry rabbit raven ribbon river road rocket
-        rope saddle sail shadow shell ship shore spoon spring stable star stone stream summit sword table temple tiger
-        tower trail tree tunnel valley village violin wagon wall water well whale wheel willow window wing wolf
+        anchor bridge candle canyon castle comet compass falcon feather forest garden glacier harbor island kettle
+        lantern marble meadow mountain orchard pebble river saddle shadow temple thunder valley violin willow window
+        apple arrow badger barn basket beacon bell bird boat bottle branch brook button cabin cellar chapel cherry
+        circle cliff clock cloud coast copper cottage cradle crown desert dolphin door dragon drum eagle ember farm
+        fence field flame flute fountain fox gate glove hammer hawk hedge hill horn horse house jacket journal jungle
+        key kite ladder lake lamp leaf lighthouse lion magnet maple market mirror needle oak ocean owl palace paper
+        path pillow pine planet pond prairie puzzle quarry rabbit raven ribbon road rocket rope sail shell ship shore
+        spoon spring stable star stone stream summit sword table tiger tower trail tree tunnel village wagon wall
+        water well whale wheel wing wolf
         """)
 
     private static func words(_ text: String) -> [String] {
         text.split(whereSeparator: \.isWhitespace).map(String.init)
     }
 
-    /// Distinct keys `adjective-noun`; where these run out, with two adjectives.
+    /// The first words of both lists are those that the embedded model has met in keys.
+    private static let familiar = 30
+
+    /// Distinct keys `adjective-noun`: a few of familiar words, many of all; where these run out,
+    /// with two adjectives.
     static func keys(_ count: Int, _ random: inout RandomSource) -> [String] {
         var keys: [String] = []
         var seen: Set<String> = []
+        let most = count <= 64 ? familiar : Int.max
+        let (first, second) = (Array(Self.adjectives.prefix(most)), Array(Self.nouns.prefix(most)))
         while keys.count < count {
-            var key = "\(adjectives.random(&random))-\(nouns.random(&random))"
-            if keys.count > adjectives.count * nouns.count / 2 { key = "\(adjectives.random(&random))-\(key)" }
+            var key = "\(first.random(&random))-\(second.random(&random))"
+            if keys.count > adjectives.count * nouns.count / 2 { key = "\(first.random(&random))-\(key)" }
             if seen.insert(key).inserted { keys.append(key) }
         }
         return keys

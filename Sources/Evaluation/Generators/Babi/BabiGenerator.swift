@@ -26,13 +26,15 @@ package struct BabiGenerator: TaskGenerator {
         fitter.after = try BABILong().request(frame, examples: [], isChat: false).text ?? ""
         let depths = facts.map { _ in random.uniform() }.sorted()
         for (depth, fact) in zip(depths, facts) { fitter.insertions.append((depth, fact)) }
-        let prose = settings.prose.without(BabiWorld.words)
-        guard !prose.sentences.isEmpty else {
+        // A sentence has four tokens or more: so many are enough, and the rest need not be looked
+        // at.
+        let start = random.integer(in: 0...settings.prose.sentences.count - 1)
+        let filler = settings.prose.rotated(by: start).first(settings.length / 4).without(BabiWorld.words)
+        guard !filler.sentences.isEmpty else {
             throw InputError(
                 .value, in: "--filler", expected: "sentences without the names, places and things of the task",
                 found: "none")
         }
-        let filler = prose.rotated(by: random.integer(in: 0...prose.sentences.count - 1))
         let text = try fitter.fitted(settings.length - Self.answerTokens - 4, name: kind.rawValue) {
             filler.sentence($0)
         }
