@@ -22,6 +22,9 @@ import Testing
             (Verdict.pass, { _ in }), (.pass, { $0.largestOverSigma = 8 }), (.suspect, { $0.largestOverSigma = 8.01 }),
             (.suspect, { $0.largestOverSigma = 32 }), (.fail, { $0.largestOverSigma = 32.01 }),
             (.pass, { $0.rmsOverSigma = 3 }), (.suspect, { $0.rmsOverSigma = 3.01 }), (.fail, { $0.overBound = 1 }),
+            (.pass, { ($0.judged, $0.largestOverSigma, $0.rmsOverSigma) = (1, 3.7, 3.7) }),
+            (.suspect, { ($0.judged, $0.largestOverSigma, $0.rmsOverSigma) = (1, 8.01, 8.01) }),
+            (.suspect, { ($0.judged, $0.largestOverSigma, $0.rmsOverSigma) = (2, 3.7, 3.01) }),
             (.fail, { $0.nonFinite = 1 }), (.fail, { $0.largestOverSigma = .infinity }),
             (.unchecked, { ($0.count, $0.judged) = (0, 0) }), (.unchecked, { $0.judged = 0 }),
         ] as [(Verdict, (inout VerdictFigures) -> Void)] {

@@ -13,7 +13,7 @@
 //  | a number beyond 8 sigma, or a root mean square beyond 3 sigma        | SUSPECT   |
 //  | none of these                                                        | PASS      |
 //
-//  Fewer than eight numbers have no root mean square.
+//  A single number has no root mean square.
 //
 //  A case is as bad as its worst output, and at least SUSPECT where another run of it left other
 //  bits; a report is as bad as its worst case. What cannot be used is
@@ -87,9 +87,9 @@ public enum Limits {
     public static let rms = 3.0
 
     /// The fewest numbers that have a root mean square: a single one lies beyond 3 sigma once in
-    /// 370 times, and one right kernel in 10,000 did (a state of one number, 3.7 sigma). Fewer are
-    /// held to the limit of single numbers alone.
-    public static let rmsCount = 8
+    /// 370 times, and one right kernel in 10,000 did (a state of one number, 3.7 sigma). It is held
+    /// to the limit of single numbers.
+    public static let rmsCount = 2
 }
 
 /// What a verdict on one output rests on.
