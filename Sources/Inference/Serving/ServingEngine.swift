@@ -17,10 +17,11 @@ package final class ServingEngine: Sendable {
 
     /// - Throws: `InputError` (`.value`) when the memory does not hold one sequence of the longest
     ///   length, with what would; `.unsupported` for a length at which an answer would depend on
-    ///   how its prompt is cut.
+    ///   how its prompt is cut; `.inaccessibleFile` for a state folder that cannot be written.
     package init(model: QuantModel, limits: ServingLimits) throws(InputError) {
         var model = model
         let budget = try ServingBudget(model, limits)
+        if let directory = limits.stateDirectory { try SnapshotFiles.prepare(directory) }
         model.contextLimit = budget.maxModelLength
         (self.model, self.limits, self.budget) = (model, limits, budget)
         let thread = Thread { [model, mailbox] in ServingLoop(model, limits, budget, mailbox).run() }

@@ -85,6 +85,17 @@ import Testing
         await third.drain()
     }
 
+    @Test func aFolderThatCannotBeWrittenIsRefusedAtOnce() throws {
+        let model = try ServingFixtures.load(Fixtures.path("models/m2"), .int8)
+        let folder = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = folder.appendingPathComponent("file")
+        try Data().write(to: file)
+        for path in [file, file.appendingPathComponent("below")] {
+            #expect(throws: InputError.self) { try ServingEngine(model: model, limits: limits(path)) }
+        }
+    }
+
     @Test func aFolderIsKeptWithinTheBudget() async throws {
         let model = try ServingFixtures.small.get()
         let folder = try Fixtures.temporaryDirectory()

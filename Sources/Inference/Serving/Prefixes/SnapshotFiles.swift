@@ -59,6 +59,22 @@ final class SnapshotFiles {
         queue.sync {}
     }
 
+    /// Makes the folder, so that one that cannot be written is known before anything is served.
+    ///
+    /// - Throws: `InputError` (`.inaccessibleFile`).
+    static func prepare(_ directory: String) throws(InputError) {
+        var found = "one that cannot be written"
+        do {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            if FileManager.default.isWritableFile(atPath: directory) { return }
+        } catch {
+            found = FileManager.default.fileExists(atPath: directory) ? "a file" : "one that cannot be made"
+        }
+        throw InputError(
+            .inaccessibleFile, in: "state_dir: \(directory)", expected: "a folder for snapshots", found: found,
+            remedy: "Give another folder, or leave the option out: prefixes are then kept in memory alone.")
+    }
+
     private static func isNamed(_ kind: SnapshotKind) -> Bool { kind == .system || kind == .turn }
 
     private func save(_ tokens: [Int], _ cache: QuantCache, _ kind: SnapshotKind) {
