@@ -21,6 +21,15 @@ package struct TaskRows: Sendable {
     /// Examples in the folder.
     package var files: [String] = []
     package var shots = 0
+
+    /// Adds the rows of a file of one subtask and one length.
+    mutating func add(_ file: String, task: String, length: Int) throws(InputError) {
+        for (i, row) in try RowFile.rows(file).enumerated() {
+            let doc = try row.adding([("task", .string(task))])
+            rows.append(EvaluationRow(id: "\(task)/\(i)", doc: doc, length: length))
+        }
+        files.append(file)
+    }
 }
 
 package struct DataFolder: Sendable {
@@ -207,11 +216,7 @@ package struct DataFolder: Sendable {
             guard let length = tokens(folder), isWanted(length) else { continue }
             for name in names("babilong/\(folder)", ending: ".jsonl") {
                 let (file, task) = ("\(path)/babilong/\(folder)/\(name)", String(name.dropLast(6)))
-                for (i, row) in try RowFile.rows(file).enumerated() {
-                    let doc = try row.adding([("task", .string(task))])
-                    result.rows.append(EvaluationRow(id: "\(task)/\(i)", doc: doc, length: length))
-                }
-                result.files.append(file)
+                try result.add(file, task: task, length: length)
             }
         }
         guard !result.rows.isEmpty else { throw missing(entry) }
@@ -224,11 +229,7 @@ package struct DataFolder: Sendable {
             for folder in names("ruler/\(task)", ending: "") {
                 let file = "\(path)/ruler/\(task)/\(folder)/validation.jsonl"
                 guard let length = tokens(folder), isWanted(length), DataFile.exists(file) else { continue }
-                for (i, row) in try RowFile.rows(file).enumerated() {
-                    let doc = try row.adding([("task", .string(task))])
-                    result.rows.append(EvaluationRow(id: "\(task)/\(i)", doc: doc, length: length))
-                }
-                result.files.append(file)
+                try result.add(file, task: task, length: length)
             }
         }
         guard !result.rows.isEmpty else { throw missing(entry) }

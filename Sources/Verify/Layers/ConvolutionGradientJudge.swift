@@ -57,11 +57,8 @@ struct ConvolutionGradientJudge: KindJudge {
     }
 
     func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations {
-        let sums = run(nil)
-        return Expectations(
-            outputs: outputs.filter { found[$0.name] != nil }.compactMap { output in
-                sums[output.name]?.expectation(output, format: formats[output.name] ?? .f32)
-            }, precision: "inputs=\(forward.inputFormat), sums in float32")
+        TermSums.expectations(
+            run(nil), of: outputs.filter { found[$0.name] != nil }, formats: formats, inputs: forward.inputFormat)
     }
 
     static let faults: [LayerFault] = [

@@ -43,6 +43,19 @@ struct TermSums {
         }
     }
 
+    /// What outputs that are sums of terms must be.
+    ///
+    /// - Parameters:
+    ///   - sums: by the outputs' names.
+    ///   - formats: of the outputs that were handed in; float32 where absent.
+    static func expectations(
+        _ sums: [String: TermSums], of outputs: [OutputShape], formats: [String: NumberFormat], inputs: NumberFormat
+    ) -> Expectations {
+        Expectations(
+            outputs: outputs.compactMap { sums[$0.name]?.expectation($0, format: formats[$0.name] ?? .f32) },
+            precision: "inputs=\(inputs), sums in float32")
+    }
+
     /// The expectation of an output of this name.
     func expectation(_ output: OutputShape, format: NumberFormat) -> Expectation {
         let sizes = zip(values.elements, errors).map { $1.stored($0, as: format) }
