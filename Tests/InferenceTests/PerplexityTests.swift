@@ -1,6 +1,7 @@
 //  Perplexity: the windows, the sums, and the documented figures of the embedded model.
 
 import DualityCore
+import DualityQuant
 import DualityReference
 import Foundation
 import TestSupport
@@ -59,15 +60,34 @@ private struct UniformModel: LanguageModel {
         }
     }
 
-    /// The figure that the model's README documents, on the whole held-out text.
+    private static func heldout() throws -> [Int] {
+        let text = try String(contentsOfFile: Fixtures.embeddedModel + "/data/heldout.txt", encoding: .utf8)
+        return try Tokenizer(directory: Fixtures.embeddedModel).encode(text, allowSpecial: false)
+    }
+
+    /// The figure that the model's README documents, on the first forty windows of the held-out
+    /// text (`duality perplexity` reads all of it). Both figures are the reference's in float32.
     @Test func theEmbeddedModelHasItsDocumentedPerplexity() async throws {
         let checkpoint = try Checkpoint(directory: Fixtures.embeddedModel)
-        let model = try HybridModel<Float>(checkpoint, configuration: checkpoint.configuration)
-        let text = try String(contentsOfFile: Fixtures.embeddedModel + "/data/heldout.txt", encoding: .utf8)
-        let tokens = try Tokenizer(directory: Fixtures.embeddedModel).encode(text, allowSpecial: false)
-        let result = try await Perplexity.measure(model, tokens: tokens, window: 512, threads: 2)
-        #expect(result.scoredTokens == 82_021)
-        #expect((result.meanNLL - 3.195074852977489).magnitude < 2e-7, "mean NLL \(result.meanNLL)")
-        #expect((result.perplexity - 24.41200).magnitude < 5e-5, "perplexity \(result.perplexity)")
+        let model = try QuantModel(checkpoint, configuration: checkpoint.configuration, options: QuantOptions(.f32))
+        let tokens = try Self.heldout()
+        #expect(tokens.count == 82_182)
+        let result = try await Perplexity.measure(model, tokens: Array(tokens.prefix(40 * 512)), window: 512)
+        #expect(result.scoredTokens == 40 * 511)
+        #expect((result.meanNLL - 3.180770224453672).magnitude < 2e-6, "mean NLL \(result.meanNLL)")
+    }
+
+    @Test func theReferenceAndTheFastEngineHaveOnePerplexity() async throws {
+        let checkpoint = try Checkpoint(directory: Fixtures.embeddedModel)
+        let tokens = Array(try Self.heldout().prefix(4 * 512))
+        let reference = try await Perplexity.measure(
+            HybridModel<Float>(checkpoint, configuration: checkpoint.configuration), tokens: tokens, window: 512,
+            threads: 2)
+        let fast = try await Perplexity.measure(
+            QuantModel(checkpoint, configuration: checkpoint.configuration, options: QuantOptions(.f32)),
+            tokens: tokens, window: 512)
+        #expect(reference.scoredTokens == fast.scoredTokens)
+        #expect(
+            (reference.meanNLL - fast.meanNLL).magnitude < 2e-6, "mean NLL \(reference.meanNLL), \(fast.meanNLL)")
     }
 }
