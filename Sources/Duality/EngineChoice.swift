@@ -13,7 +13,9 @@ import DualityQuant
 
 /// What a request comes to for one model.
 public enum EngineChoice: Sendable {
+    /// The reference, in this precision.
     case reference(ReferencePrecision)
+    /// The fast engine, which rounds the checkpoint to this format.
     case fast(EnginePrecision)
     /// A model that was quantized before.
     case packed(PackedCheckpoint)

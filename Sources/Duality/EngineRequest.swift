@@ -18,6 +18,7 @@ public struct EngineRequest: Sendable {
     public enum Precision: String, Sendable, CaseIterable {
         /// IEEE binary64; the reference only.
         case f64
+        /// Weights and arithmetic in float32; either engine.
         case f32
         /// Weights in bfloat16, arithmetic in float32; the fast engine only.
         case bf16

@@ -77,10 +77,15 @@ public enum GenerationEvent<Model: LanguageModel>: Sendable {
 public struct Completion<Model: LanguageModel>: Sendable {
     /// What can end a generation.
     public enum Reason: Sendable, Equatable {
+        /// The model sampled this end token.
         case endToken(Int)
+        /// The text came to this stop string, which is not part of it.
         case stopString(String)
+        /// The limit of tokens was reached.
         case maxTokens
+        /// The context had room for no further token.
         case contextFull
+        /// The task was cancelled.
         case cancelled
     }
 

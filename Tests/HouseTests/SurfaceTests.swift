@@ -32,6 +32,11 @@ import Testing
         let silent = try Surface(module).declarations.filter { !$0.isDocumented }.map(\.text)
         #expect(silent.isEmpty, "\(silent.count) without a word: \(silent.prefix(20))")
     }
+
+    @Test(arguments: modules) func casesOfPublicEnumsAreDocumented(module: String) throws {
+        let silent = try Surface(module).silentCases
+        #expect(silent.isEmpty, "\(silent.count) without a word: \(silent.prefix(20))")
+    }
 }
 
 /// The public declarations of a module, read from its sources.
@@ -44,6 +49,9 @@ struct Surface {
 
     private(set) var declarations: [Declaration] = []
 
+    /// Cases of public enums that no comment explains.
+    private(set) var silentCases: [String] = []
+
     init(_ module: String) throws {
         for path in Checkout.files(below: "Sources/\(module)", ending: [".swift"]).sorted() {
             let lines = try Checkout.text(path).split(separator: "\n", omittingEmptySubsequences: false)
@@ -55,8 +63,23 @@ struct Surface {
                     Declaration(
                         text: "\(file): \(Self.signature(lines[index...]))",
                         isDocumented: above.hasPrefix("///") || Self.saysItself(line)))
+                if line.contains("public enum ") || line.contains("public indirect enum ") {
+                    silentCases += Self.cases(lines[index...]).filter { !lines[$0 - 1].hasPrefix("///") }
+                        .map { "\(file): \(lines[$0])" }
+                }
             }
         }
+    }
+
+    /// The lines of an enum's own cases: those one brace deep.
+    private static func cases(_ lines: ArraySlice<String>) -> [Int] {
+        var (depth, found) = (0, [Int]())
+        for (index, line) in zip(lines.indices, lines) {
+            if depth == 1, line.hasPrefix("case ") { found.append(index) }
+            depth += line.count { $0 == "{" } - line.count { $0 == "}" }
+            if depth <= 0 { break }
+        }
+        return found
     }
 
     private static func isPublic(_ line: String) -> Bool {

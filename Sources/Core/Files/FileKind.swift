@@ -10,6 +10,7 @@
 
 /// The kind of a file.
 public enum FileKind: String, Sendable, Equatable {
+    /// Named after what the first bytes are those of; `unknown` where they are nobody's.
     case safetensors, numpyArray, zip, gguf, pickle, gitLFSPointer, gzip, zstd, hdf5, html, json, empty, unknown
 
     /// Looks at the first bytes.

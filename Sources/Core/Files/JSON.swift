@@ -9,13 +9,18 @@
 /// A JSON value. Two values are equal when they are written with the same digits, characters and
 /// order.
 public enum JSON: Sendable, Equatable {
+    /// `null`.
     case null
+    /// `true` or `false`.
     case bool(Bool)
     /// The number as written: `1e-06`, `151645`. Also `NaN`, `Infinity` and `-Infinity`, which
     /// Python writes.
     case number(String)
+    /// A string, its escapes resolved.
     case string(String)
+    /// An array, in order.
     case array([JSON])
+    /// An object, its members in the order of the file.
     case object(Object)
 
     /// An object: its members in the order of the file, found by name in constant time.

@@ -7,10 +7,15 @@
 public enum LayerKind: String, Sendable, CaseIterable, Codable {
     /// Grouped-query attention.
     case attention = "*"
+    /// Mamba-2, the state space dual scan.
     case mamba2 = "M2"
+    /// Gated DeltaNet: the delta rule with a decay.
     case gatedDeltaNet = "GDN"
+    /// Gated KalmaNet: a ridge regression per token, solved by Chebyshev iteration.
     case gatedKalmaNet = "GKA"
+    /// B'MOJO-F: a window of attention beside the tokens that an inner mixer keeps.
     case bmojo = "BMF"
+    /// Grouped-query attention within a sliding window.
     case slidingWindowAttention = "SWA"
 
     /// The attribute that holds the mixer in tensor names, `model.layers.0.<attribute>.…`.
@@ -157,10 +162,16 @@ public struct Mamba2Parameters: Sendable, Equatable {
 public struct RopeParameters: Sendable, Equatable {
     /// How a longer context changes the frequencies (`rope_type`); `factor` is its stretch.
     public enum Scaling: Sendable, Equatable {
+        /// Frequencies as trained.
         case none
+        /// All positions divided by `factor`.
         case linear(factor: Double)
+        /// A larger base from the original context on (NTK-aware), by the length read.
         case dynamic(factor: Double)
+        /// YaRN: fast pairs stay, slow ones are slowed.
         case yarn(Yarn)
+        /// Llama 3: slow pairs are slowed `factor` times, fast ones stay, those between are
+        /// blended.
         case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalMaxPositions: Int)
     }
 

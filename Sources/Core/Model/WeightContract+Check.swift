@@ -9,10 +9,13 @@ extension WeightContract {
         case missing(String, shape: [Int], similar: String?)
         /// A tensor that the configuration has no use for.
         case extra(String, shape: [Int])
+        /// A tensor of another shape than the configuration asks for.
         case shape(String, expected: [Int], found: [Int])
+        /// A tensor of a format that no weight has.
         case dtype(String, found: DType)
         /// The model ties its head to the embedding, and the file holds another head.
         case untiedHead
+        /// A weight that is NaN or infinite; `index` is the first such.
         case notFinite(String, index: [Int], value: Float)
 
         /// The tensor it is about.

@@ -28,15 +28,25 @@
 public struct WeightContract: Sendable {
     /// The part of a model that a tensor belongs to.
     public enum Component: String, Sendable, CaseIterable, Codable {
+        /// The table of token embeddings.
         case embedding
+        /// Attention over all tokens before.
         case attention
+        /// Attention within a window.
         case slidingWindowAttention
+        /// Mamba-2 mixers.
         case mamba2
+        /// Gated DeltaNet mixers.
         case gatedDeltaNet
+        /// Gated KalmaNet mixers.
         case gatedKalmaNet
+        /// B'MOJO-F mixers, their inner mixer included.
         case bmojo
+        /// Gate, up and down projections.
         case feedForward
+        /// Norms of layers and the last norm.
         case norms
+        /// The output head, where it is not the embedding.
         case head
     }
 

@@ -12,6 +12,7 @@ import DualityCore
 public struct ChatMessage: Sendable, Equatable {
     /// Who speaks.
     public enum Role: String, Sendable, CaseIterable {
+        /// Whoever sets the rules, the person, and the model.
         case system, user, assistant
         /// The result of a tool that the assistant called.
         case tool

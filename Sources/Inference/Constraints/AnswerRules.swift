@@ -16,6 +16,7 @@ public struct AnswerRules: Sendable, Equatable {
 
     /// What the answer behind the thought consists of when it calls no tool.
     public enum Form: Sendable, Equatable {
+        /// Any text.
         case text
         /// A JSON object of any content.
         case jsonObject

@@ -8,7 +8,9 @@ import DualityCore
 
 /// The number format of a stored matrix.
 public enum WeightFormat: Sendable, Hashable {
+    /// IEEE binary32.
     case float32
+    /// bfloat16, the upper half of a binary32.
     case bfloat16
     /// The same numbers in twelve bits each, without loss: an exponent is an index into the sixteen
     /// that its panel has most of, the few others are listed. A matrix for which that does not pay
@@ -55,7 +57,9 @@ public enum WeightFormat: Sendable, Hashable {
 
 /// What a person chooses for a whole model.
 public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
+    /// float32 weights and activations.
     case f32
+    /// bfloat16 weights, float32 activations.
     case bf16
     /// The weights of `bf16`, and activations rounded to bfloat16 too: the arithmetic of the
     /// instruction `vdpbf16ps`, bit for bit also where it is emulated.
@@ -63,7 +67,9 @@ public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
     /// The weights of `bf16`, and activations as the sum of two bfloat16 numbers: the arithmetic of
     /// AMX's `tdpbf16ps`, bit for bit also where it is emulated.
     case bf16Split = "bf16-split"
+    /// int8 weights with a scale per row or group, int8 activations.
     case int8
+    /// int4 weights with a scale per group, int8 activations.
     case int4
     /// int4, and int8 where four bits cost most: embedding, head and `down_proj`.
     case int4Mixed = "int4-mixed"
@@ -113,20 +119,35 @@ public enum BrainActivations: Sendable, Equatable {
 
 /// A part of a model with a number format of its own.
 public enum ModelPart: String, Sendable, CaseIterable, Hashable, Codable {
+    /// The table of token embeddings.
     case embedding
+    /// The output head.
     case head
+    /// Query projections.
     case query = "q"
+    /// Key projections.
     case key = "k"
+    /// Value projections.
     case value = "v"
+    /// Output projections of attention.
     case output = "o"
+    /// Gate projections of the feed-forward layers.
     case gate
+    /// Up projections.
     case up
+    /// Down projections.
     case down
+    /// The rows of in_proj that gate the output.
     case z
+    /// The rows of in_proj that enter the state.
     case x
+    /// The rows of in_proj that say where in the state x goes.
     case b = "B"
+    /// The rows of in_proj that read the state.
     case c = "C"
+    /// The rows of in_proj that give steps, decays and gates of heads.
     case dt
+    /// Output projections of the other mixers.
     case outputProjection = "out_proj"
 }
 

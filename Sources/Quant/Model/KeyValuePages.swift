@@ -15,7 +15,9 @@ import Synchronization
 
 /// The number format in which keys and values are kept.
 public enum KeyValueFormat: String, Sendable, CaseIterable, Codable {
+    /// float32.
     case f32
+    /// bfloat16.
     case bf16
     /// With a scale for each head and token.
     case int8

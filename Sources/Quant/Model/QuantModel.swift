@@ -37,6 +37,7 @@ public struct QuantModel: Sendable {
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
     /// prefill needs one row.
     public enum LogitRows: Sendable, Equatable {
+        /// All rows, the last of each sequence, or no row.
         case all, last, none
         /// Those after the last of the tokens, this many of each sequence; all where it has fewer.
         case ending(Int)

@@ -19,26 +19,41 @@ import DualityCore
 
 /// How the memories of chunks are composed.
 public enum ComposeType: String, Sendable, CaseIterable, Codable {
+    /// Keys and values of the whole text, states of zero.
     case fullKeyValuesOnly = "full_kv_only"
+    /// Keys and values of the whole text, the mean of the states.
     case fullSoup = "full_kv_soup_ssm"
+    /// Keys and values of the whole text, the mean over the orders of chunks.
     case fullFuse = "full_kv_fuse_ssm"
+    /// Keys and values of the chunks, states of zero.
     case concatenatedKeyValuesOnly = "concat_kv_only"
+    /// Keys and values of the chunks, the mean of the states.
     case concatenatedSoup = "concat_kv_soup_ssm"
+    /// Keys and values of the chunks, the mean over the orders of chunks.
     case concatenatedFuse = "concat_kv_fuse_ssm"
+    /// The first prefix and the last chunk are seen, states of zero.
     case slidingKeyValuesOnly = "sw_kv_only"
+    /// The first prefix and the last chunk are seen, the mean of the states.
     case slidingSoup = "sw_soup_ssm"
+    /// The first prefix and the last chunk are seen, the mean over the orders of chunks.
     case slidingFuse = "sw_fuse_ssm"
+    /// Keys and values of the whole text, states composed in order.
     case fullExact = "full_kv_exact_ssm"
+    /// Keys and values of the chunks, states composed in order.
     case concatenatedExact = "concat_kv_exact_ssm"
+    /// The first prefix and the last chunk are seen, states composed in order.
     case slidingExact = "sw_exact_ssm"
 
     /// Where keys and values come from.
     public enum KeyValues: Sendable {
+        /// Of the whole text, of the chunks one after another, or of the first prefix and the last
+        /// chunk.
         case full, concatenated, sliding
     }
 
     /// What becomes of the states.
     public enum States: Sendable {
+        /// Zero, the mean over chunks, the mean over orders, or the exact composition.
         case zero, soup, fuse, exact
     }
 

@@ -14,9 +14,13 @@ import DualityCore
 public enum Mixer<Scalar: RealNumber>: Sendable {
     /// Attention to everything before, or within a sliding window.
     case attention(Attention<Scalar>)
+    /// Mamba-2.
     case mamba2(Mamba2Mixer<Scalar>)
+    /// Gated DeltaNet.
     case gatedDeltaNet(GatedDeltaNet<Scalar>)
+    /// Gated KalmaNet.
     case gatedKalmaNet(GatedKalmaNet<Scalar>)
+    /// B'MOJO-F.
     case bmojo(BMojo<Scalar>)
 }
 

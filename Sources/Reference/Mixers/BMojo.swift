@@ -25,8 +25,11 @@ import DualityCore
 public struct BMojo<Scalar: RealNumber>: Sendable {
     /// What makes the fading tokens.
     public enum Mixer: Sendable {
+        /// Mamba-2.
         case mamba2(Mamba2Mixer<Scalar>)
+        /// Gated DeltaNet.
         case gatedDeltaNet(GatedDeltaNet<Scalar>)
+        /// Gated KalmaNet.
         case gatedKalmaNet(GatedKalmaNet<Scalar>)
     }
 

@@ -34,11 +34,13 @@ public struct HybridModel<Scalar: RealNumber>: Sendable {
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
     /// prefill needs one row.
     public enum LogitRows: Sendable {
+        /// All rows, the last one, or none.
         case all, last, none
     }
 
     /// Something seen on the way through the model.
     public enum Observation: Sendable {
+        /// A stage of the layer of this index.
         case layer(Int, LayerObservation<Scalar>)
         /// The output of the last norm, `[L, Dm]`.
         case finalNorm(Tensor<Scalar>)

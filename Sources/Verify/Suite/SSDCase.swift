@@ -12,9 +12,11 @@ import DualityReference
 public struct SSDCase: Sendable, Equatable {
     /// What x, B and C are filled with.
     public enum Values: String, Sendable, CaseIterable {
+        /// Normal numbers of variance one.
         case normal
         /// Four in five are zero.
         case sparse
+        /// Zero, all of them.
         case zeros
         /// x around 1e-40: below float32's normal range.
         case denormal
@@ -32,6 +34,7 @@ public struct SSDCase: Sendable, Equatable {
 
     /// How the skip weight D is given.
     public enum Skip: String, Sendable, CaseIterable {
+        /// Not at all, one per head `[H]`, or one per channel `[H, P]`.
         case none, head, channel
     }
 
