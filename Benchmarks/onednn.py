@@ -7,7 +7,7 @@
 
 `python3 Benchmarks/peers --only product` does all of this.
 
-Both multiply activations that are already quantized by packed weights with one scale a row, into float32; weights rotate
+Both multiply activations that are already quantized by packed weights with one scale per row, into float32; weights rotate
 through more memory than L2 holds. oneDNN is PyTorch's `onednn::qlinear_pointwise` (u8 x s8). Time is processor time: of
 the busiest thread for us, of the process divided by its threads for oneDNN, which waits passively.
 """

@@ -1,4 +1,4 @@
-"""How each engine is asked: functions that run one process and give {test: [tokens a second, one a repeat]}.
+"""How each engine is asked: functions that run one process and give {test: [tokens per second, one a repeat]}.
 
 A test is "pp512" (a prompt of 512 tokens), "tg64" (64 tokens one by one), "tg32@4096" (32 behind 4096 others).
 """

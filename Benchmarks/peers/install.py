@@ -92,7 +92,7 @@ class Installation:
         if not path.exists():
             self.peers()
             if format == "Q8_KV_R8":
-                # One scale a row: what ik_llama.cpp has that is nearest to our default.
+                # One scale per row: what ik_llama.cpp has that is nearest to our default.
                 run(self.program("ik_llama.cpp"), "quantize", self.gguf(shape, "Q8_0"), f"{path}.part")
             else:
                 run(self.python, HERE / "gguf_model.py", f"{path}.part", shape, format)

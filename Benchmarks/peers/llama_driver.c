@@ -1,8 +1,8 @@
 // Times a GGUF model in llama.cpp, or with -DIK in ik_llama.cpp, as their llama-bench does: random
 // tokens, no sampling.
 //
-//     llama_driver MODEL THREADS REPEATS CACHE(f16|q8_0) REPACK(0|1) TEST…      prints JSON, {"TEST": [tokens a second]}
-//     llama_driver quantize FROM TO                                             ik_llama.cpp: to Q8_KV_R8, one scale a row
+//     llama_driver MODEL THREADS REPEATS CACHE(f16|q8_0) REPACK(0|1) TEST…      prints JSON, {"TEST": [tokens per second]}
+//     llama_driver quantize FROM TO                                             ik_llama.cpp: to Q8_KV_R8, one scale per row
 //
 // TEST is ppN (a prompt of N tokens, logits of the last), or tgN@D (N tokens one by one behind D
 // others). A run that is not counted warms up. The file is read into memory. llama-bench itself

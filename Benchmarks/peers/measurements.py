@@ -13,7 +13,7 @@ OPENVINO_LAYERS, OPENVINO_VOCABULARY = 4, 2048
 
 
 def dense(i, threads):
-    """0.6B, int8: the peers' formats of one scale a row and of blocks of 32."""
+    """0.6B, int8: the peers' formats of one scale per row and of blocks of 32."""
     tests = ["pp512", "tg64"]
     contenders = {"Duality int8": engines.ours(i, i.packed("qwen3-0.6b", "int8"), tests, threads)}
     for setting in OPENVINO_SETTINGS:

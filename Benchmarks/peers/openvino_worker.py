@@ -1,9 +1,9 @@
 """A random Qwen3 in OpenVINO: written once, then timed.
 
     openvino_worker.py write DIR SHAPE LAYERS VOCABULARY
-    openvino_worker.py time DIR THREADS REPEATS SETTING:TEST…        prints JSON, {"SETTING:TEST": [tokens a second]}
+    openvino_worker.py time DIR THREADS REPEATS SETTING:TEST…        prints JSON, {"SETTING:TEST": [tokens per second]}
 
-The model is exported by optimum-intel with int8 symmetric weights, one scale a row (nncf), and keeps keys and values as state. SETTING is
+The model is exported by optimum-intel with int8 symmetric weights, one scale per row (nncf), and keeps keys and values as state. SETTING is
 PRECISION-GROUP-KV: the inference precision (f32, bf16), the group of the dynamic quantization of activations (0 for none) and the format of the cache
 (u8, bf16, f32). TEST is ppN (a prompt of N tokens; the head computes the last row, as OpenVINO GenAI has it), or tgN@D (N tokens one
 by one behind D others).

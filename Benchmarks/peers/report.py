@@ -57,7 +57,7 @@ class Results:
 
     @not_measured
     def against(self, name, ours, prefix, test, factor, what):
-        """Our tokens a second against the best of a peer's settings."""
+        """Our tokens per second against the best of a peer's settings."""
         us, (who, them) = self.samples(name, ours, test), self.best(name, prefix, test)
         ratio = us["median"] / them["median"]
         bar = f">= {factor} x {prefix}" if factor else f"ahead of {prefix}"
@@ -198,7 +198,7 @@ def table(results):
         lines += ["", "Long contexts, hybrid of the 0.6B widths against the dense model, int8, keys and values in bf16. Two layers were measured (one Mamba-2 "
                   "and one attention, or two attention); times are 14 times theirs, a token's on top of that of the whole model at the start.", ""]
         lines += context_table(results)
-    lines += ["", "![tokens a second of each engine](peers.svg)"]
+    lines += ["", "![tokens per second of each engine](peers.svg)"]
     return lines
 
 

@@ -2,7 +2,7 @@
 // # Semiseparable means low rank
 //
 // Cut a text in two. Everything the first half can tell the second must pass through the state, and
-// the state has $N$ numbers a channel. So a block of the attention matrix has rank $N$, and
+// the state has $N$ numbers per channel. So a block of the attention matrix has rank $N$, and
 // singular values show it as a cliff.
 //
 // At the end you will know

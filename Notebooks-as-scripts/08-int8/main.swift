@@ -7,17 +7,17 @@
 //
 // At the end you will know
 //
-// - how int8 weights with one scale a row work, in three lines;
+// - how int8 weights with one scale per row work, in three lines;
 // - which tensors are sensitive, from a ranking of all of them, and why the step $\Delta$ is
 //   special;
 // - why states stay in float32: errors that live as long as the memory, and a state that cannot
 //   fade.
 
 // %% [markdown]
-// ## Eight bits a weight
+// ## Eight bits per weight
 //
 // Take the largest magnitude of a row, divide the row by it, and round to whole numbers from $-127$
-// to $127$. One float32 scale a row brings the numbers back. The rounding error of a weight is at
+// to $127$. One float32 scale per row brings the numbers back. The rounding error of a weight is at
 // most half a step, $\tfrac12 \max|w| / 127$. The library's int8 engine does so when it packs a
 // matrix, and we ask it what it kept.
 
@@ -29,7 +29,7 @@ import DualityQuant
 import DualityReference
 import Foundation
 
-/// A tensor as the int8 engine returns it, one scale a row (a vector is one); `rows` limits it to
+/// A tensor as the int8 engine returns it, one scale per row (a vector is one); `rows` limits it to
 /// some rows.
 func int8(_ weight: Tensor<Float>, rows: Range<Int>? = nil) throws -> Tensor<Float> {
     let height = weight.shape.count > 1 ? weight.shape[0] : 1
@@ -72,7 +72,7 @@ func logits(_ changes: [String: Tensor<Float>]) throws -> Tensor<Float> {
     var cache = model.makeCache()
     return try model.extend(&cache, by: tokens)
 }
-/// Mean divergence of the predictions from the original ones, in bits a token.
+/// Mean divergence of the predictions from the original ones, in bits per token.
 func divergence(_ found: Tensor<Float>) -> Double {
     func row(_ logits: Tensor<Float>, _ t: Int) -> [Double] {
         logits.rows(t..<t + 1).elements.map { Double($0) }
@@ -103,7 +103,7 @@ for name in weights.names {
 losses.sort { $0.bits > $1.bits }
 figure(
     "ranking", "The sixteen tensors whose rounding to int8 changes the predictions most.",
-    .bars(x: Axis("divergence (bits a token)", .log10), losses.prefix(16).map { ($0.name, $0.bits) }))
+    .bars(x: Axis("divergence (bits per token)", .log10), losses.prefix(16).map { ($0.name, $0.bits) }))
 value("tensors", losses.count)
 value("worst", losses[0].name)
 value("worstBits", losses[0].bits, .significant(2))
@@ -111,7 +111,7 @@ value("medianBits", losses[losses.count / 2].bits, .significant(2))
 claim("the worst is more than 10 times the median", losses[0].bits > 10 * losses[losses.count / 2].bits)
 
 // %% [markdown]
-// Of {{tensors}} tensors the worst is *{{worst}}* with {{worstBits}} bits a token; the median is
+// Of {{tensors}} tensors the worst is *{{worst}}* with {{worstBits}} bits per token; the median is
 // {{medianBits}}. A few make up the bill. Which ones depends on the model, so measure.
 //
 // ## The step is special
@@ -134,7 +134,7 @@ let byPart = try parts.map { part, rows in
     return (part: part, rows: rows.count, bits: divergence(try logits(changes)))
 }
 table(
-    ["rows of", "rows a layer", "divergence (bits a token)", "a row, in millionths"],
+    ["rows of", "rows a layer", "divergence (bits per token)", "a row, in millionths"],
     byPart.map { [$0.part, "\($0.rows)", text($0.bits), text(1e6 * $0.bits / Double($0.rows))] })
 let (dt, others) = (byPart[4], byPart.dropLast())
 let rest = others.reduce(0) { $0 + $1.bits } / Double(others.reduce(0) { $0 + $1.rows })
@@ -246,7 +246,7 @@ claim("at half a spacing", abs(stuck / 0x1p-9 - 1) < 0.01)
 // **3.** How many bytes does the embedded model save if all its matrices become int8?
 
 // %% [markdown] fold="Answer 3"
-// Two bytes a number become one, plus a float32 scale a row.
+// Two bytes a number become one, plus a float32 scale per row.
 
 // %% fold="Answer 3"
 let matrices = weights.tensors.values.filter { $0.shape.count == 2 }

@@ -17,33 +17,33 @@ import DualityQuant
 import DualityReference
 
 /// The fast engine held against the reference.
-public struct EngineAgreement: Sendable {
+package struct EngineAgreement: Sendable {
     /// The logits in one precision of the fast engine.
-    public struct Row: Sendable {
+    package struct Row: Sendable {
         /// The precision, as `EnginePrecision` spells it: `f32`, `bf16`, `bf16-dot` or `int8`.
-        public let precision: String
+        package let precision: String
         /// ||fast - f64|| / ||f64|| over the logits of all tokens.
-        public let error: Double
+        package let error: Double
         /// What the error may be.
-        public let limit: Double
+        package let limit: Double
         /// Whether the error is within its limit.
-        public var passes: Bool { error <= limit }
+        package var passes: Bool { error <= limit }
     }
 
     /// One row a precision, in the order of `EnginePrecision.allCases`.
-    public let rows: [Row]
+    package let rows: [Row]
     /// Whether pieces and threads changed no bit of the logits, in every precision but bf16-dot.
-    public let replays: Bool
+    package let replays: Bool
     /// How many tokens both engines read.
-    public let tokens: Int
+    package let tokens: Int
     /// Whether every row passes and the logits replay.
-    public var passes: Bool { replays && rows.allSatisfy(\.passes) }
+    package var passes: Bool { replays && rows.allSatisfy(\.passes) }
 
     /// Runs both engines over `tokens`.
     ///
     /// - Returns: nil for a model that the fast engine does not run.
     /// - Throws: `InputError`, as loading and running do.
-    public static func measure(
+    package static func measure(
         _ checkpoint: Checkpoint, tokens: [Int], pool: ThreadPool = .common, progress: (String) -> Void = { _ in }
     ) throws -> EngineAgreement? {
         let configuration = checkpoint.configuration

@@ -6,7 +6,7 @@
 //
 //  Published ratios: awslabs/hybrid-model-factory, docs/Inference.md at commit 04b6242: 8B models
 //  with half of their layers replaced, vLLM on 8 H200, tensor parallel; decoding with the cache
-//  memory full (tokens a second against Qwen3-8B), and the mean time to the first token at the
+//  memory full (tokens per second against Qwen3-8B), and the mean time to the first token at the
 //  batch that fills Qwen3-8B's cache (against its; below 1 is faster).
 
 import DualityCore

@@ -22,7 +22,7 @@ public struct Roofline: Sendable, Equatable {
     /// What the products of bf16-split's parts can reach: the rate of `tdpbf16ps` where there is
     /// AMX, else that of float32.
     public let splitTflops: Double
-    /// 10^9 bytes a second.
+    /// 10^9 bytes per second.
     public let readGBps: Double
     /// What the kernels use.
     public let kernels: String

@@ -66,7 +66,7 @@ def transformers_chunk_scan(case: Case):
 
     inputs = scan_arguments(case)
     if inputs is None or "z" in inputs or "seq_idx" in inputs or inputs.get("D", torch.empty(0)).ndim == 2:
-        return None  # no gate, D is one number a head, and packed sequences are refused
+        return None  # no gate, D is one number per head, and packed sequences are refused
     return mamba2_chunk_scan(
         inputs.pop("x"), **inputs, chunk_size=case.chunk_size, dt_softplus=case.dt_softplus, dt_limit=case.dt_limit,
         return_final_states=True,

@@ -10,7 +10,7 @@
 //      seconds(n) = a + b n,      bytes of a token's keys and values / b = the rate at which they are read
 //
 //  fitted by least squares over the rows. Rows: position, median milliseconds of the tokens there,
-//  tokens a second, GB of keys and values read, GB/s of what came on top of the first row. Behind
+//  tokens per second, GB of keys and values read, GB/s of what came on top of the first row. Behind
 //  the fit, a new sequence shows that the first row is still reached. Tab-separated; comments begin
 //  with #.
 

@@ -152,7 +152,7 @@ struct PackedOutput {
         }
         let resumed = outcome.resumedTensors > 0 ? ", \(outcome.resumedTensors) tensors from the run before" : ""
         print(
-            "wrote \(directory): \(outcome.byteCount.binaryUnits), \(outcome.bitsPerWeight.decimals(2)) bits a weight, in \(outcome.seconds.decimals(1)) s\(resumed)"
+            "wrote \(directory): \(outcome.byteCount.binaryUnits), \(outcome.bitsPerWeight.decimals(2)) bits per weight, in \(outcome.seconds.decimals(1)) s\(resumed)"
         )
         let errors = outcome.matrices.filter { $0.error.isFinite }
         if let worst = errors.max(by: { $0.error < $1.error }) {

@@ -20,7 +20,7 @@ struct FamilyReport {
         var lines = [
             "Machine: \(machine.name), \((machine.bandwidth / 1e9).decimals(0)) GB/s, "
                 + "\((machine.operations / 1e12).decimals(1)) TFLOP/s, \((machine.memory / 1e9).decimals(0)) GB; "
-                + "\(bytesPerWeight.decimals(1)) bytes a weight, bf16 keys and values, f32 states",
+                + "\(bytesPerWeight.decimals(1)) bytes per weight, bf16 keys and values, f32 states",
             "",
         ]
         lines += section("Size", sizes)

@@ -51,7 +51,7 @@ struct InspectPacked {
         var facts = TextTable([.left, .left])
         facts.add("file", "\(PackedCheckpoint.fileName), \(checkpoint.fileBytes.grouped) bytes")
         facts.add("formats", checkpoint.formats)
-        facts.add("bits a weight", String(format: "%.2f", checkpoint.bitsPerWeight))
+        facts.add("bits per weight", String(format: "%.2f", checkpoint.bitsPerWeight))
         if let group { facts.add("scales", group) }
         facts.add("layout", checkpoint.layout)
         facts.add("made of", origin)

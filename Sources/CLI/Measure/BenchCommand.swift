@@ -1,4 +1,4 @@
-//  duality bench: tokens a second, and what share of the machine that is.
+//  duality bench: tokens per second, and what share of the machine that is.
 
 import ArgumentParser
 import Duality

@@ -29,7 +29,7 @@ struct ScaleOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Inputs that share a scale: in int8 a multiple of 32, or 0 for one scale a row (default: 32 for models narrower than 1024, else 0); in int4 32, 64 or 128 (default: 32).",
+            "Inputs that share a scale: in int8 a multiple of 32, or 0 for one scale per row (default: 32 for models narrower than 1024, else 0); in int4 32, 64 or 128 (default: 32).",
             valueName: "n"))
     var group: Int?
 

@@ -7,7 +7,7 @@
 public enum DType: String, Sendable, CaseIterable, Codable {
     /// One byte, 0 or 1.
     case bool = "BOOL"
-    /// Two values a byte: 1 sign, 2 exponent and 1 mantissa bit.
+    /// Two values per byte: 1 sign, 2 exponent and 1 mantissa bit.
     case f4 = "F4"
     /// Six bits: 1 sign, 2 exponent and 3 mantissa bits; four values in three bytes.
     case f6e2m3 = "F6_E2M3"

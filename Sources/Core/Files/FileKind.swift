@@ -9,7 +9,7 @@
 //  A download that went wrong, or a file of another program, is told apart from one that is broken.
 
 /// The kind of a file.
-public enum FileKind: String, Sendable, Equatable {
+package enum FileKind: String, Sendable, Equatable {
     /// Named after what the first bytes are those of; `unknown` where they are nobody's.
     case safetensors, numpyArray, zip, gguf, pickle, gitLFSPointer, gzip, zstd, hdf5, html, json, empty, unknown
 
@@ -18,7 +18,7 @@ public enum FileKind: String, Sendable, Equatable {
     /// - Parameters:
     ///   - bytes: the file from its start; a few hundred of them do.
     ///   - size: bytes in the whole file, where `bytes` is only its start.
-    public init(_ bytes: UnsafeRawBufferPointer, size: Int? = nil) {
+    package init(_ bytes: UnsafeRawBufferPointer, size: Int? = nil) {
         func begins(_ prefix: [UInt8]) -> Bool { bytes.starts(with: prefix) }
         func says(_ text: String) -> Bool { begins(Array(text.utf8)) }
         let size = size ?? bytes.count
@@ -52,7 +52,7 @@ public enum FileKind: String, Sendable, Equatable {
     /// Looks at the first bytes of a file.
     ///
     /// - Throws: `InputError` when it cannot be read.
-    public init(path: String) throws(InputError) {
+    package init(path: String) throws(InputError) {
         self = try MappedFile(path: path).withBytes { FileKind($0) }
     }
 
@@ -66,7 +66,7 @@ public enum FileKind: String, Sendable, Equatable {
     }
 
     /// What it is, in words: "a NumPy archive".
-    public var words: String {
+    package var words: String {
         switch self {
         case .safetensors: "a safetensors file"
         case .numpyArray: "a NumPy array (.npy)"
@@ -109,7 +109,7 @@ public enum FileKind: String, Sendable, Equatable {
     /// - Parameters:
     ///   - path: the file.
     ///   - expected: what it should be.
-    public func refusal(of path: String, expected: String = "a safetensors file") -> InputError? {
+    package func refusal(of path: String, expected: String = "a safetensors file") -> InputError? {
         switch self {
         case .safetensors, .json, .unknown, .empty: nil
         default: InputError(.malformed, in: path, expected: expected, found: words, remedy: remedy)

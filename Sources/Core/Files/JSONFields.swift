@@ -4,16 +4,16 @@
 //  An absent field and a null one are the same thing: both give nil.
 
 /// A JSON object together with where it stands.
-public struct JSONFields: Sendable {
+package struct JSONFields: Sendable {
     /// The members themselves, where null and absent still differ.
-    public let object: JSON.Object
+    package let object: JSON.Object
     /// The file.
-    public let place: String
+    package let place: String
     /// The keys that lead to this object, `mamba2_config.ssm_cfg`; empty at the top.
-    public let path: String
+    package let path: String
 
     /// - Throws: `InputError` (`.json`) when the value is not an object.
-    public init(_ json: JSON, place: String, path: String = "") throws(InputError) {
+    package init(_ json: JSON, place: String, path: String = "") throws(InputError) {
         guard let object = json.object else {
             throw InputError(
                 .json, in: path.isEmpty ? place : "\(place): \(path)", expected: "an object", found: json.kindName)
@@ -24,18 +24,18 @@ public struct JSONFields: Sendable {
     }
 
     /// The value of a key; nil when it is absent or null.
-    public subscript(key: String) -> JSON? {
+    package subscript(key: String) -> JSON? {
         guard let value = object[key], value != .null else { return nil }
         return value
     }
 
     /// What messages call the field: `config.json: mamba2_config.d_conv`.
-    public func place(of key: String) -> String {
+    package func place(of key: String) -> String {
         "\(place): \(path.isEmpty ? key : "\(path).\(key)")"
     }
 
     /// - Throws: `InputError`: `.json` for another type, `.value` for a number out of `range`.
-    public func int(_ key: String, in range: ClosedRange<Int> = .min ... .max) throws(InputError) -> Int? {
+    package func int(_ key: String, in range: ClosedRange<Int> = .min ... .max) throws(InputError) -> Int? {
         guard let value = self[key] else { return nil }
         guard let int = value.int else {
             throw InputError(.json, in: place(of: key), expected: "a whole number", found: value.kindName)
@@ -51,7 +51,7 @@ public struct JSONFields: Sendable {
     /// - Parameters:
     ///   - expected: what `isValid` asks for, as a noun.
     /// - Throws: `InputError`: `.json` for another type, `.value` for a number that is not valid.
-    public func double(
+    package func double(
         _ key: String, expected: String = "a number", where isValid: (Double) -> Bool = { _ in true }
     ) throws(InputError) -> Double? {
         guard let value = self[key] else { return nil }
@@ -65,14 +65,14 @@ public struct JSONFields: Sendable {
     }
 
     /// A finite number greater than zero.
-    public func positive(_ key: String) throws(InputError) -> Double? {
+    package func positive(_ key: String) throws(InputError) -> Double? {
         try double(key, expected: "a number greater than 0") { $0 > 0 && $0.isFinite }
     }
 
     /// A truth value; nil when it is absent or null.
     ///
     /// - Throws: `InputError` (`.json`) for another type.
-    public func bool(_ key: String) throws(InputError) -> Bool? {
+    package func bool(_ key: String) throws(InputError) -> Bool? {
         guard let value = self[key] else { return nil }
         guard let bool = value.bool else {
             throw InputError(.json, in: place(of: key), expected: "true or false", found: value.kindName)
@@ -83,7 +83,7 @@ public struct JSONFields: Sendable {
     /// A text; nil when it is absent or null.
     ///
     /// - Throws: `InputError` (`.json`) for another type.
-    public func string(_ key: String) throws(InputError) -> String? {
+    package func string(_ key: String) throws(InputError) -> String? {
         guard let value = self[key] else { return nil }
         guard let string = value.string else {
             throw InputError(.json, in: place(of: key), expected: "a string", found: value.kindName)
@@ -94,7 +94,7 @@ public struct JSONFields: Sendable {
     /// A list, whatever its elements are; nil when it is absent or null.
     ///
     /// - Throws: `InputError` (`.json`) for another type.
-    public func array(_ key: String) throws(InputError) -> [JSON]? {
+    package func array(_ key: String) throws(InputError) -> [JSON]? {
         guard let value = self[key] else { return nil }
         guard let array = value.array else {
             throw InputError(.json, in: place(of: key), expected: "an array", found: value.kindName)
@@ -105,7 +105,7 @@ public struct JSONFields: Sendable {
     /// A list of texts; nil when it is absent or null.
     ///
     /// - Throws: `InputError` (`.json`) for another type, also of one element.
-    public func strings(_ key: String) throws(InputError) -> [String]? {
+    package func strings(_ key: String) throws(InputError) -> [String]? {
         guard let values = try array(key) else { return nil }
         var strings: [String] = []
         for (i, value) in values.enumerated() {
@@ -119,7 +119,7 @@ public struct JSONFields: Sendable {
     }
 
     /// One whole number, or a list of them: how token ids are written.
-    public func integers(_ key: String) throws(InputError) -> [Int]? {
+    package func integers(_ key: String) throws(InputError) -> [Int]? {
         guard let value = self[key] else { return nil }
         var integers: [Int] = []
         for (i, item) in (value.array ?? [value]).enumerated() {
@@ -136,7 +136,7 @@ public struct JSONFields: Sendable {
     }
 
     /// The object under a key.
-    public func fields(_ key: String) throws(InputError) -> JSONFields? {
+    package func fields(_ key: String) throws(InputError) -> JSONFields? {
         guard let value = self[key] else { return nil }
         return try JSONFields(value, place: place, path: path.isEmpty ? key : "\(path).\(key)")
     }

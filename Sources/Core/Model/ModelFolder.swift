@@ -9,12 +9,12 @@
 import Foundation
 
 /// Finds the directory of a model that is called in another way.
-public enum ModelFolder {
+package enum ModelFolder {
     /// The directory that holds the files: the snapshot of a folder of the hub's cache, the cached
     /// model of a name `OWNER/NAME`, or else the path itself.
     ///
     /// - Throws: `InputError` for a folder of the cache whose snapshot is not there.
-    public static func resolve(
+    package static func resolve(
         _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws(InputError) -> String {
         let files = FileManager.default

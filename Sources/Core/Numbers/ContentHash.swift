@@ -6,15 +6,15 @@
 //  the division into pieces.
 
 /// A hash of a sequence of pieces.
-public struct ContentHash: Sendable {
+package struct ContentHash: Sendable {
     private var lanes: (UInt64, UInt64, UInt64, UInt64) = (
         0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89
     )
 
-    public init() {}
+    package init() {}
 
     /// Adds a piece.
-    public mutating func add(_ bytes: UnsafeRawBufferPointer) {
+    package mutating func add(_ bytes: UnsafeRawBufferPointer) {
         var lanes = lanes
         var offset = 0
         while offset + 32 <= bytes.count {
@@ -37,18 +37,18 @@ public struct ContentHash: Sendable {
     }
 
     /// Adds a piece of text, as UTF-8.
-    public mutating func add(_ text: String) {
+    package mutating func add(_ text: String) {
         var text = text
         text.withUTF8 { add(UnsafeRawBufferPointer($0)) }
     }
 
     /// Adds a piece of numbers.
-    public mutating func add(_ numbers: [Int]) {
+    package mutating func add(_ numbers: [Int]) {
         numbers.map { Int64($0).littleEndian }.withUnsafeBytes { add($0) }
     }
 
     /// 32 hexadecimal digits.
-    public var text: String {
+    package var text: String {
         var (a, b) = (lanes.0, lanes.2)
         Self.mix(&a, lanes.1)
         Self.mix(&b, lanes.3)
@@ -72,7 +72,7 @@ extension Checkpoint {
     /// bytes.
     ///
     /// - Complexity: reads all weights once.
-    public func contentHash() throws -> String {
+    package func contentHash() throws -> String {
         var hash = ContentHash()
         hash.add(try JSON(contentsOf: ModelDirectory(place).path("config.json")).serialized())
         for name in names.sorted() {

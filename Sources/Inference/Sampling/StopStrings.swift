@@ -7,7 +7,7 @@
 //  Morris and Pratt, on bytes: two spellings of one character are different.
 
 /// A filter for streamed text.
-public struct StopStrings: Sendable {
+package struct StopStrings: Sendable {
     private struct Pattern: Sendable {
         let text: String
         let bytes: [UInt8]
@@ -43,11 +43,11 @@ public struct StopStrings: Sendable {
     private var held: [UInt8] = []
 
     /// The stop string that ended the stream.
-    public private(set) var matched: String?
+    package private(set) var matched: String?
 
     /// - Parameter strings: empty ones are left out, for they would end every text before it
     ///   begins.
-    public init(_ strings: [String]) {
+    package init(_ strings: [String]) {
         patterns = strings.filter { !$0.isEmpty }.map(Pattern.init)
     }
 
@@ -55,7 +55,7 @@ public struct StopStrings: Sendable {
     /// stop string.
     ///
     /// Once `matched` is set the stream is over and nothing more is returned.
-    public mutating func push(_ text: String) -> String {
+    package mutating func push(_ text: String) -> String {
         if patterns.isEmpty { return text }
         if matched != nil { return "" }
         for byte in text.utf8 {
@@ -74,7 +74,7 @@ public struct StopStrings: Sendable {
     }
 
     /// The text that was held back, when the stream ends without a stop string.
-    public mutating func finish() -> String {
+    package mutating func finish() -> String {
         release(keeping: 0)
     }
 

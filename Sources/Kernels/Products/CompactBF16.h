@@ -136,8 +136,8 @@ static void compact_row(const dk_compact_matrix *matrix, int64_t row, float *out
 }
 
 /// Asks for what is read later: far ahead into L2, which may wait for more lines of memory at once
-/// than L1 may, and from there into L1. Measured: 1.31 times the weights a second of the plain form
-/// with both, 1.24 with L2 alone, 1.17 with L1 alone.
+/// than L1 may, and from there into L1. Measured: 1.31 times the weights per second of the plain
+/// form with both, 1.24 with L2 alone, 1.17 with L1 alone.
 INLINE void fetch_units(const uint32_t *words) {
     UNROLL for (int line = 0; line < 3; line++) {
         FETCH_L2(words, AHEAD_L2 + 64 * line);

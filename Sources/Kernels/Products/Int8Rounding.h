@@ -6,7 +6,7 @@
 
 typedef struct {
     int64_t columns;  ///< K'
-    int64_t group;    ///< columns of a group; K' for one scale a row
+    int64_t group;    ///< columns of a group; K' for one scale per row
     int64_t groups;
 } int8_layout;
 

@@ -8,7 +8,7 @@
 #define INT8_GROUP_TILE_ENTRY(R) [R] = int8_group_tile_##R,
 static int8_stream *const int8Streams[TILE + 1] = {FOR_EACH_TILE(INT8_STREAM_ENTRY)};
 
-/// Sums of one scale a row to y: float(sum) (scale_w scale_x).
+/// Sums of one scale per row to y: float(sum) (scale_w scale_x).
 static void scale_panel(const int32_t *sums, int64_t tokens, const float *tokenScales, const float *rowScales,
                         int64_t rows, float *y, int64_t ldy) {
     for (int64_t t = 0; t < tokens; t++) {

@@ -100,8 +100,8 @@ typedef struct {
 
 typedef enum { NEXT_C, NEXT_Y, NEXT_B, NEXT_X } next_operand;
 
-/// An operand of a tile that asks meanwhile for rows i, i + 1 ... of one of the operands that come
-/// next; of those that heads share, for the first head that reads them.
+/// `operand` with a prefetch attached: rows i, i + 1, ... of `which` for the next head or chunk. B
+/// and x are shared by heads and prefetched for the first head of a group only.
 INLINE tile_operand with_next(tile_operand operand, const dk_ssd_shape *shape, const dk_ssd_operands *o, scan_next next,
                               int64_t i, next_operand which) {
     int64_t P = shape->headDim, N = shape->stateDim, t = next.token + i, h = next.head;

@@ -34,7 +34,7 @@ extern "C" {
 typedef struct {
     int64_t rows;     ///< M
     int64_t columns;  ///< K, at most 131072
-    int64_t group;    ///< columns that share a scale, a multiple of 32; 0 for one scale a row
+    int64_t group;    ///< columns that share a scale, a multiple of 32; 0 for one scale per row
     const uint8_t *weights;
     const float *scales;
 } dk_int8_matrix;

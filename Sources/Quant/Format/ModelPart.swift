@@ -17,7 +17,7 @@ public enum WeightFormat: Sendable, Hashable {
     /// is stored as `bfloat16`.
     case compactBFloat16
     /// Symmetric, -127 … 127, with a float32 scale for each output row and each group of `group`
-    /// inputs; 0 is one scale a row.
+    /// inputs; 0 is one scale per row.
     case int8(group: Int)
     /// Values of an alphabet of sixteen, with an integer scale for each output row and each group
     /// of 32, 64 or 128 inputs, and a float32 scale for each row.
@@ -35,7 +35,7 @@ public enum WeightFormat: Sendable, Hashable {
         }
     }
 
-    /// Inputs that share a scale; 0 for one scale a row, and where there are none.
+    /// Inputs that share a scale; 0 for one scale per row, and where there are none.
     public var group: Int {
         switch self {
         case .int8(let group), .int4(let group): group
@@ -167,7 +167,7 @@ public struct PrecisionPlan: Sendable, Equatable {
 
     /// Inputs that share a scale unless something else is asked for. In int8 32 for models narrower
     /// than 1024, where a row is too short to hide its outliers and speed is no matter, and one
-    /// scale a row for others; in int4 32. Measured: docs/performance.md, "Quality".
+    /// scale per row for others; in int4 32. Measured: docs/performance.md, "Quality".
     public static func defaultGroup(_ configuration: HybridConfiguration, _ precision: EnginePrecision = .int8)
         -> Int
     {
@@ -184,8 +184,8 @@ public struct PrecisionPlan: Sendable, Equatable {
 
     /// The plan for a precision: every matrix in its format, dt in float32.
     ///
-    /// - Parameter group: inputs that share a scale in int8, 0 for one scale a row; in int4, where
-    ///   it is 32, 64 or 128, anything else stands for 32.
+    /// - Parameter group: inputs that share a scale in int8, 0 for one scale per row; in int4,
+    ///   where it is 32, 64 or 128, anything else stands for 32.
     public init(_ precision: EnginePrecision, group: Int) {
         switch precision {
         case .f32: self.init(uniform: .float32)

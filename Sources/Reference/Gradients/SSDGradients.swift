@@ -202,7 +202,7 @@ extension SSDUpstream {
 
 extension SSDGradients {
     /// The skip, y_t += D x_t: ∂x_t += D g_t and ∂D += g_t x_t, summed over the channels where D is
-    /// one number a head.
+    /// one number per head.
     fileprivate mutating func addSkip(of inputs: SSDInputs<Scalar>, outputGradient: Tensor<Scalar>) {
         guard let weights = inputs.d, var weightGradient = d else { return }
         let (heads, headDim, xHeads) = (inputs.heads, inputs.headDim, inputs.x.shape[2])

@@ -24,7 +24,7 @@ public struct Linear<Scalar: RealNumber>: Sendable {
     public var outputSize: Int { weight.shape[0] }
 
     /// - Throws: `InputError` (`.shape`) when the weight is not a matrix or the bias is not one
-    ///   number a row of it.
+    ///   number per row of it.
     public init(weight: Tensor<Scalar>, bias: Tensor<Scalar>? = nil) throws(InputError) {
         guard weight.shape.count == 2 else {
             throw InputError(.shape, in: "linear weight", expected: "[out, in]", found: "\(weight.shape)")

@@ -1,4 +1,4 @@
-//  Queries, keys and values of the mixers that keep a matrix of D x D numbers a head: Gated
+//  Queries, keys and values of the mixers that keep a matrix of D x D numbers per head: Gated
 //  DeltaNet and Gated KalmaNet.
 //
 //      q, k, v = silu( conv(W_q u) ), silu( conv(W_k u) ), silu( conv(W_v u) )        three depthwise causal convolutions

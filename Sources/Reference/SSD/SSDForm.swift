@@ -112,7 +112,7 @@ func requirePositive(_ number: Int, _ name: String) throws(InputError) {
     }
 }
 
-/// y += D x, before the gate; D is one number a head or one a channel.
+/// y += D x, before the gate; D is one number per head or one a channel.
 @specialized(where Scalar == Float)
 @specialized(where Scalar == Double)
 package func addSkip<Scalar: RealNumber>(of inputs: SSDInputs<Scalar>, to y: inout Tensor<Scalar>) {

@@ -188,7 +188,7 @@ extension Packing {
         }
         for row in rows where (row.last?.upperBound ?? 0) != length {
             throw InputError(
-                .shape, in: "packing", expected: "\(length) tokens a row, as x has",
+                .shape, in: "packing", expected: "\(length) tokens per row, as x has",
                 found: "\(row.last?.upperBound ?? 0)")
         }
     }

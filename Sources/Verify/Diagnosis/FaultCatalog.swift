@@ -1,20 +1,20 @@
 //  Every fault that a diagnosis can name.
 
 /// The known faults, by name.
-public enum FaultCatalog {
+package enum FaultCatalog {
     /// A fault: its stable name, what the kernel does instead, and which kinds of cases it shows
     /// in.
-    public struct Entry: Sendable {
+    package struct Entry: Sendable {
         /// What findings call it, such as `initial-state-ignored`; stable.
-        public let name: String
+        package let name: String
         /// What a kernel with the fault does instead, in a line.
-        public let summary: String
+        package let summary: String
         /// The kinds of cases it shows in, separated by commas: `scan, step`, or `all`.
-        public let kinds: String
+        package let kinds: String
     }
 
     /// All of them, in the order in which they are tried.
-    public static let all: [Entry] =
+    package static let all: [Entry] =
         ScanFault.allCases.map { Entry(name: $0.rawValue, summary: $0.summary, kinds: "scan, step") }
         + [Entry(name: TileCorruption.name, summary: TileCorruption.summary, kinds: "all")]
         + entries(GradientJudge.allFaults, "gradients")
@@ -31,5 +31,5 @@ public enum FaultCatalog {
     private static let summaries = Dictionary(all.map { ($0.name, $0.summary) }, uniquingKeysWith: { a, _ in a })
 
     /// What a fault is, in a line; empty for a name that is none.
-    public static func summary(of name: String) -> String { summaries[name] ?? "" }
+    package static func summary(of name: String) -> String { summaries[name] ?? "" }
 }

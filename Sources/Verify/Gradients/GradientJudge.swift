@@ -178,7 +178,8 @@ struct GradientJudge: KindJudge {
                 if ratio.isFinite { squares[s][h] += ratio * ratio }
             }
         }
-        // One number a head is no statistics: such tensors take the mean over all heads.
+        // Tensors of one number per head (A, dt_bias, D) are too few samples to estimate kappa per
+        // head: they take at least the mean over all heads.
         if exact.count == reader.length {
             let all = max(counts.reduce(0, +), 1)
             for s in squares.indices {

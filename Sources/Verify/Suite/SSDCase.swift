@@ -9,9 +9,9 @@ import DualityCore
 import DualityReference
 
 /// The parameters of a generated case.
-public struct SSDCase: Sendable, Equatable {
+package struct SSDCase: Sendable, Equatable {
     /// What x, B and C are filled with.
-    public enum Values: String, Sendable, CaseIterable {
+    package enum Values: String, Sendable, CaseIterable {
         /// Normal numbers of variance one.
         case normal
         /// Four in five are zero.
@@ -25,7 +25,7 @@ public struct SSDCase: Sendable, Equatable {
     }
 
     /// Which heads of x, B and C the SSM heads read.
-    public enum Map: String, Sendable, CaseIterable {
+    package enum Map: String, Sendable, CaseIterable {
         /// Equal groups; the counts divide `heads`.
         case grouped
         /// Any head each, as the seed has it; the counts are at most `heads`.
@@ -33,63 +33,63 @@ public struct SSDCase: Sendable, Equatable {
     }
 
     /// How the skip weight D is given.
-    public enum Skip: String, Sendable, CaseIterable {
+    package enum Skip: String, Sendable, CaseIterable {
         /// Not at all, one per head `[H]`, or one per channel `[H, P]`.
         case none, head, channel
     }
 
     /// What the operands are drawn from.
-    public var seed: UInt64
+    package var seed: UInt64
     /// B, the rows.
-    public var batch = 1
+    package var batch = 1
     /// L, the tokens of a row.
-    public var length = 16
+    package var length = 16
     /// Q for chunked forms; the answer does not depend on it.
-    public var chunkSize = 16
+    package var chunkSize = 16
     /// H, the heads of dt and y.
-    public var heads = 2
+    package var heads = 2
     /// Heads of x, of B and of C; each divides `heads` in a grouped map, and is at most `heads`.
-    public var xHeads = 2
+    package var xHeads = 2
     /// Gb, the heads of B.
-    public var bHeads = 2
+    package var bHeads = 2
     /// Gc, the heads of C.
-    public var cHeads = 2
+    package var cHeads = 2
     /// P, the channels of a head.
-    public var headDim = 4
+    package var headDim = 4
     /// N, the width of the state.
-    public var stateDim = 4
+    package var stateDim = 4
     /// The typical dt |A| of a token, from 1e-8 (remembers everything) to 1e3 (remembers nothing).
-    public var decay = 0.1
+    package var decay = 0.1
     /// The size of the initial state; 0 for none.
-    public var stateScale = 0.0
+    package var stateScale = 0.0
     /// Whether there is a D, `[H]` for `head` and `[H, P]` for `channel`.
-    public var skip = Skip.none
+    package var skip = Skip.none
     /// Whether there is a z, `[B, L, H, P]`.
-    public var gate = false
+    package var gate = false
     /// Whether there is a dt_bias, `[H]`.
-    public var bias = false
+    package var bias = false
     /// Whether steps go through a softplus; else they are drawn positive.
-    public var softplus = true
+    package var softplus = true
     /// Where sequences begin inside each row, besides its start; ascending, within 1 ..< length.
-    public var cuts: [Int] = []
+    package var cuts: [Int] = []
     /// The distribution of x, B and C.
-    public var values = Values.normal
+    package var values = Values.normal
     /// How SSM heads are sent to the heads of x, B and C.
-    public var map = Map.grouped
+    package var map = Map.grouped
     /// Whether dt, B and C are the same at every token, so that the convolution form applies too.
-    public var still = false
+    package var still = false
     /// Whether steps are clamped to 0.25 ... 0.75.
-    public var limited = false
+    package var limited = false
 
     /// A small plain case: 16 tokens, two heads of 4 channels, and nothing optional.
-    public init(seed: UInt64) {
+    package init(seed: UInt64) {
         self.seed = seed
     }
 
     /// The operands, every number exactly representable in float32.
     ///
     /// - Throws: `InputError` when the parameters do not fit together.
-    public func inputs<Scalar: RealNumber>(as type: Scalar.Type = Scalar.self) throws -> SSDInputs<Scalar> {
+    package func inputs<Scalar: RealNumber>(as type: Scalar.Type = Scalar.self) throws -> SSDInputs<Scalar> {
         let random = RandomSource(seed: seed)
         func tensor(_ name: String, _ shape: [Int], _ draw: (inout RandomSource) -> Double) -> Tensor<Scalar> {
             var source = random.stream(name)
@@ -154,7 +154,7 @@ public struct SSDCase: Sendable, Equatable {
 }
 
 extension SSDCase: LosslessStringConvertible {
-    public var description: String {
+    package var description: String {
         "seed=\(seed) B=\(batch) L=\(length) Q=\(chunkSize) H=\(heads) Hx=\(xHeads) Gb=\(bHeads) Gc=\(cHeads) P=\(headDim) "
             + "N=\(stateDim) decay=\(decay) state=\(stateScale) D=\(skip.rawValue) z=\(gate ? 1 : 0) bias=\(bias ? 1 : 0) "
             + "softplus=\(softplus ? 1 : 0) cuts=\(cuts.isEmpty ? "-" : cuts.map(String.init).joined(separator: ",")) "
@@ -163,7 +163,7 @@ extension SSDCase: LosslessStringConvertible {
 
     /// A case from its line; nil when a field is unknown or does not parse. Fields left out have
     /// their default.
-    public init?(_ description: String) {
+    package init?(_ description: String) {
         var fields: [Substring: Substring] = [:]
         for field in description.split(separator: " ") {
             let parts = field.split(separator: "=", maxSplits: 1)

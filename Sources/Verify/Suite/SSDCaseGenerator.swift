@@ -7,21 +7,21 @@
 import DualityCore
 
 /// Cases from a seed: the same seed gives the same cases on every platform.
-public struct SSDCaseGenerator: Sequence, IteratorProtocol, Sendable {
+package struct SSDCaseGenerator: Sequence, IteratorProtocol, Sendable {
     private var random: RandomSource
     /// The largest number of state updates L H P N a case may take, so that a suite has a
     /// predictable cost.
-    public var budget: Int
+    package var budget: Int
 
     /// The beginning of a stream.
     ///
     /// - Parameter budget: the most state updates B L H P N of a case; larger ones are passed over.
-    public init(seed: UInt64, budget: Int = 2_000_000) {
+    package init(seed: UInt64, budget: Int = 2_000_000) {
         random = RandomSource(seed: seed)
         self.budget = budget
     }
 
-    public mutating func next() -> SSDCase? {
+    package mutating func next() -> SSDCase? {
         while true {
             let candidate = draw()
             let work = candidate.batch * candidate.length * candidate.heads * candidate.headDim * candidate.stateDim
@@ -84,7 +84,7 @@ public struct SSDCaseGenerator: Sequence, IteratorProtocol, Sendable {
 
 extension SSDCase {
     /// Simpler cases, the boldest simplification first; each differs in one respect and is sound.
-    public var simplifications: [SSDCase] {
+    package var simplifications: [SSDCase] {
         var simpler: [SSDCase] = []
         func consider(_ change: (inout SSDCase) -> Void) {
             var candidate = self
@@ -122,7 +122,7 @@ extension SSDCase {
     ///
     /// - Parameter fails: whether a case shows the failure; this case is taken to.
     /// - Complexity: a few dozen calls of `fails` for every simplification that is taken.
-    public func shrunk(while fails: (SSDCase) throws -> Bool) rethrows -> SSDCase {
+    package func shrunk(while fails: (SSDCase) throws -> Bool) rethrows -> SSDCase {
         var smallest = self
         while let simpler = try smallest.simplifications.first(where: fails) { smallest = simpler }
         return smallest

@@ -14,11 +14,11 @@ import DualityNumerics
 import DualityReference
 
 /// A form in a precision.
-public struct SurveyedForm: Sendable, Hashable {
+package struct SurveyedForm: Sendable, Hashable {
     /// Such as `chunked Q = 64`, or `chunked` where Q is the case's own.
-    public let name: String
+    package let name: String
     /// `f64`, `f32` or `bf16`.
-    public let precision: String
+    package let precision: String
     fileprivate let kind: Kind
 
     fileprivate enum Kind: Hashable {
@@ -33,7 +33,7 @@ public struct SurveyedForm: Sendable, Hashable {
     }
 
     /// All that a survey covers.
-    public static let all: [SurveyedForm] = {
+    package static let all: [SurveyedForm] = {
         let forms: [(String, Kind)] = [
             ("recurrent", .form(.recurrent)), ("chunked", .chunkedAsCase),
             ("chunked Q = 16", .form(.chunked(size: 16))),
@@ -87,13 +87,13 @@ extension SSDCase {
 }
 
 /// What a survey found of one form.
-public struct SurveyRow: Sendable {
+package struct SurveyRow: Sendable {
     /// A largest value and the case it was met on.
-    public struct Worst: Sendable {
+    package struct Worst: Sendable {
         /// The largest value met; infinite once a NaN was among them.
-        public fileprivate(set) var value = 0.0
+        package fileprivate(set) var value = 0.0
         /// The line that reproduces the case; empty when none had an error.
-        public fileprivate(set) var item = ""
+        package fileprivate(set) var item = ""
 
         fileprivate mutating func take(_ value: Double, _ item: SSDCase) {
             if !(value <= self.value) { (self.value, self.item) = (value.isNaN ? .infinity : value, item.description) }
@@ -103,19 +103,19 @@ public struct SurveyRow: Sendable {
     }
 
     /// The form and the precision that the row is about.
-    public let form: SurveyedForm
+    package let form: SurveyedForm
     /// How many cases the form applied to.
-    public fileprivate(set) var cases = 0
+    package fileprivate(set) var cases = 0
     /// The largest ||ŷ_h - y_h|| / ||y_h|| of a head of y or of the states.
-    public fileprivate(set) var error = Worst()
+    package fileprivate(set) var error = Worst()
     /// The largest |ŷ - y| / bound of a number.
-    public fileprivate(set) var bound = Worst()
+    package fileprivate(set) var bound = Worst()
     /// The largest |ŷ - y| / sigma of a number.
-    public fileprivate(set) var sigma = Worst()
+    package fileprivate(set) var sigma = Worst()
     /// Of error / sigma, every element of every case.
-    public fileprivate(set) var sigmas = RatioHistogram()
+    package fileprivate(set) var sigmas = RatioHistogram()
     /// The geometric mean of the error of the heads of y.
-    public var typicalError: Double { errors == 0 ? 0 : .exp(logarithms / Double(errors)) }
+    package var typicalError: Double { errors == 0 ? 0 : .exp(logarithms / Double(errors)) }
 
     private var logarithms = 0.0
     private var errors = 0
@@ -123,10 +123,10 @@ public struct SurveyRow: Sendable {
     /// Whether the row's sigma decides too. In float64 the oracle errs as much as what is held
     /// against it, and its roundings repeat as theirs do: there the bound decides alone, and sigma
     /// is for information (docs/numerics.md, section 11).
-    public var isJudgedBySigma: Bool { form.precision != "f64" }
+    package var isJudgedBySigma: Bool { form.precision != "f64" }
 
     /// Whether error / bound, and error / sigma where that decides, are within `Limits`.
-    public var passes: Bool { bound.value <= Limits.bound && (!isJudgedBySigma || sigma.value <= Limits.sigma) }
+    package var passes: Bool { bound.value <= Limits.bound && (!isJudgedBySigma || sigma.value <= Limits.sigma) }
 
     fileprivate init(_ form: SurveyedForm) { self.form = form }
 
@@ -152,21 +152,21 @@ public struct SurveyRow: Sendable {
 }
 
 /// The forms held against their bounds on case after case.
-public struct FormSurvey: Sendable {
+package struct FormSurvey: Sendable {
     /// One row for each of `SurveyedForm.all`, in that order.
-    public private(set) var rows: [SurveyRow] = SurveyedForm.all.map { SurveyRow($0) }
+    package private(set) var rows: [SurveyRow] = SurveyedForm.all.map { SurveyRow($0) }
     /// How many cases were taken.
-    public private(set) var cases = 0
+    package private(set) var cases = 0
 
-    public init() {}
+    package init() {}
 
     /// Whether every row passes.
-    public var passes: Bool { rows.allSatisfy(\.passes) }
+    package var passes: Bool { rows.allSatisfy(\.passes) }
 
     /// Runs every form on one case.
     ///
     /// - Throws: `InputError` when the case does not fit together.
-    public mutating func take(_ item: SSDCase) throws {
+    package mutating func take(_ item: SSDCase) throws {
         let double: SSDInputs<Double> = try item.inputs()
         let single: SSDInputs<Float> = try item.inputs()
         let exact = try SSDForm.recurrent.evaluate(double)
@@ -189,7 +189,7 @@ public struct FormSurvey: Sendable {
     }
 
     /// What another survey found, of other cases.
-    public mutating func take(_ other: FormSurvey) {
+    package mutating func take(_ other: FormSurvey) {
         cases += other.cases
         for i in rows.indices { rows[i].take(other.rows[i]) }
     }

@@ -7,27 +7,27 @@
 import DualityCore
 
 /// Counts of ratios by size.
-public struct RatioHistogram: Sendable, Equatable {
+package struct RatioHistogram: Sendable, Equatable {
     private static let lowest = -24.0
     private static let perOctave = 16.0
     private var bins = [Int](repeating: 0, count: 641)
 
     /// How many ratios have been taken.
-    public private(set) var count = 0
+    package private(set) var count = 0
     /// The largest of them; infinite once a NaN was among them.
-    public private(set) var largest = 0.0
+    package private(set) var largest = 0.0
 
-    public init() {}
+    package init() {}
 
     /// Takes a ratio. A NaN makes `largest` infinite and lies in the highest bin.
-    public mutating func add(_ ratio: Double) {
+    package mutating func add(_ ratio: Double) {
         count += 1
         if !(ratio <= largest) { largest = ratio.isNaN ? .infinity : ratio }
         bins[Self.bin(ratio)] += 1
     }
 
     /// Takes the ratios of another histogram too.
-    public mutating func add(_ other: RatioHistogram) {
+    package mutating func add(_ other: RatioHistogram) {
         count += other.count
         largest = max(largest, other.largest)
         for i in bins.indices { bins[i] += other.bins[i] }
@@ -35,7 +35,7 @@ public struct RatioHistogram: Sendable, Equatable {
 
     /// The ratio that a fraction of all ratios does not exceed, to within 2 %; 0 when there are
     /// none.
-    public func quantile(_ fraction: Double) -> Double {
+    package func quantile(_ fraction: Double) -> Double {
         let target = Int((Double(count) * fraction).rounded(.up))
         var seen = 0
         for (i, bin) in bins.enumerated() {
@@ -46,7 +46,7 @@ public struct RatioHistogram: Sendable, Equatable {
     }
 
     /// The middle one.
-    public var median: Double { quantile(0.5) }
+    package var median: Double { quantile(0.5) }
 
     private static func bin(_ ratio: Double) -> Int {
         guard ratio < 0x1p16 else { return 640 }  // NaN too

@@ -8,30 +8,30 @@ import DualityCore
 import DualityReference
 
 /// One row of the comparison: a form in a precision, at its worst.
-public struct RecurrenceAgreement: Sendable {
+package struct RecurrenceAgreement: Sendable {
     /// How the recurrence was evaluated.
-    public let form: RecurrenceForm
+    package let form: RecurrenceForm
     /// `f64` or `f32`.
-    public let precision: String
+    package let precision: String
     /// The largest error of a head of the outputs.
-    public internal(set) var y = SSDAgreement.Worst()
+    package internal(set) var y = SSDAgreement.Worst()
     /// The largest error of a head of the final states.
-    public internal(set) var finalState = SSDAgreement.Worst()
+    package internal(set) var finalState = SSDAgreement.Worst()
     /// What the errors may be.
-    public let limit: Double
+    package let limit: Double
 
     /// The larger of the two errors.
-    public var worst: SSDAgreement.Worst { y.error >= finalState.error ? y : finalState }
+    package var worst: SSDAgreement.Worst { y.error >= finalState.error ? y : finalState }
     /// Whether both errors are within the limit.
-    public var passes: Bool { worst.error <= limit }
+    package var passes: Bool { worst.error <= limit }
 
     /// The definition, and chunks of 16 and of 64 tokens.
-    public static let forms: [RecurrenceForm] = [.recurrent, .chunked(size: 16), .chunked(size: 64)]
+    package static let forms: [RecurrenceForm] = [.recurrent, .chunked(size: 16), .chunked(size: 64)]
 
     /// Runs every form in both precisions on every case.
     ///
     /// - Returns: float64 first, in the order of `forms`, then float32.
-    public static func measure(
+    package static func measure(
         on cases: [(name: String, inputs: RecurrenceInputs<Float>)], forms: [RecurrenceForm] = forms,
         progress: ((String) -> Void)? = nil
     ) -> [RecurrenceAgreement] {

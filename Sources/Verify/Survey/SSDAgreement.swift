@@ -14,46 +14,46 @@ import DualityNumerics
 import DualityReference
 
 /// One row of the comparison: a form in a precision, at its worst.
-public struct SSDAgreement: Sendable {
+package struct SSDAgreement: Sendable {
     /// Where the largest error was met.
-    public struct Worst: Sendable {
+    package struct Worst: Sendable {
         /// ||difference|| / ||oracle|| of one head of one case.
-        public var error = 0.0
+        package var error = 0.0
         /// The case's name.
-        public var place = ""
+        package var place = ""
         /// SSM head.
-        public var head = 0
+        package var head = 0
     }
 
     /// How the operator was evaluated.
-    public let form: SSDForm
+    package let form: SSDForm
     /// `f64` or `f32`.
-    public let precision: String
+    package let precision: String
     /// The largest error of a head of y.
-    public internal(set) var y = Worst()
+    package internal(set) var y = Worst()
     /// The largest error of a head of the final states.
-    public internal(set) var finalState = Worst()
+    package internal(set) var finalState = Worst()
     /// Largest error of any number over its proved bound; nil in float64, where the forms are a few
     /// roundings apart.
-    public internal(set) var overBound: Worst?
+    package internal(set) var overBound: Worst?
     /// Largest error of any number over the standard deviation that roundings give it.
-    public internal(set) var overSigma: Worst?
+    package internal(set) var overSigma: Worst?
     /// What the errors may be.
-    public let limit: Double
+    package let limit: Double
 
     /// What error / sigma may be: beyond it nothing random explains the difference.
-    public static let largestSigma = 8.0
+    package static let largestSigma = 8.0
 
     /// The larger of the two errors.
-    public var worst: Worst { y.error >= finalState.error ? y : finalState }
+    package var worst: Worst { y.error >= finalState.error ? y : finalState }
     /// Whether both errors are within the limit, and single numbers within bound and sigma.
-    public var passes: Bool {
+    package var passes: Bool {
         worst.error <= limit && overBound?.error ?? 0 <= 1 && overSigma?.error ?? 0 <= Self.largestSigma
     }
 
     /// Forms worth comparing: chunks far below, around and far above the head dimension. The
     /// convolution form is left out, because the steps of a model's layer change with the token.
-    public static let forms: [SSDForm] = [
+    package static let forms: [SSDForm] = [
         .recurrent, .chunked(size: 16), .chunked(size: 64), .chunked(size: 256), .quadratic,
         .associative(tree: .balanced, leaf: 16),
     ]
@@ -68,7 +68,7 @@ public struct SSDAgreement: Sendable {
     ///   - progress: is told the name of each case before it is run.
     /// - Returns: float64 first, in the order of `forms`, then float32.
     /// - Throws: `InputError` when operands do not fit float32.
-    public static func measure(
+    package static func measure(
         on cases: [(name: String, inputs: SSDInputs<Double>)], forms: [SSDForm] = forms, turn: Int? = nil,
         progress: ((String) -> Void)? = nil
     ) throws(InputError) -> [SSDAgreement] {
@@ -97,7 +97,7 @@ public struct SSDAgreement: Sendable {
     }
 
     /// What was found on several lists of cases, with the same forms, in one.
-    public static func merged(_ parts: [[SSDAgreement]]) -> [SSDAgreement] {
+    package static func merged(_ parts: [[SSDAgreement]]) -> [SSDAgreement] {
         guard var rows = parts.first else { return [] }
         for part in parts.dropFirst() {
             for i in rows.indices {

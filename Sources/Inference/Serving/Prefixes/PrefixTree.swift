@@ -1,6 +1,6 @@
 //  What prompts have in common: a radix tree of tokens, one root for each salt.
 //
-//  Tokens are compared and not hashed: four bytes a token are nothing beside the keys and values,
+//  Tokens are compared and not hashed: four bytes per token are nothing beside the keys and values,
 //  and no collision can give one prompt another's context. A snapshot is found only by a prompt
 //  that goes on behind all of its tokens.
 //
