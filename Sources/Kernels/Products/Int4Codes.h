@@ -10,8 +10,8 @@
 //  look-up in registers.
 //
 //  A row's groups have integer scales in -127...127 and share one float32: 4.25 bits per weight
-//  with groups of 32. A scale that is off by a percent costs nothing, because the codes are chosen for
-//  the scale that is stored.
+//  with groups of 32. A scale that is off by a percent costs nothing, because the codes are chosen
+//  for the scale that is stored.
 
 static const int8_t int4Alphabet[16] = {-127, -99, -78, -61, -47, -33, -21, -9, 3, 15, 27, 41, 55, 72, 92, 121};
 
