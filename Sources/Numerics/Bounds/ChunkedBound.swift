@@ -120,11 +120,11 @@ private struct ChunkedBound {
                 // Terms of the chunk.
                 for s in chunk.lowerBound...t {
                     let other = s * stateDim
-                    let magnitude = dot(cMagnitudes, own, bMagnitudes, other, stateDim)
+                    let magnitude = dot(cMagnitudes, own, bMagnitudes, other, count: stateDim)
                     var gramError = gramGrowth * magnitude + 2 * Double(stateDim) * product.tiny
-                    if let errors = c.errors { gramError += dot(errors, own, bMagnitudes, other, stateDim) }
-                    if let errors = b.errors { gramError += dot(cMagnitudes, own, errors, other, stateDim) }
-                    let gram = Bounded(dot(c.values, own, b.values, other, stateDim), error: gramError)
+                    if let errors = c.errors { gramError += dot(errors, own, bMagnitudes, other, count: stateDim) }
+                    if let errors = b.errors { gramError += dot(cMagnitudes, own, errors, other, count: stateDim) }
+                    let gram = Bounded(dot(c.values, own, b.values, other, count: stateDim), error: gramError)
                     let decay = decays.between(s, t)
                     let weight = ((gram * decay).rounded(operation) * factor[s]).rounded(operation).rounded(storage)
                     let ofX = (1 + growth) * weight.error + growth * weight.value.magnitude
@@ -141,10 +141,10 @@ private struct ChunkedBound {
                 let decay = decays.fromStart(t)
                 for p in 0..<headDim {
                     let row = p * stateDim
-                    var error = (1 + growth) * dot(entering.errors, row, cMagnitudes, own, stateDim)
-                    error += growth * dotOfMagnitudes(state, row, cMagnitudes, own, stateDim)
-                    if let errors = c.errors { error += dotOfMagnitudes(state, row, errors, own, stateDim) }
-                    let term = Bounded(dot(state, row, c.values, own, stateDim), error: error) * decay
+                    var error = (1 + growth) * dot(entering.errors, row, cMagnitudes, own, count: stateDim)
+                    error += growth * dotOfMagnitudes(state, row, cMagnitudes, own, count: stateDim)
+                    if let errors = c.errors { error += dotOfMagnitudes(state, row, errors, own, count: stateDim) }
+                    let term = Bounded(dot(state, row, c.values, own, count: stateDim), error: error) * decay
                     y[p] += term.value
                     // Underflow: of each product, and of exp(ℓ) C where a kernel scales that and
                     // not the sum.
@@ -237,7 +237,7 @@ private struct EnteringState {
 
 /// The dot product of row parts.
 @inline(__always)
-private func dot(_ a: [Double], _ aFirst: Int, _ b: [Double], _ bFirst: Int, _ count: Int) -> Double {
+private func dot(_ a: [Double], _ aFirst: Int, _ b: [Double], _ bFirst: Int, count: Int) -> Double {
     a.withUnsafeBufferPointer { a in
         b.withUnsafeBufferPointer { b in
             guard let a = a.baseAddress, let b = b.baseAddress else { return 0 }
@@ -247,7 +247,7 @@ private func dot(_ a: [Double], _ aFirst: Int, _ b: [Double], _ bFirst: Int, _ c
 }
 
 @inline(__always)
-private func dotOfMagnitudes(_ a: [Double], _ aFirst: Int, _ b: [Double], _ bFirst: Int, _ count: Int) -> Double {
+private func dotOfMagnitudes(_ a: [Double], _ aFirst: Int, _ b: [Double], _ bFirst: Int, count: Int) -> Double {
     a.withUnsafeBufferPointer { a in
         b.withUnsafeBufferPointer { b in
             guard let a = a.baseAddress, let b = b.baseAddress else { return 0 }

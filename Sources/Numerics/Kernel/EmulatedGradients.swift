@@ -133,8 +133,8 @@ extension EmulatedSequence {
             // What each token's decays pull on, as a sum of pairs: from the first of them to the
             // last.
             var reach = DecayPulls<Scalar>(count: chunk.count)
-            addPairs(over: chunk, decays, factors, g, pull, &reach, to: &result)
-            passBack(from: state, over: chunk, decays, factors, g, pull, &reach, to: &result)
+            addPairs(over: chunk, decays, factors, g, pull, reach: &reach, to: &result)
+            passBack(from: state, over: chunk, decays, factors, g, pull, reach: &reach, to: &result)
             let pulls = arithmetic.decaySums == .segments ? reach.acrossTokens : reach.differences
             for (i, t) in chunk.enumerated() { result.logDecay[t] += pulls[i] }
         }
@@ -143,7 +143,7 @@ extension EmulatedSequence {
 
     private func addPairs(
         over chunk: Range<Int>, _ decays: ChunkDecayTable<Scalar>, _ factors: MatrixFactors, _ g: [Scalar],
-        _ pull: [Scalar], _ reach: inout DecayPulls<Scalar>, to result: inout HeadGradients<Scalar>
+        _ pull: [Scalar], reach: inout DecayPulls<Scalar>, to result: inout HeadGradients<Scalar>
     ) {
         for (i, t) in chunk.enumerated() {
             for (j, s) in chunk.enumerated().prefix(i + 1) {
@@ -166,7 +166,7 @@ extension EmulatedSequence {
     /// Φ from one end of the chunk to the other, and what it and the entering state give.
     private func passBack(
         from state: [Scalar], over chunk: Range<Int>, _ decays: ChunkDecayTable<Scalar>, _ factors: MatrixFactors,
-        _ g: [Scalar], _ pull: [Scalar], _ reach: inout DecayPulls<Scalar>, to result: inout HeadGradients<Scalar>
+        _ g: [Scalar], _ pull: [Scalar], reach: inout DecayPulls<Scalar>, to result: inout HeadGradients<Scalar>
     ) {
         func operand(_ value: Scalar) -> Scalar { asFactor(arithmetic.round(value, to: arithmetic.chunkStates)) }
         let (leaving, entering) = (result.initialState.map(operand), state.map(operand))

@@ -135,10 +135,12 @@ private struct TreeSigma {
             segment.sumOfHeld += z
             if i > 0 { ofLogarithms += arithmetic.operationVariance.variance(at: sums[i]) }
             advance(&segment.after, t, isFirst: i == 0)
-            readOut(t, of: tokens, sums, decays, segment.after, entering, &terms, &exponentials)
+            readOut(
+                t, of: tokens, sums, decays, segment.after, entering: entering, terms: &terms,
+                exponentials: &exponentials)
         }
         if arithmetic.accumulate == .f64 { segment.sumOfHeld = segment.heldLogDecay }  // nothing is followed there
-        close(tokens, sums, terms, exponentials, entering, &segment)
+        close(tokens, sums, terms, exponentials, entering: entering, segment: &segment)
         addLogarithmRounding(ofLogarithms, segment, entering.state)
         return segment
     }
@@ -171,7 +173,7 @@ private struct TreeSigma {
     /// y_t, from the leaf's own state and from the one that entered it.
     private mutating func readOut(
         _ t: Int, of tokens: Range<Int>, _ sums: [Double], _ decays: ChunkDecaySpreads, _ own: TreeState,
-        _ entering: TreeState, _ terms: inout BlockTerms, _ exponentials: inout BlockTerms
+        entering: TreeState, terms: inout BlockTerms, exponentials: inout BlockTerms
     ) {
         let (headDim, stateDim, first) = (sequence.headDim, sequence.stateDim, tokens.lowerBound)
         let (now, operation) = (t - first, operation)
@@ -227,7 +229,7 @@ private struct TreeSigma {
     /// What the leaf's tokens share goes into the states that leave it.
     private mutating func close(
         _ tokens: Range<Int>, _ sums: [Double], _ terms: BlockTerms, _ exponentials: BlockTerms,
-        _ entering: TreeState, _ segment: inout SegmentSpread
+        entering: TreeState, segment: inout SegmentSpread
     ) {
         let (headDim, stateDim, first) = (sequence.headDim, sequence.stateDim, tokens.lowerBound)
         let end = sums[sums.count - 1]

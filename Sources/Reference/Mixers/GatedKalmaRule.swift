@@ -123,9 +123,9 @@ struct GatedKalmaRule<Scalar: RealNumber> {
                         for first in stride(from: 0, to: length, by: size) {
                             let tokens = first..<min(first + size, length)
                             if form == .recurrent {
-                                step(first, head, gram, memory, out)
+                                step(first, head, gram, memory, into: out)
                             } else {
-                                chunk(tokens, head, gram, memory, out)
+                                chunk(tokens, head, gram, memory, into: out)
                             }
                         }
                     }
@@ -152,7 +152,7 @@ struct GatedKalmaRule<Scalar: RealNumber> {
     /// One token, by the definition.
     private func step(
         _ t: Int, _ head: Int, _ gram: UnsafeMutablePointer<Scalar>, _ memory: UnsafeMutablePointer<Scalar>,
-        _ out: UnsafeMutablePointer<Scalar>
+        into out: UnsafeMutablePointer<Scalar>
     ) {
         let (gate, width, square) = (t * heads + head, headDim, headDim * headDim)
         let decay = logDecay.map { Scalar.exp($0.elements[gate]) } ?? 1
@@ -179,7 +179,7 @@ struct GatedKalmaRule<Scalar: RealNumber> {
     /// Several tokens from the state before them.
     private func chunk(
         _ tokens: Range<Int>, _ head: Int, _ gram: UnsafeMutablePointer<Scalar>,
-        _ memory: UnsafeMutablePointer<Scalar>, _ out: UnsafeMutablePointer<Scalar>
+        _ memory: UnsafeMutablePointer<Scalar>, into out: UnsafeMutablePointer<Scalar>
     ) {
         let (size, width, square) = (tokens.count, headDim, headDim * headDim)
         let gates = tokens.map { $0 * heads + head }

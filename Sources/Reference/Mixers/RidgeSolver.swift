@@ -41,13 +41,13 @@ public enum RidgeSolver: Sendable, Hashable {
     ) -> [Scalar] {
         guard norm > 0 else { return Array(repeating: 0, count: q.count) }
         switch self {
-        case .chebyshev(let iterations): return chebyshev(q, norm, ridge * norm, iterations, multiply)
+        case .chebyshev(let iterations): return chebyshev(q, norm, ridge * norm, iterations: iterations, multiply)
         case .cholesky: return cholesky(q, ridge * norm, multiply)
         }
     }
 
     private func chebyshev<Scalar: RealNumber>(
-        _ q: [Scalar], _ norm: Scalar, _ lambda: Scalar, _ iterations: Int,
+        _ q: [Scalar], _ norm: Scalar, _ lambda: Scalar, iterations: Int,
         _ multiply: (UnsafePointer<Scalar>, UnsafeMutablePointer<Scalar>) -> Void
     ) -> [Scalar] {
         let step = 2 / (2 * lambda + norm)

@@ -91,7 +91,7 @@ struct GradientJudge: KindJudge {
             let exponents = magnitudes.differenced?.exponents[output.name]
             let deviations = magnitudes.differenced?.deviations[output.name]
             let format = formats[output.name] ?? .f32
-            let share = calibration(output, values, sums, samples.compactMap { $0[output.name] }, unit)
+            let share = calibration(output, values, sums, samples.compactMap { $0[output.name] }, unit: unit)
             let sizes = values.elements.indices.map { i -> LayerError in
                 let sigma = share[i] * unit * sums.elements[i]
                 let ofDifferences = LayerError.unit * (deviations?.elements[i] ?? 0)
@@ -164,7 +164,7 @@ struct GradientJudge: KindJudge {
     /// sample.
     private func calibration(
         _ output: OutputShape, _ exact: Tensor<Double>, _ sums: Tensor<Double>, _ samples: [Tensor<Double>],
-        _ unit: Double
+        unit: Double
     ) -> [Double] {
         let head = output.axes.firstIndex(of: .head) ?? 0
         let reader = AxisReader(inner: output.shape[(head + 1)...].reduce(1, *), length: output.shape[head])

@@ -130,7 +130,7 @@ struct GradientRun {
             for j in 0..<size { state[j] = part == .missing ? 0 : decay * state[j] }
             var segment = 0.0
             for t in tokens.reversed() {
-                addOuter(&state, Double.exp(segment), x, b, t)
+                addOuter(&state, Double.exp(segment), x, b, token: t)
                 segment += decays[t]
             }
             states.append(state)
@@ -149,21 +149,23 @@ struct GradientRun {
             var sum = 0.0
             for t in tokens {
                 sum += decays[t]
-                addOuter(&state, Double.exp(part == .oneTokenLess ? sum - decays[t] : sum), g, c, t)
+                addOuter(&state, Double.exp(part == .oneTokenLess ? sum - decays[t] : sum), g, c, token: t)
             }
             adjoints.insert(state, at: 0)
         }
         return adjoints
     }
 
-    private func addOuter(_ state: inout [Double], _ weight: Double, _ rows: [Double], _ columns: [Double], _ t: Int) {
+    private func addOuter(
+        _ state: inout [Double], _ weight: Double, _ rows: [Double], _ columns: [Double], token t: Int
+    ) {
         for p in 0..<headDim {
             let value = weight * rows[t * headDim + p]
             for n in 0..<stateDim { state[p * stateDim + n] += value * columns[t * stateDim + n] }
         }
     }
 
-    private func dot(_ a: [Double], _ i: Int, _ b: [Double], _ j: Int, _ width: Int) -> Double {
+    private func dot(_ a: [Double], _ i: Int, _ b: [Double], _ j: Int, width: Int) -> Double {
         var sum = 0.0
         for k in 0..<width { sum += a[i * width + k] * b[j * width + k] }
         return sum
@@ -187,7 +189,7 @@ struct GradientRun {
         for i in tokens {
             var segment = 0.0
             for j in (tokens.lowerBound...i).reversed() {
-                let (pull, gram) = (dot(g, i, x, j, headDim), dot(c, i, b, j, stateDim))
+                let (pull, gram) = (dot(g, i, x, j, width: headDim), dot(c, i, b, j, width: stateDim))
                 let (dx, db, dc) = (
                     decay(choice.insideX, segment, from: j, to: i) * gram,
                     decay(choice.insideB, segment, from: j, to: i) * pull,

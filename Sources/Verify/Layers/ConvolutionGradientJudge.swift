@@ -138,7 +138,7 @@ struct ConvolutionGradientJudge: KindJudge {
         var ofWeight = TermSums(shape: weightShape)
         var ofBias = TermSums(shape: [channels])
         var ofWindow = TermSums(shape: [batch, channels, max(width - 1, 0)])
-        func addToColumn(_ row: Int, _ column: Int, _ channel: Int, _ term: Double, _ error: LayerError) {
+        func addToColumn(_ row: Int, _ column: Int, _ channel: Int, _ term: Double, error: LayerError) {
             if column >= 0 {
                 let late = fault == "conv-grad-x-one-token-late" ? column - 1 : column
                 if late >= 0 { ofX.add(term, error: error, at: (row * length + late) * channels + channel) }
@@ -161,7 +161,7 @@ struct ConvolutionGradientJudge: KindJudge {
                 guard meets(row, t, source, fault) else { continue }
                 let tap = forward.weight.elements[
                     channel * width + (fault == "conv-grad-x-taps-reversed" ? width - 1 - j : j)]
-                addToColumn(row, source, channel, tap * pull, error * tap)
+                addToColumn(row, source, channel, tap * pull, error: error * tap)
                 let isMissed = source < 0 && fault == "conv-grad-weight-misses-window"
                 guard isCounted, !isMissed else { continue }
                 let met = forward.column(row, source, channel, nil)
@@ -173,7 +173,7 @@ struct ConvolutionGradientJudge: KindJudge {
             for i in state.elements.indices {
                 let (row, channel, j) = (i / (channels * width), i / width % channels, i % width)
                 addToColumn(
-                    row, length - width + j, channel, state.elements[i], LayerError(bound: 0, variance: 0))
+                    row, length - width + j, channel, state.elements[i], error: LayerError(bound: 0, variance: 0))
             }
         }
         return ["grad_x": ofX, "grad_weight": ofWeight, "grad_bias": ofBias, "grad_initial_window": ofWindow]

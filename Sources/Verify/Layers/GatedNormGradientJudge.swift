@@ -127,7 +127,9 @@ struct GatedNormGradientJudge: KindJudge {
             }
             for (g, own) in groups.enumerated() {
                 for k in own.v.indices {
-                    add(own, k, at: row + g * size + k, isLate, fault, &ofX, &ofZ, &ofWeight)
+                    add(
+                        own, k, at: row + g * size + k, isLate: isLate, fault: fault, ofX: &ofX, ofZ: &ofZ,
+                        ofWeight: &ofWeight)
                 }
             }
         }
@@ -136,8 +138,8 @@ struct GatedNormGradientJudge: KindJudge {
 
     /// What one number of a group adds to the gradients.
     private func add(
-        _ group: Group, _ k: Int, at i: Int, _ isLate: Bool, _ fault: String?, _ ofX: inout TermSums,
-        _ ofZ: inout TermSums, _ ofWeight: inout TermSums
+        _ group: Group, _ k: Int, at i: Int, isLate: Bool, fault: String?, ofX: inout TermSums, ofZ: inout TermSums,
+        ofWeight: inout TermSums
     ) {
         let (v, q, root, channels) = (group.v[k], group.q[k], group.root, forward.weight.count)
         let gate = forward.z?.elements[i]

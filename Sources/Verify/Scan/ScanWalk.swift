@@ -156,23 +156,23 @@ struct ScanWalk {
         let (passesOffByOne, passesLast) = (scan.has(.chunkStateOffByOne), scan.has(.chunkStateMissesLast))
         for p in 0..<headDim {
             let input = x[i * headDim + p]
-            if late { y[i * headDim + p] = dot(own, p, c, i, width) + weight * dot(read, p, c, i, width) }
-            let undecayed = missesOwn ? dot(own, p, c, i, width) : 0
+            if late { y[i * headDim + p] = dot(own, p, c, i, count: width) + weight * dot(read, p, c, i, count: width) }
+            let undecayed = missesOwn ? dot(own, p, c, i, count: width) : 0
             if passesLast {
                 for n in 0..<width { passed[p * width + n] = own[p * width + n] + input * b[i * width + n] }
             }
-            update(&own, p, decay: decay, input: input, b, i, width)
-            if passesOffByOne { update(&passed, p, decay: decay, input: decay * input, b, i, width) }
+            update(&own, p, decay: decay, input: input, b, i, count: width)
+            if passesOffByOne { update(&passed, p, decay: decay, input: decay * input, b, i, count: width) }
             if late { continue }
             var inside: Double
             if offByOne {
-                update(&masked, p, decay: decay, input: decay * input, b, i, width)
-                inside = dot(masked, p, c, i, width)
+                update(&masked, p, decay: decay, input: decay * input, b, i, count: width)
+                inside = dot(masked, p, c, i, count: width)
             } else {
-                inside = dot(own, p, c, i, width)
+                inside = dot(own, p, c, i, count: width)
                 if missesOwn { inside += (1 - decay) * undecayed }
             }
-            y[i * headDim + p] = inside + (weight == 0 ? 0 : weight * dot(read, p, c, i, width))
+            y[i * headDim + p] = inside + (weight == 0 ? 0 : weight * dot(read, p, c, i, count: width))
         }
     }
 
@@ -206,7 +206,7 @@ struct ScanWalk {
 /// `state[n] = decay state[n] + input b[n]` over one row of a state.
 @inline(__always)
 private func update(
-    _ state: inout [Double], _ row: Int, decay: Double, input: Double, _ b: [Double], _ token: Int, _ count: Int
+    _ state: inout [Double], _ row: Int, decay: Double, input: Double, _ b: [Double], _ token: Int, count: Int
 ) {
     state.withUnsafeMutableBufferPointer { state in
         b.withUnsafeBufferPointer { b in
@@ -219,7 +219,7 @@ private func update(
 
 /// Sum over n of `state[n] c[n]` over one row of a state.
 @inline(__always)
-private func dot(_ state: [Double], _ row: Int, _ c: [Double], _ token: Int, _ count: Int) -> Double {
+private func dot(_ state: [Double], _ row: Int, _ c: [Double], _ token: Int, count: Int) -> Double {
     state.withUnsafeBufferPointer { state in
         c.withUnsafeBufferPointer { c in
             var sums = (0.0, 0.0, 0.0, 0.0)

@@ -180,9 +180,10 @@ package struct FormSurvey: Sendable {
             let isOracle = arithmetic == KernelArithmetic(.f64, form: .recurrent) && sigma != nil
             let reference = isOracle ? try double.oracle(summation: .compensated) : exact
             rows[i].cases += 1
-            rows[i].take(found.y, reference.y, bound.y, sigma?.y, item, headAxis: 2)
+            rows[i].take(found.y, exact: reference.y, bound: bound.y, sigma: sigma?.y, of: item, headAxis: 2)
             rows[i].take(
-                found.sequenceStates, reference.sequenceStates, bound.sequenceStates, sigma?.sequenceStates, item,
+                found.sequenceStates, exact: reference.sequenceStates, bound: bound.sequenceStates,
+                sigma: sigma?.sequenceStates, of: item,
                 headAxis: 1)
         }
         cases += 1
@@ -198,8 +199,8 @@ package struct FormSurvey: Sendable {
 extension SurveyRow {
     /// One tensor of the result.
     fileprivate mutating func take(
-        _ found: Tensor<Double>, _ exact: Tensor<Double>, _ bound: Tensor<Double>, _ sigma: Tensor<Double>?,
-        _ item: SSDCase, headAxis: Int
+        _ found: Tensor<Double>, exact: Tensor<Double>, bound: Tensor<Double>, sigma: Tensor<Double>?,
+        of item: SSDCase, headAxis: Int
     ) {
         let heads = exact.shape[headAxis]
         let width = exact.shape[(headAxis + 1)...].reduce(1, *)
