@@ -57,9 +57,10 @@ public struct Verifier: Sendable {
             if diagnoses && report.outputs.contains(where: { $0.verdict > .pass }) {
                 report.diagnosis = judge.diagnose(found, expectations.outputs, seeksPairs: seeksPairs)
                 if report.diagnosis.findings.isEmpty {
-                    if let tile = TileCorruption.find(found, expectations.outputs) {
-                        report.diagnosis.findings = [tile]
-                    }
+                    let corruption =
+                        UnwrittenRows.find(found, expectations.outputs)
+                        ?? TileCorruption.find(found, expectations.outputs)
+                    if let corruption { report.diagnosis.findings = [corruption] }
                     report.diagnosis.structure += ErrorStructure.sentences(
                         found, expectations.outputs, chunkSize: judge.chunkSize, decays: expectations.decays)
                 }

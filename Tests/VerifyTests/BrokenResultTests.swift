@@ -129,4 +129,36 @@ import Testing
         }
         try check("one number lost", token: 79, head: 3) { y in y.elements[place(79, 3, 15)] = 0 }
     }
+
+    /// Memory that a kernel does not write: the last block of tokens, rows of a batch, NaN and all.
+    @Test(arguments: [Fill.zeros, .notANumber, .old]) func rowsThatWereSkippedAreNamed(fill: Fill) throws {
+        let item = VectorCase.scan("skipped", "") { ($0.batch, $0.length, $0.heads, $0.xHeads) = (2, 80, 4, 4) }
+        let table = try item.tensors(in: .f32)
+        let judge = try ScanJudge(item.call, inputs: table, precision: .inferred)
+        let right = ScanResult(try SSDForm.recurrent.evaluate(judge.inputs))
+        let width = right.y.count / 160
+        for (rows, words) in [
+            (77..<80, "batch 0, tokens 77-79"), (80..<160, "batch 1, tokens 0-79"), (95..<96, "token 15"),
+        ] {
+            var wrong = right
+            for row in rows {
+                for i in 0..<width {
+                    wrong.y.elements[row * width + i] =
+                        switch fill {
+                        case .zeros: 0
+                        case .notANumber: .nan
+                        case .old: right.y.elements[(row + 40) % 160 * width + i]
+                        }
+                }
+            }
+            let report = try Verifier().verify(
+                item.call, inputs: table, outputs: wrong.table("r", y: .f32, packed: false))
+            #expect(report.verdict == .fail, "\(fill) in \(words)")
+            let first = report.diagnosis.findings.first
+            #expect(first?.names == ["rows-not-written"], "\(fill) in \(words): \(report.diagnosis.names)")
+            #expect(first?.scope?.contains(words) == true, "\(first?.scope ?? "nowhere")")
+        }
+    }
+
+    enum Fill: CaseIterable { case zeros, notANumber, old }
 }

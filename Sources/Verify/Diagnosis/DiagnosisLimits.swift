@@ -92,6 +92,14 @@ enum DiagnosisLimits {
     /// … and, in sequences longer than `tileTokens`, at most 1 / `tileFilling` of the tokens.
     static let tileTokens = 8
 
+    // MARK: Rows that were not written
+
+    /// So much of such a row is wrong; the rest is right by chance.
+    static let foreignShare = 0.9
+    /// The cosine between a row and the right one below which they have nothing to do with each
+    /// other: a wrong scale or a lost term leaves more. Chosen, not measured.
+    static let foreignCosine = 0.5
+
     // MARK: What the error looks like, in words
 
     /// More indices than these are counted, not listed.

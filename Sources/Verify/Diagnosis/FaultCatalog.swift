@@ -16,7 +16,10 @@ package enum FaultCatalog {
     /// All of them, in the order in which they are tried.
     package static let all: [Entry] =
         ScanFault.allCases.map { Entry(name: $0.rawValue, summary: $0.summary, kinds: "scan, step") }
-        + [Entry(name: TileCorruption.name, summary: TileCorruption.summary, kinds: "all")]
+        + [
+            Entry(name: UnwrittenRows.name, summary: UnwrittenRows.summary, kinds: "all"),
+            Entry(name: TileCorruption.name, summary: TileCorruption.summary, kinds: "all"),
+        ]
         + entries(GradientJudge.allFaults, "gradients")
         + entries(ConvolutionJudge.faults + [ConvolutionJudge.windowNotCleared], "convolution")
         + entries(ConvolutionGradientJudge.faults, "convolution_gradients")
