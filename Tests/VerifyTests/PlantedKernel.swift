@@ -13,6 +13,9 @@ struct PlantedKernel {
     var chunk = 16
     /// Whether operands of products, states between chunks and y are rounded to bfloat16.
     var isBFloat16 = false
+    /// Whether it is a kernel of single steps, which multiply in float32 and round y alone.
+    var isStep = false
+    private var isNarrow: Bool { isBFloat16 && !isStep }
 
     private func has(_ fault: ScanFault) -> Bool { self.fault == fault }
 
@@ -21,7 +24,7 @@ struct PlantedKernel {
     /// An operand of a matrix product.
     private func factor(_ value: Float) -> Float {
         if has(.productsTF32) { return Float(NumberFormat.tf32.round(Double(value))) }
-        return isBFloat16 || has(.productsBFloat16) ? bf16(value) : value
+        return isNarrow || has(.productsBFloat16) ? bf16(value) : value
     }
 
     func step(_ raw: Float, _ bias: Float?, _ call: ScanCall) -> Float {
@@ -149,7 +152,7 @@ struct PlantedKernel {
             }
         }
         func stored(_ value: Float) -> Float {
-            has(.chunkStatesBFloat16) || isBFloat16 ? bf16(value) : has(.chunkStatesFloat16) ? half(value) : value
+            has(.chunkStatesBFloat16) || isNarrow ? bf16(value) : has(.chunkStatesFloat16) ? half(value) : value
         }
         func kept(_ value: Float) -> Float {
             has(.stateBFloat16) ? bf16(value) : has(.stateFloat16) ? half(value) : value
