@@ -6,11 +6,16 @@
 //
 //      [block][pair of tiles][step of the block][high, low][1 or 2 tiles][16 tokens][32]
 //
-//  Blocks as in AMXInt8.h, half as many steps for parts that are twice as large. Weights in twelve
-//  bits are widened to sixteen for a block of some panels.
+//  A pair's block, 32 KiB, stays in L1 while panel after panel comes by from L2, and sums go through
+//  L2 from block to block: beside twice the products for the same weights there is time for that.
+//  Weights in twelve bits are widened to sixteen for a block of some panels.
 
 #ifndef SPLIT_STEPS
-enum { SPLIT_STEPS = 4 };  ///< of a block, at most: 128 columns
+enum {
+    SPLIT_STEPS = 8,   ///< of a block, at most: 256 columns
+    SPLIT_PANELS = 8,  ///< panels whose blocks, 128 KiB, stay in L2 over all pairs
+    SPLIT_PAIRS = 16,  ///< sums of 8 x 16 are 512 KiB, in L2
+};
 #endif
 
 INLINE bool splits_tiles(int64_t tokens, int64_t columns) { return tokens >= 16 && columns % SPLIT_STEP == 0; }
@@ -57,33 +62,59 @@ typedef struct {
     const char *activations;
     tile_blocks cut;
     int64_t tokens, tiles, pair0, pair1, q0, q1, step, steps;
+    int64_t weightLines;  ///< of plain weights in each step, so that the next block's come in time
     bool lastBlock;
-    const char *panels[PANELS_OF_TILES];  ///< the block's columns of each
+    const char *panels[SPLIT_PANELS];  ///< the block's columns of each
     char *scratch, *sums;
     float *y;
     int64_t ldy;
 } split_place;
 
-/// Steps for one or two tiles of tokens, a [steps][2 parts][TILES][16][64].
-INLINE void add_split_steps(const int TILES, int64_t steps, const char *a, const char *w, const char *ahead,
-                            int64_t lines) {
+/// What is asked for with each step: lines of the next pair and of the next block of weights.
+typedef struct {
+    const char *activations, *weights;
+    int64_t activationLines, weightLines;
+} split_ahead;
+
+/// Steps for one or two tiles of tokens, a [steps][2 parts][TILES][16][64]. Both operands are asked
+/// for a step ahead, into L1.
+INLINE void add_split_steps(const int TILES, int64_t steps, const char *a, const char *w, split_ahead ahead) {
     for (int64_t s = 0; s < steps; s++) {
-        load_operands(TILES, a, w);
-        UNROLL for (int part = 0; part < 2; part++) {
-            TILE_DOT_BF16(0, 4, 6);
-            fetch_lines(&ahead, lines);
-            TILE_DOT_BF16(1, 4, 7);
-            TILE_ZERO(4);
-            if (TILES == 2) TILE_DOT_BF16(2, 5, 6);
-            if (part == 1) TILE_ZERO(6);
-            if (TILES == 2) TILE_DOT_BF16(3, 5, 7);
-            if (TILES == 2) TILE_ZERO(5);
-            if (part == 1) TILE_ZERO(7);
-            if (part == 0) TILE_LOAD(4, a + TILES * TILE_BYTES, STEP_BYTES);
-            if (part == 0 && TILES == 2) TILE_LOAD(5, a + 3 * TILE_BYTES, STEP_BYTES);
+        const char *nextA = a + 2 * TILES * TILE_BYTES, *nextW = w + PANEL_STEP;
+        TILE_LOAD(4, a, STEP_BYTES);
+        TILE_LOAD(6, w, 2 * STEP_BYTES);
+        TILE_DOT_BF16(0, 4, 6);
+        fetch_tile(nextA);
+        TILE_LOAD(7, w + STEP_BYTES, 2 * STEP_BYTES);
+        TILE_DOT_BF16(1, 4, 7);
+        TILE_ZERO(4);
+        fetch_tile(nextA + TILE_BYTES);
+        fetch_lines(&ahead.activations, ahead.activationLines);
+        fetch_lines(&ahead.weights, ahead.weightLines);
+        if (TILES == 2) {
+            TILE_LOAD(5, a + TILE_BYTES, STEP_BYTES);
+            TILE_DOT_BF16(2, 5, 6);
+            TILE_DOT_BF16(3, 5, 7);
+            TILE_ZERO(5);
         }
-        a += 2 * TILES * TILE_BYTES;
-        w += PANEL_STEP;
+        TILE_LOAD(4, a + TILES * TILE_BYTES, STEP_BYTES);
+        TILE_DOT_BF16(0, 4, 6);
+        if (TILES == 2) fetch_tile(nextA + 2 * TILE_BYTES);
+        TILE_DOT_BF16(1, 4, 7);
+        TILE_ZERO(4);
+        fetch_tile(nextW);
+        if (TILES == 2) {
+            TILE_LOAD(5, a + 3 * TILE_BYTES, STEP_BYTES);
+            TILE_DOT_BF16(2, 5, 6);
+            fetch_tile(nextA + 3 * TILE_BYTES);
+            TILE_DOT_BF16(3, 5, 7);
+            TILE_ZERO(5);
+        }
+        TILE_ZERO(6);
+        TILE_ZERO(7);
+        fetch_tile(nextW + TILE_BYTES);
+        a = nextA;
+        w = nextW;
     }
 }
 
@@ -98,17 +129,20 @@ static void store_split(const float *sums, int64_t tokens, int64_t rows, float *
 
 INLINE void multiply_split(const int TILES, const split_place *at, int64_t pair) {
     int64_t token = pair * PAIR_TOKENS, tokens = least(PAIR_TOKENS, at->tokens - token), panels = at->q1 - at->q0;
-    int64_t pairBytes = 2 * at->steps * TILES * TILE_BYTES,
-            lines = (pairBytes / 64 / (2 * at->steps) + panels - 1) / panels;
+    int64_t pairs = at->pair1 - at->pair0, stepLines = 2 * TILES * 16, lines = (stepLines + panels - 1) / panels;
     const char *a = at->activations + (at->step * at->tiles + 2 * pair * at->steps) * 2 * TILE_BYTES;
     for (int64_t p = at->q0; p < at->q1; p++) {
-        int64_t place = (p - at->q0) * (at->pair1 - at->pair0) + pair - at->pair0;
+        int64_t place = (p - at->q0) * pairs + pair - at->pair0;
         int64_t rows = least(DK_PANEL_ROWS, at->w->rows - p * DK_PANEL_ROWS);
         char *sums = at->sums + place * 4 * TILE_BYTES;
         float *y = at->y + token * at->ldy + p * DK_PANEL_ROWS;
         load_sums(TILES, at->step > 0 ? sums : 0);
-        add_split_steps(TILES, at->steps, a, at->panels[p - at->q0],
-                        a + pairBytes + (p - at->q0) * lines * 2 * at->steps * 64, lines);
+        const char *w = at->panels[p - at->q0];
+        split_ahead ahead = {.activations = a + at->steps * 64 * (stepLines + (p - at->q0) * lines),
+                             .weights = w + at->steps * (PANEL_STEP + (pair - at->pair0) * at->weightLines * 64),
+                             .activationLines = lines,
+                             .weightLines = at->weightLines};
+        add_split_steps(TILES, at->steps, a, w, ahead);
         if (!at->lastBlock) {
             store_sums(TILES, sums);
         } else if (tokens == 16 * TILES && rows == DK_PANEL_ROWS) {
@@ -134,16 +168,17 @@ NEVER_INLINE static void tile_split_matmul(const dk_kernels *base, const split_m
                       .tokens = tokens,
                       .tiles = tiles_of(tokens),
                       .scratch = workspace,
-                      .sums = wide + PANELS_OF_TILES * wideBytes,
+                      .sums = wide + SPLIT_PANELS * wideBytes,
                       .y = y,
                       .ldy = ldy};
-    int64_t pairs = (at.tiles + 1) / 2, rounds = (pairs + PAIRS_TOGETHER - 1) / PAIRS_TOGETHER;
+    int64_t pairs = (at.tiles + 1) / 2, rounds = (pairs + SPLIT_PAIRS - 1) / SPLIT_PAIRS;
     begin_tiles();
     for (int64_t round = 0; round < rounds; round++) {
         at.pair0 = round * pairs / rounds;
         at.pair1 = (round + 1) * pairs / rounds;
+        at.weightLines = w->plain ? (32 + at.pair1 - at.pair0 - 1) / (at.pair1 - at.pair0) : 0;
         for (at.q0 = panelBegin; at.q0 < panelEnd; at.q0 = at.q1) {
-            at.q1 = least(at.q0 + PANELS_OF_TILES, panelEnd);
+            at.q1 = least(at.q0 + SPLIT_PANELS, panelEnd);
             for (int64_t block = 0; block < at.cut.blocks; block++) {
                 at.step = block_begin(at.cut, block);
                 at.steps = block_begin(at.cut, block + 1) - at.step;

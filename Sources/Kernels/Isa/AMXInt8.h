@@ -10,17 +10,20 @@
 //
 //  The last tile is filled up with rows that nothing reads the products of.
 //
-//  What bounds the unit is the way from L2 to L1, a line in one to two cycles, where a step takes
-//  64 cycles and 64 lines. So a pair's block of TILE_STEPS steps stays in L1, 16 KiB, while panel
-//  after panel comes by from L2, half of the lines; the sums of a pair and a panel, 4 KiB, go
-//  through L2 from block to block, a quarter. Blocks of activations are contiguous: at a distance
-//  of a power of two pairs would share a few lines of the cache.
+//  What bounds the unit is the way of lines into L1: from L2 one in one to two cycles, where a step
+//  takes 64 cycles and 64 lines, and from farther away one in a dozen, because each holds one of
+//  L1's few places for what is under way. So all columns, or half a megabyte and more of them, are
+//  multiplied before sums leave the registers; a block of activations, 1 MiB at most, stays in L2
+//  while panel after panel comes by, each asked for while the one before is multiplied.
 
 #ifndef TILE_STEPS
 enum {
-    TILE_STEPS = 8,       ///< of a block, at most: 512 columns
-    PANELS_OF_TILES = 8,  ///< panels whose blocks, 128 KiB, stay in L2 over all pairs
-    PAIRS_TOGETHER = 16,  ///< 8 x 16 sums are 512 KiB, in L2
+    TILE_STEPS = 64,           ///< of a block where that is all columns, at most: 4096 columns
+    CUT_STEPS = 48,            ///< of one of several blocks, at most, which leaves L2 room for sums
+    PANELS_OF_TILES = 16,      ///< panels that go through a block of activations together
+    PAIRS_TOGETHER = 8,        ///< 8 pairs x 64 steps are 1 MiB; sums of 8 x 16 are 512 KiB
+    SHORT_STEPS = 32,          ///< up to which all columns of twice as many pairs are 1 MiB
+    STREAMED_BYTES = 32 << 20  ///< y from which on results go past the caches, which cannot hold it
 };
 #endif
 
@@ -38,7 +41,8 @@ typedef struct {
 
 INLINE tile_blocks blocks_of(int8_layout layout) {
     int64_t unit = layout.groups > 1 ? layout.group / STEP_BYTES : 1;
-    int64_t units = layout.columns / STEP_BYTES / unit, most = TILE_STEPS / unit > 1 ? TILE_STEPS / unit : 1;
+    int64_t units = layout.columns / STEP_BYTES / unit;
+    int64_t steps = units * unit <= TILE_STEPS ? TILE_STEPS : CUT_STEPS, most = steps > unit ? steps / unit : 1;
     return (tile_blocks){units, unit, (units + most - 1) / most};
 }
 
@@ -103,6 +107,7 @@ typedef struct {
     float *totals;  ///< [32][32], of the groups before
     float *y;       ///< of the pair's first token and the panel's first row
     int64_t ldy;
+    bool streams;  ///< past the caches
 } tile_rest;
 
 INLINE __mmask16 half_of_panel(int64_t rows, int half) {
@@ -131,7 +136,10 @@ INLINE void finish_token(const bool GROUPED, const tile_rest *rest, int64_t t) {
         first = _mm512_mul_ps(first, low);
         second = _mm512_mul_ps(second, high);
     }
-    if (last) {
+    if (last && rest->streams && rest->rows >= DK_PANEL_ROWS) {
+        _mm512_stream_ps(rest->y + t * rest->ldy, first);
+        _mm512_stream_ps(rest->y + t * rest->ldy + 16, second);
+    } else if (last) {
         float *y = rest->y + t * rest->ldy;
         _mm512_mask_storeu_ps(y, half_of_panel(rest->rows, 0), first);
         _mm512_mask_storeu_ps(y + 16, half_of_panel(rest->rows, 1), second);
@@ -141,8 +149,8 @@ INLINE void finish_token(const bool GROUPED, const tile_rest *rest, int64_t t) {
     }
 }
 
-/// What is asked for with each step: lines of the next pair and of the next panels into L2, and the
-/// rows of y that are written during the next product.
+/// What is asked for with each step: lines of the next panel and of the next block of activations
+/// into L2, and the rows of y that are written during the next product.
 typedef struct {
     const char *activations, *weights;
     int64_t activationLines, weightLines;
@@ -165,7 +173,7 @@ typedef struct {
     tile_blocks cut;
     int64_t tokens, tiles, groupSteps, panelEnd, pair0, pair1, q0, q1;
     int64_t step, steps, next, nextSteps;
-    bool lastBlock;
+    bool lastBlock, streams;
     int64_t activationLines, weightLines;
     float *y;
     int64_t ldy;
@@ -219,7 +227,7 @@ INLINE void multiply_block(const int TILES, tile_place *at, int64_t pair, int64_
         rest->totals = (float *)(void *)sums;
         rest->y = at->y + token * at->ldy + row;
     }
-    ahead->y = at->lastBlock && TILES == 2 ? rest->y : 0;
+    ahead->y = at->lastBlock && TILES == 2 && !at->streams ? rest->y : 0;
     if (at->groupSteps) {  // scaled at once: beside the next group's few steps there is no time
         for (int64_t s = 0; s < at->steps; s += at->groupSteps) {
             multiply_steps(TILES, before, a + s * TILES * TILE_BYTES, w + s * PANEL_STEP, at->groupSteps, 0,
@@ -235,19 +243,38 @@ INLINE void multiply_block(const int TILES, tile_place *at, int64_t pair, int64_
     if (scaled) at->current = !at->current;
 }
 
-INLINE void multiply_pair(tile_place *at, int64_t pair) {
-    const char *activations = pair + 1 < at->pair1 ? pair_at(at, pair + 1, at->step, at->steps)
-                                                   : pair_at(at, at->pair0, at->next, at->nextSteps);
-    int64_t share = (pair - at->pair0) * at->weightLines * at->steps * 64;
-    for (int64_t p = at->q0; p < at->q1; p++) {
-        int64_t nextPanel = at->lastBlock ? least(p + at->q1 - at->q0, at->panelEnd - 1) : p;
-        tile_ahead ahead = {.activations = activations,
-                            .weights = panel_at(at, nextPanel, at->next) + share,
+/// What follows panel p of a block: the next panel, or the first one of the next block.
+INLINE const char *panel_after(const tile_place *at, int64_t p) {
+    if (p + 1 < at->q1) return panel_at(at, p + 1, at->step);
+    return panel_at(at, at->lastBlock ? least(at->q1, at->panelEnd - 1) : at->q0, at->next);
+}
+
+/// A panel and all pairs of the round.
+INLINE void multiply_panel(tile_place *at, int64_t p) {
+    const char *weights = panel_after(at, p);
+    for (int64_t pair = at->pair0; pair < at->pair1; pair++) {
+        int64_t share = (p - at->q0) * at->activationLines * at->steps * 64;
+        tile_ahead ahead = {.activations = pair_at(at, pair, at->next, at->nextSteps) + share,
+                            .weights = weights,
                             .activationLines = at->activationLines,
                             .weightLines = at->weightLines};
         if (tiles_of_pair(at->tiles, pair) == 2) multiply_block(2, at, pair, p, &ahead);
         else multiply_block(1, at, pair, p, &ahead);
-        activations = ahead.activations;
+        weights = ahead.weights;
+    }
+}
+
+/// The blocks of all columns, for the panels and pairs of the round.
+INLINE void multiply_blocks(tile_place *at) {
+    int64_t panels = at->q1 - at->q0;
+    at->activationLines = at->cut.blocks > 1 ? (32 + panels - 1) / panels : 0;
+    for (int64_t block = 0; block < at->cut.blocks; block++) {
+        at->step = block_begin(at->cut, block);
+        at->steps = block_begin(at->cut, block + 1) - at->step;
+        at->lastBlock = block + 1 == at->cut.blocks;
+        at->next = at->lastBlock ? 0 : at->step + at->steps;
+        at->nextSteps = block_begin(at->cut, at->lastBlock ? 1 : block + 2) - at->next;
+        for (int64_t p = at->q0; p < at->q1; p++) multiply_panel(at, p);
     }
 }
 
@@ -264,11 +291,14 @@ NEVER_INLINE static void tile_matmul(const dk_int8_matrix *w, const void *activa
                      .panelEnd = panelEnd,
                      .y = y,
                      .ldy = ldy,
+                     .streams = tokens * ldy * 4 >= STREAMED_BYTES && ldy % 16 == 0 && (uintptr_t)y % 64 == 0,
                      .sums = (char *)workspace + 8 * TILE_BYTES};
     for (int i = 0; i < 2; i++) {
-        at.rests[i] = (tile_rest){.sums = (const int32_t *)workspace + i * 1024, .groups = layout.groups, .ldy = ldy};
+        at.rests[i] = (tile_rest){
+            .sums = (const int32_t *)workspace + i * 1024, .groups = layout.groups, .ldy = ldy, .streams = at.streams};
     }
-    int64_t pairs = (at.tiles + 1) / 2, rounds = (pairs + PAIRS_TOGETHER - 1) / PAIRS_TOGETHER;
+    int64_t together = layout.columns <= SHORT_STEPS * STEP_BYTES ? 2 * PAIRS_TOGETHER : PAIRS_TOGETHER;
+    int64_t pairs = (at.tiles + 1) / 2, rounds = (pairs + together - 1) / together;
     begin_tiles();
     for (int64_t round = 0; round < rounds; round++) {
         at.pair0 = round * pairs / rounds;
@@ -276,18 +306,11 @@ NEVER_INLINE static void tile_matmul(const dk_int8_matrix *w, const void *activa
         at.weightLines = (32 + at.pair1 - at.pair0 - 1) / (at.pair1 - at.pair0);
         for (at.q0 = panelBegin; at.q0 < panelEnd; at.q0 = at.q1) {
             at.q1 = least(at.q0 + PANELS_OF_TILES, panelEnd);
-            at.activationLines = (32 + at.q1 - at.q0 - 1) / (at.q1 - at.q0);
-            for (int64_t block = 0; block < at.cut.blocks; block++) {
-                at.step = block_begin(at.cut, block);
-                at.steps = block_begin(at.cut, block + 1) - at.step;
-                at.lastBlock = block + 1 == at.cut.blocks;
-                at.next = at.lastBlock ? 0 : at.step + at.steps;
-                at.nextSteps = block_begin(at.cut, at.lastBlock ? 1 : block + 2) - at.next;
-                for (int64_t pair = at.pair0; pair < at.pair1; pair++) multiply_pair(&at, pair);
-            }
+            multiply_blocks(&at);
         }
     }
     const tile_rest *rest = &at.rests[at.current];
     for (int64_t t = 0; t < rest->tokens; t++) finish_token(false, rest, t);
+    if (at.streams) _mm_sfence();
     TILE_RELEASE();
 }

@@ -48,19 +48,16 @@ static void begin_tiles(void) {
 
 /// Sums of tiles from zero, or from memory [4][16][16].
 INLINE void load_sums(const int TILES, const void *sums) {
-    if (sums) {
-        TILE_LOAD(0, sums, STEP_BYTES);
-        TILE_LOAD(1, (const char *)sums + TILE_BYTES, STEP_BYTES);
-        if (TILES == 1) return;
-        TILE_LOAD(2, (const char *)sums + 2 * TILE_BYTES, STEP_BYTES);
-        TILE_LOAD(3, (const char *)sums + 3 * TILE_BYTES, STEP_BYTES);
-    } else {
-        TILE_ZERO(0);
-        TILE_ZERO(1);
-        if (TILES == 1) return;
-        TILE_ZERO(2);
-        TILE_ZERO(3);
-    }
+    TILE_ZERO(0);
+    TILE_ZERO(1);
+    if (TILES == 2) TILE_ZERO(2);
+    if (TILES == 2) TILE_ZERO(3);
+    if (!sums) return;
+    TILE_LOAD(0, sums, STEP_BYTES);
+    TILE_LOAD(1, (const char *)sums + TILE_BYTES, STEP_BYTES);
+    if (TILES == 1) return;
+    TILE_LOAD(2, (const char *)sums + 2 * TILE_BYTES, STEP_BYTES);
+    TILE_LOAD(3, (const char *)sums + 3 * TILE_BYTES, STEP_BYTES);
 }
 
 INLINE void store_sums(const int TILES, void *sums) {
@@ -71,15 +68,12 @@ INLINE void store_sums(const int TILES, void *sums) {
     TILE_STORE(3, (char *)sums + 3 * TILE_BYTES, STEP_BYTES);
 }
 
-INLINE void load_operands(const int TILES, const char *a, const char *w) {
-    TILE_LOAD(4, a, STEP_BYTES);
-    TILE_LOAD(6, w, 2 * STEP_BYTES);
-    if (TILES == 2) TILE_LOAD(5, a + TILE_BYTES, STEP_BYTES);
-    TILE_LOAD(7, w + STEP_BYTES, 2 * STEP_BYTES);
-}
+/// Asks for 16 lines, a tile, to be brought into L1.
+INLINE void fetch_tile(const char *tile) { UNROLL for (int i = 0; i < 16; i++) FETCH_L1(tile, i * 64); }
 
 /// `STEPS` steps for one or two tiles of tokens, A [steps][TILES][16][64] and W
 /// [steps][16][2][64], and between the products of each step three statements for the other units.
+/// Weights are asked for a step ahead, into L1.
 ///
 /// An operand is cleared after its last use and loaded with what the next step reads: where another
 /// thread of the core computes too, a load over a register in use costs twice as much, and a little
@@ -87,22 +81,29 @@ INLINE void load_operands(const int TILES, const char *a, const char *w) {
 #define ADD_STEPS(TILES, DOT, STEPS, A, W, FIRST, SECOND, THIRD) \
     do {                                                         \
         const char *nextA = A, *nextW = W;                       \
-        load_operands(TILES, nextA, nextW);                      \
-        for (int64_t s = (STEPS)-1;; s--) {                      \
+        for (int64_t s = 0; s < (STEPS); s++) {                  \
+            TILE_LOAD(4, nextA, STEP_BYTES);                     \
+            TILE_LOAD(6, nextW, 2 * STEP_BYTES);                 \
             DOT(0, 4, 6);                                        \
-            FIRST;                                               \
+            TILE_LOAD(7, nextW + STEP_BYTES, 2 * STEP_BYTES);    \
             DOT(1, 4, 7);                                        \
             TILE_ZERO(4);                                        \
+            FIRST;                                               \
             SECOND;                                              \
-            if (TILES == 2) DOT(2, 5, 6);                        \
+            if (TILES == 2) {                                    \
+                TILE_LOAD(5, nextA + TILE_BYTES, STEP_BYTES);    \
+                DOT(2, 5, 6);                                    \
+            }                                                    \
             TILE_ZERO(6);                                        \
+            fetch_tile(nextW + PANEL_STEP);                      \
             THIRD;                                               \
-            if (TILES == 2) DOT(3, 5, 7);                        \
-            if (TILES == 2) TILE_ZERO(5);                        \
+            if (TILES == 2) {                                    \
+                DOT(3, 5, 7);                                    \
+                TILE_ZERO(5);                                    \
+            }                                                    \
             TILE_ZERO(7);                                        \
-            if (s == 0) break;                                   \
+            fetch_tile(nextW + PANEL_STEP + TILE_BYTES);         \
             nextA += TILES * TILE_BYTES;                         \
             nextW += PANEL_STEP;                                 \
-            load_operands(TILES, nextA, nextW);                  \
         }                                                        \
     } while (0)
