@@ -39,13 +39,27 @@ def commit(program):
         ["git", "-C", program.parent, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
+def prepared(contenders, parts):
+    """Those whose names contain one of the parts (all, without any), each with what it needs; without those that cannot be had."""
+    ready = {}
+    for who, prepare in contenders.items():
+        if parts and not any(part in who for part in parts.split(",")):
+            continue
+        try:
+            ready[who] = prepare()
+        except (subprocess.CalledProcessError, RuntimeError, OSError) as error:
+            print(f"  {who} cannot be prepared and is left out: {error}", file=sys.stderr, flush=True)
+    return ready
+
+
 def measure(name, installation, arguments, results, path):
     """Measures one thing, and keeps what is known of it after every turn."""
     function, rounds, _ = MEASUREMENTS[name]
     print(f"{name}: {function.__doc__.splitlines()[0]}", file=sys.stderr, flush=True)
-    contenders = function(installation, arguments.threads)
-    if arguments.who:
-        contenders = {who: run for who, run in contenders.items() if any(part in who for part in arguments.who.split(","))}
+    contenders = prepared(function(installation, arguments.threads), arguments.who)
+    if not contenders:
+        print("  nobody to measure", file=sys.stderr, flush=True)
+        return
     about = {"date": datetime.date.today().isoformat(), "commit": commit(installation.duality), "machine": machine(),
              "threads": arguments.threads}
     found, earlier = {}, results.get(name, {})
@@ -68,7 +82,8 @@ def main():
     parser.add_argument("--only", metavar="NAMES", help=f"measure these, separated by commas: {', '.join(MEASUREMENTS)}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, help="turns of everybody (default: 1 to 3, by measurement)")
-    parser.add_argument("--who", metavar="PARTS", help="only contenders whose names contain one of these, separated by commas")
+    parser.add_argument("--who", metavar="PARTS", help="install and measure only contenders whose names contain one of these, separated by commas; "
+                             "rows of the table that need others say so")
     parser.add_argument("--more", action="store_true", help="add to what was measured of the same commit on the same day")
     parser.add_argument("--work", default=pathlib.Path(__file__).parent.parent / ".build/peers", metavar="DIR",
                         help="packages, builds, models and results (default: Benchmarks/.build/peers)")
@@ -87,7 +102,6 @@ def main():
     path = installation.work / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     if not arguments.report:
-        installation.peers()
         if not arguments.no_build:
             installation.ours()
         for name in names:

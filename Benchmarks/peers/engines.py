@@ -50,6 +50,8 @@ def llama(installation, engine, model, tests, threads, repeats=3, cache="f16", r
 
 
 def openvino(installation, model, setting, tests, threads, repeats=3):
+    installation.packages("openvino")
+
     def contender():
         keys = [f"{setting}:{test}" for test in tests]
         values = output_json(
@@ -72,5 +74,6 @@ def ggml_scan(installation, length, groups, threads, repeats=9):
 
 
 def torch_scan(installation, length, shared, threads, repeats=5):
+    installation.packages("torch")
     return lambda: {"scan": output_json(
         installation.python, installation.scripts / "torch_scan.py", threads, length, 32, shared, repeats)}

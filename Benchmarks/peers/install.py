@@ -11,7 +11,12 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-PACKAGES = ["torch==2.15.0", "openvino==2026.4.1", "optimum-intel==2.2.0", "nncf==3.4.0", "gguf", "cmake", "ninja", "numpy"]
+# What a contender needs, and what is installed for it; a contender that is not measured needs nothing.
+PACKAGES = {
+    "tools": ["gguf", "cmake", "ninja", "numpy"],
+    "torch": ["torch==2.15.0", "numpy"],
+    "openvino": ["torch==2.15.0", "openvino==2026.4.1", "optimum-intel==2.2.0", "nncf==3.4.0"],
+}
 # Python package, version, directory of the engine's source in it, further options.
 SOURCES = {
     "llama.cpp": ("llama-cpp-python", "0.3.36", "vendor/llama.cpp", []),
@@ -38,12 +43,14 @@ class Installation:
         self.scripts = HERE
         self.products = ROOT / "Benchmarks/.build/release"
 
-    def peers(self):
-        """PyTorch, OpenVINO and the tools to build the others."""
-        if not (self.venv / "ready").exists():
-            run(sys.executable, "-m", "venv", self.venv)
-            run(self.venv / "bin/pip", "install", "-q", *PACKAGES)
-            (self.venv / "ready").touch()
+    def packages(self, need):
+        """Installs what `PACKAGES` has under a name."""
+        ready = self.venv / f"ready-{need}"
+        if not ready.exists():
+            if not self.python.exists():
+                run(sys.executable, "-m", "venv", self.venv)
+            run(self.venv / "bin/pip", "install", "-q", *PACKAGES[need])
+            ready.touch()
 
     def ours(self):
         run("swift", "build", "-c", "release", "--product", "duality", cwd=ROOT)
@@ -62,7 +69,7 @@ class Installation:
 
     def library(self, engine):
         """The static libraries of an engine, built for this machine if they are not there: the include flags and what to link."""
-        self.peers()
+        self.packages("tools")
         source, build = self.source(engine), self.work / f"{engine}-build"
         if not (build / "src/libllama.a").exists():
             run(self.venv / "bin/cmake", "-S", source, "-B", build, "-G", "Ninja",
@@ -90,7 +97,7 @@ class Installation:
     def gguf(self, shape, format):
         path = self.models / f"{shape}-{format}.gguf"
         if not path.exists():
-            self.peers()
+            self.packages("tools")
             if format == "Q8_KV_R8":
                 # One scale per row: what ik_llama.cpp has that is nearest to our default.
                 run(self.program("ik_llama.cpp"), "quantize", self.gguf(shape, "Q8_0"), f"{path}.part")
@@ -102,7 +109,7 @@ class Installation:
     def openvino(self, shape, layers, vocabulary):
         path = self.models / f"{shape}-openvino-{layers}"
         if not (path / "openvino_model.xml").exists():
-            self.peers()
+            self.packages("openvino")
             run(self.python, HERE / "openvino_worker.py", "write", path, shape, layers, vocabulary)
         return path
 

@@ -1,6 +1,7 @@
 """What is measured, and beside whom.
 
-Every function but the last ones takes an `Installation` and a number of threads and gives {contender: function} for `alternate`; all contenders of one
+Every function takes an `Installation` and a number of threads and gives {contender: preparation}. A preparation installs, builds and writes what the
+contender needs and gives the function for `alternate`; it is called for those contenders only that are measured. All contenders of one measurement
 name the same tests. `report` reads the medians and holds them against the bars.
 """
 import engines
@@ -15,46 +16,54 @@ OPENVINO_LAYERS, OPENVINO_VOCABULARY = 4, 2048
 def dense(i, threads):
     """0.6B, int8: the peers' formats of one scale per row and of blocks of 32."""
     tests = ["pp512", "tg64"]
-    contenders = {"Duality int8": engines.ours(i, i.packed("qwen3-0.6b", "int8"), tests, threads)}
+    contenders = {"Duality int8": lambda: engines.ours(i, i.packed("qwen3-0.6b", "int8"), tests, threads)}
     for setting in OPENVINO_SETTINGS:
-        contenders[f"OpenVINO {setting}"] = engines.openvino(
+        contenders[f"OpenVINO {setting}"] = lambda setting=setting: engines.openvino(
             i, i.openvino("qwen3-0.6b", 28, 151936), setting, tests, threads)
-    contenders["llama.cpp Q8_0"] = engines.llama(i, "llama.cpp", i.gguf("qwen3-0.6b", "Q8_0"), tests, threads)
-    contenders["ik_llama.cpp Q8_KV_R8"] = engines.llama(
+    contenders["llama.cpp Q8_0"] = lambda: engines.llama(i, "llama.cpp", i.gguf("qwen3-0.6b", "Q8_0"), tests, threads)
+    contenders["ik_llama.cpp Q8_KV_R8"] = lambda: engines.llama(
         i, "ik_llama.cpp", i.gguf("qwen3-0.6b", "Q8_KV_R8"), tests, threads)
     return contenders
 
 
 def group32(i, threads):
     """0.6B with a scale for 32 weights."""
-    tests, model = ["pp512", "tg64"], i.gguf("qwen3-0.6b", "Q8_0")
+    tests = ["pp512", "tg64"]
+
+    def model():
+        return i.gguf("qwen3-0.6b", "Q8_0")
+
     return {
-        "Duality int8/32": engines.ours(i, i.packed("qwen3-0.6b", "int8", group=32), tests, threads),
-        "ik_llama.cpp Q8_0": engines.llama(i, "ik_llama.cpp", model, tests, threads),
-        "ik_llama.cpp Q8_0, repacked": engines.llama(i, "ik_llama.cpp", model, tests, threads, repack=True),
-        "llama.cpp Q8_0": engines.llama(i, "llama.cpp", model, tests, threads),
+        "Duality int8/32": lambda: engines.ours(i, i.packed("qwen3-0.6b", "int8", group=32), tests, threads),
+        "ik_llama.cpp Q8_0": lambda: engines.llama(i, "ik_llama.cpp", model(), tests, threads),
+        "ik_llama.cpp Q8_0, repacked": lambda: engines.llama(i, "ik_llama.cpp", model(), tests, threads, repack=True),
+        "llama.cpp Q8_0": lambda: engines.llama(i, "llama.cpp", model(), tests, threads),
     }
 
 
 def bfloat16(i, threads):
     """0.6B in bfloat16; OpenVINO's weights are int8 there and are widened, so that only its prompt can be compared."""
-    tests, model = ["pp512", "tg64"], i.gguf("qwen3-0.6b", "BF16")
+    tests = ["pp512", "tg64"]
+
+    def model():
+        return i.gguf("qwen3-0.6b", "BF16")
+
     return {
-        "Duality bf16": engines.ours(i, i.packed("qwen3-0.6b", "bf16"), tests, threads),
-        "OpenVINO bf16-0-bf16": engines.openvino(
+        "Duality bf16": lambda: engines.ours(i, i.packed("qwen3-0.6b", "bf16"), tests, threads),
+        "OpenVINO bf16-0-bf16": lambda: engines.openvino(
             i, i.openvino("qwen3-0.6b", 28, 151936), "bf16-0-bf16", ["pp512"], threads),
-        "llama.cpp BF16": engines.llama(i, "llama.cpp", model, tests, threads),
-        "ik_llama.cpp BF16": engines.llama(i, "ik_llama.cpp", model, tests, threads),
+        "llama.cpp BF16": lambda: engines.llama(i, "llama.cpp", model(), tests, threads),
+        "ik_llama.cpp BF16": lambda: engines.llama(i, "ik_llama.cpp", model(), tests, threads),
     }
 
 
 def large_prefill(i, threads):
     """8B, int8, a prompt. llama.cpp takes a minute for it: one repeat a round."""
     return {
-        "Duality int8": engines.ours(i, i.packed("hqwen3-8b", "int8"), ["pp512"], threads),
-        "llama.cpp Q8_0": engines.llama(
+        "Duality int8": lambda: engines.ours(i, i.packed("hqwen3-8b", "int8"), ["pp512"], threads),
+        "llama.cpp Q8_0": lambda: engines.llama(
             i, "llama.cpp", i.gguf("qwen3-8b", "Q8_0"), ["pp512"], threads, repeats=1),
-        "ik_llama.cpp Q8_KV_R8": engines.llama(
+        "ik_llama.cpp Q8_KV_R8": lambda: engines.llama(
             i, "ik_llama.cpp", i.gguf("qwen3-8b", "Q8_KV_R8"), ["pp512"], threads, repeats=1),
     } | openvino_large(i, threads, ["pp512"])
 
@@ -62,10 +71,10 @@ def large_prefill(i, threads):
 def large_decode(i, threads):
     """8B, int8, generation."""
     return {
-        "Duality int8": engines.ours(i, i.packed("hqwen3-8b", "int8"), ["tg16"], threads),
-        "llama.cpp Q8_0": engines.llama(
+        "Duality int8": lambda: engines.ours(i, i.packed("hqwen3-8b", "int8"), ["tg16"], threads),
+        "llama.cpp Q8_0": lambda: engines.llama(
             i, "llama.cpp", i.gguf("qwen3-8b", "Q8_0"), ["tg16"], threads, repeats=2),
-        "ik_llama.cpp Q8_KV_R8": engines.llama(
+        "ik_llama.cpp Q8_KV_R8": lambda: engines.llama(
             i, "ik_llama.cpp", i.gguf("qwen3-8b", "Q8_KV_R8"), ["tg16"], threads, repeats=2),
     } | openvino_large(i, threads, ["tg16"])
 
@@ -87,23 +96,27 @@ def openvino_large(i, threads, tests):
 
         return contender
 
-    return {f"OpenVINO {setting} (from {OPENVINO_LAYERS} layers)": scaled(setting) for setting in OPENVINO_SETTINGS[:3]}
+    return {f"OpenVINO {setting} (from {OPENVINO_LAYERS} layers)": lambda setting=setting: scaled(setting) for setting in OPENVINO_SETTINGS[:3]}
 
 
 def deep(i, threads):
     """Decoding behind 4096 tokens."""
-    tests, openvino = ["tg32@4096"], i.openvino("qwen3-0.6b", 28, 151936)
+    tests = ["tg32@4096"]
+
+    def openvino():
+        return i.openvino("qwen3-0.6b", 28, 151936)
+
     return {
-        "Duality hybrid": engines.ours(i, i.packed("hqwen3-0.6b", "int8"), tests, threads),
-        "llama.cpp hybrid Q8_0": engines.llama(i, "llama.cpp", i.gguf("hqwen3-0.6b", "Q8_0"), tests, threads),
-        "Duality dense": engines.ours(i, i.packed("qwen3-0.6b", "int8"), tests, threads),
-        "Duality dense, KV int8": engines.ours(i, i.packed("qwen3-0.6b", "int8"), tests, threads, kv="int8"),
-        "OpenVINO f32-32-u8": engines.openvino(i, openvino, "f32-32-u8", tests, threads),
-        "OpenVINO bf16-128-u8": engines.openvino(i, openvino, "bf16-128-u8", tests, threads),
-        "ik_llama.cpp Q8_KV_R8": engines.llama(
+        "Duality hybrid": lambda: engines.ours(i, i.packed("hqwen3-0.6b", "int8"), tests, threads),
+        "llama.cpp hybrid Q8_0": lambda: engines.llama(i, "llama.cpp", i.gguf("hqwen3-0.6b", "Q8_0"), tests, threads),
+        "Duality dense": lambda: engines.ours(i, i.packed("qwen3-0.6b", "int8"), tests, threads),
+        "Duality dense, KV int8": lambda: engines.ours(i, i.packed("qwen3-0.6b", "int8"), tests, threads, kv="int8"),
+        "OpenVINO f32-32-u8": lambda: engines.openvino(i, openvino(), "f32-32-u8", tests, threads),
+        "OpenVINO bf16-128-u8": lambda: engines.openvino(i, openvino(), "bf16-128-u8", tests, threads),
+        "ik_llama.cpp Q8_KV_R8": lambda: engines.llama(
             i, "ik_llama.cpp", i.gguf("qwen3-0.6b", "Q8_KV_R8"), tests, threads),
-        "llama.cpp dense Q8_0": engines.llama(i, "llama.cpp", i.gguf("qwen3-0.6b", "Q8_0"), tests, threads),
-        "llama.cpp dense Q8_0, KV q8_0": engines.llama(
+        "llama.cpp dense Q8_0": lambda: engines.llama(i, "llama.cpp", i.gguf("qwen3-0.6b", "Q8_0"), tests, threads),
+        "llama.cpp dense Q8_0, KV q8_0": lambda: engines.llama(
             i, "llama.cpp", i.gguf("qwen3-0.6b", "Q8_0"), tests, threads, cache="q8_0"),
     }
 
@@ -112,9 +125,9 @@ def scan(installation, threads):
     """One layer, L = 2048, H = 32, P = N = 128, float32; x and B with 32 heads."""
     i = installation
     return {
-        "Duality": engines.our_scan(i, 2048, 32, threads),
-        "ggml": engines.ggml_scan(i, 2048, 32, threads),
-        "PyTorch, chunked": engines.torch_scan(i, 2048, 32, threads),
+        "Duality": lambda: engines.our_scan(i, 2048, 32, threads),
+        "ggml": lambda: engines.ggml_scan(i, 2048, 32, threads),
+        "PyTorch, chunked": lambda: engines.torch_scan(i, 2048, 32, threads),
     }
 
 
@@ -122,8 +135,8 @@ def scan_length(installation, threads):
     """The same layer with 8 heads of x and B at two lengths."""
     i = installation
     return {
-        "16384": engines.our_scan(i, 16384, 8, threads, repeats=5),
-        "131072": engines.our_scan(i, 131072, 8, threads, repeats=3),
+        "16384": lambda: engines.our_scan(i, 16384, 8, threads, repeats=5),
+        "131072": lambda: engines.our_scan(i, 131072, 8, threads, repeats=3),
     }
 
 
@@ -148,27 +161,31 @@ def long_context(installation, threads):
 
         return contender
 
-    return {"hybrid": of("hqwen3-0.6b"), "dense": of("qwen3-0.6b")}
+    return {"hybrid": lambda: of("hqwen3-0.6b"), "dense": lambda: of("qwen3-0.6b")}
 
 
 def whole_token(installation, threads):
     """A token of the whole 0.6B models at the start, to which the above adds what a context costs."""
     i = installation
     return {
-        "hybrid": engines.ours(i, i.packed("hqwen3-0.6b", "int8"), ["tg64"], threads),
-        "dense": engines.ours(i, i.packed("qwen3-0.6b", "int8"), ["tg64"], threads),
+        "hybrid": lambda: engines.ours(i, i.packed("hqwen3-0.6b", "int8"), ["tg64"], threads),
+        "dense": lambda: engines.ours(i, i.packed("qwen3-0.6b", "int8"), ["tg64"], threads),
     }
 
 
 def loading(installation, threads):
     """The 8B model mapped, as it is loaded by default, and its memory."""
     i = installation
-    return {"Duality 8B mapped": engines.ours(
+    return {"Duality 8B mapped": lambda: engines.ours(
         i, i.packed("hqwen3-8b", "int8"), ["pp512", "tg8"], threads, repeats=1, resident=False)}
 
 
 def product(installation, threads):
     """Products alone, ours beside oneDNN's: a program of its own alternates them."""
+
+    def prepare():
+        installation.packages("torch")
+        return contender
 
     def contender():
         rows = output_json(
@@ -179,7 +196,7 @@ def product(installation, threads):
                 values[f"{row['outputs']}x{row['inputs']} {row['tokens']} {key}"] = row[key]
         return values
 
-    return {"int8 products": contender}
+    return {"int8 products": prepare}
 
 
 # In the order in which they are measured: name, function, rounds, minutes of the machine (about).

@@ -121,18 +121,24 @@ class Results:
     def depth(self):
         what = "0.6B {}, generation behind 4096 tokens, tokens/s"
         yield self.against("deep", "Duality hybrid", "llama.cpp hybrid", "tg32@4096", 3, what.format("hybrid"))
-        us = self.best("deep", "Duality dense", "tg32@4096")[0] if "deep" in self.results else "Duality dense"
+        us = "Duality dense"
+        if any(who.startswith(us) for who in self.results.get("deep", {"contenders": {}})["contenders"]):
+            us = self.best("deep", us, "tg32@4096")[0]
         yield self.against("deep", us, "OpenVINO", "tg32@4096", 1.3, what.format(us.replace("Duality ", "")))
         for peer in ("ik_llama.cpp", "llama.cpp dense"):
             yield self.against("deep", us, peer, "tg32@4096", None, what.format(us.replace("Duality ", "")))
 
+    @not_measured
+    def scan_against(self, peer, factor, what):
+        us, them = (self.samples("scan", who, "scan") for who in ("Duality", peer))
+        ratio = them["median"] / us["median"]
+        return Row(what, figure(scaled(us, 1e3)), f"{figure(scaled(them, 1e3))} ({peer})", f"{ratio:.2f}", f">= {factor} x",
+                   ratio >= factor, us["load_of_others"])
+
     def scan(self):
-        us = self.samples("scan", "Duality", "scan")
         for peer, factor in (("ggml", 3), ("PyTorch, chunked", 5)):
-            them = self.samples("scan", peer, "scan")
-            ratio = them["median"] / us["median"]
-            yield Row("scan, L = 2048, H = 32, P = N = 128, ms", figure(scaled(us, 1e3)), f"{figure(scaled(them, 1e3))} ({peer})",
-                      f"{ratio:.2f}", f">= {factor} x", ratio >= factor, us["load_of_others"])
+            yield self.scan_against(peer, factor, "scan, L = 2048, H = 32, P = N = 128, ms")
+        us = self.samples("scan", "Duality", "scan")
         # Operations of the chunked form, without what the causal mask cuts off; chunks of 64.
         done = 2048 * 32 * (4 * 128 * 128 + 65 / 2 * 4 * 128 + 2 * 128 * 128 / 64)
         rate, peak = done / us["median"] * 1e-12, self.limit("scan", "f32_tflops")
@@ -194,7 +200,7 @@ def table(results):
         + f". Other processes used {100 * max((row.load for row in rows), default=0):.0f} % of a core at most.")
     lines += ["", "| test | ours | beside | ratio | bar | met |", "|---|---|---|---|---|---|"]
     lines += ["| " + " | ".join(row.cells) + " |" for row in rows]
-    if "long-context" in results and "whole-token" in results:
+    if all({"dense", "hybrid"} <= results.get(name, {"contenders": {}})["contenders"].keys() for name in ("long-context", "whole-token")):
         lines += ["", "Long contexts, hybrid of the 0.6B widths against the dense model, int8, keys and values in bf16. Two layers were measured (one Mamba-2 "
                   "and one attention, or two attention); times are 14 times theirs, a token's on top of that of the whole model at the start.", ""]
         lines += context_table(results)
@@ -217,6 +223,8 @@ def plot(results, directory):
             rates = [tests[test]["median"] for who, tests in results[name]["contenders"].items()
                      if who.startswith(engine) and "hybrid" not in who and test in tests]
             best[engine] = max(rates, default=None)
+        if not best["Duality"]:
+            continue
         lines.append("\t".join([f'"{label}"'] + [f"{best[e] / best['Duality']:.3f}" if best[e] else "?" for e in engines]))
     (directory / "peers.tsv").write_text("\n".join(lines) + "\n")
     script = pathlib.Path(__file__).parent.parent / "peers.gnuplot"
