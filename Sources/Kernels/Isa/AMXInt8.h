@@ -18,12 +18,14 @@
 
 #ifndef TILE_STEPS
 enum {
-    TILE_STEPS = 64,           ///< of a block where that is all columns, at most: 4096 columns
-    CUT_STEPS = 48,            ///< of one of several blocks, at most, which leaves L2 room for sums
-    PANELS_OF_TILES = 16,      ///< panels that go through a block of activations together
-    PAIRS_TOGETHER = 8,        ///< 8 pairs x 64 steps are 1 MiB; sums of 8 x 16 are 512 KiB
-    SHORT_STEPS = 32,          ///< up to which all columns of twice as many pairs are 1 MiB
-    STREAMED_BYTES = 32 << 20  ///< y from which on results go past the caches, which cannot hold it
+    TILE_STEPS = 64,            ///< of a block where that is all columns, at most: 4096 columns
+    CUT_STEPS = 48,             ///< of one of several blocks, at most, which leaves L2 room for sums
+    PANELS_OF_TILES = 16,       ///< panels that go through a block of activations together
+    PAIRS_TOGETHER = 8,         ///< 8 pairs x 64 steps are 1 MiB; sums of 8 x 16 are 512 KiB
+    SHORT_STEPS = 16,           ///< up to which there are twice as many pairs, 512 KiB
+    FEW_STEPS = 256,            ///< of the panels that a pair goes through together, 512 KiB,
+    MOST_STEPS_OF_FEW = 32,     ///< unless their columns are more than these
+    STREAMED_BYTES = 32 << 20,  ///< y from which on results go past the caches, which cannot hold it
 };
 #endif
 
@@ -173,6 +175,7 @@ typedef struct {
     tile_blocks cut;
     int64_t tokens, tiles, groupSteps, panelEnd, pair0, pair1, q0, q1;
     int64_t step, steps, next, nextSteps;
+    int64_t few;  ///< panels that a pair of tokens goes through together
     bool lastBlock, streams;
     int64_t activationLines, weightLines;
     float *y;
@@ -243,24 +246,26 @@ INLINE void multiply_block(const int TILES, tile_place *at, int64_t pair, int64_
     if (scaled) at->current = !at->current;
 }
 
-/// What follows panel p of a block: the next panel, or the first one of the next block.
+/// The panel that takes the place of panel p when the next few come by, or in the next block.
 INLINE const char *panel_after(const tile_place *at, int64_t p) {
-    if (p + 1 < at->q1) return panel_at(at, p + 1, at->step);
-    return panel_at(at, at->lastBlock ? least(at->q1, at->panelEnd - 1) : at->q0, at->next);
+    if (p + at->few < at->q1) return panel_at(at, p + at->few, at->step);
+    int64_t place = (p - at->q0) % at->few;
+    return panel_at(at, least((at->lastBlock ? at->q1 : at->q0) + place, at->panelEnd - 1), at->next);
 }
 
-/// A panel and all pairs of the round.
-INLINE void multiply_panel(tile_place *at, int64_t p) {
-    const char *weights = panel_after(at, p);
+/// Panels begin ..< end and all pairs of the round. Rows of y are pages apart, and every product
+/// looks 32 of them up, a microsecond of a product of 1024 columns: several panels share that.
+INLINE void multiply_panels(tile_place *at, int64_t begin, int64_t end) {
     for (int64_t pair = at->pair0; pair < at->pair1; pair++) {
-        int64_t share = (p - at->q0) * at->activationLines * at->steps * 64;
-        tile_ahead ahead = {.activations = pair_at(at, pair, at->next, at->nextSteps) + share,
-                            .weights = weights,
-                            .activationLines = at->activationLines,
-                            .weightLines = at->weightLines};
-        if (tiles_of_pair(at->tiles, pair) == 2) multiply_block(2, at, pair, p, &ahead);
-        else multiply_block(1, at, pair, p, &ahead);
-        weights = ahead.weights;
+        for (int64_t p = begin; p < end; p++) {
+            int64_t lines = at->weightLines * at->steps * 64, share = at->activationLines * at->steps * 64;
+            tile_ahead ahead = {.activations = pair_at(at, pair, at->next, at->nextSteps) + (p - at->q0) * share,
+                                .weights = panel_after(at, p) + (pair - at->pair0) * lines,
+                                .activationLines = at->activationLines,
+                                .weightLines = at->weightLines};
+            if (tiles_of_pair(at->tiles, pair) == 2) multiply_block(2, at, pair, p, &ahead);
+            else multiply_block(1, at, pair, p, &ahead);
+        }
     }
 }
 
@@ -274,7 +279,8 @@ INLINE void multiply_blocks(tile_place *at) {
         at->lastBlock = block + 1 == at->cut.blocks;
         at->next = at->lastBlock ? 0 : at->step + at->steps;
         at->nextSteps = block_begin(at->cut, at->lastBlock ? 1 : block + 2) - at->next;
-        for (int64_t p = at->q0; p < at->q1; p++) multiply_panel(at, p);
+        at->few = at->steps <= MOST_STEPS_OF_FEW ? FEW_STEPS / at->steps : 1;
+        for (int64_t p = at->q0; p < at->q1; p += at->few) multiply_panels(at, p, least(p + at->few, at->q1));
     }
 }
 
