@@ -46,7 +46,7 @@ public struct EngineRequest: Sendable {
     /// Inputs that share a scale: in int8 a multiple of 32, or 0 for one scale per row; in int4 32,
     /// 64 or 128. Nil: in int8 32 for models narrower than 1024, else 0; in int4 32.
     public var group: Int?
-    /// Threads of the fast engine. Nil: as many as there are processors.
+    /// Threads of the fast engine. Nil: one for each core.
     public var threads: Int?
     /// Whether a quantized file is read into memory instead of being mapped.
     public var isResident = false

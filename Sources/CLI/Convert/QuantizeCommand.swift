@@ -36,7 +36,7 @@ struct QuantizeCommand: ParsableCommand {
     var calibrationTokens = 32768
     @Option(name: .long, help: ArgumentHelp("The directory to write.", valueName: "dir"))
     var out: String
-    @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Threads (default: one a core).", valueName: "n"))
     var threads: Int?
     @Flag(name: .long, help: "Quantize a model even if a weight is NaN or infinite.")
     var allowNonFinite = false

@@ -69,7 +69,7 @@ struct EngineOptions: ParsableArguments {
             valueName: "format"))
     var keyValues: KeyValueFormat?
     @OptionGroup var scales: ScaleOptions
-    @Option(name: .long, help: ArgumentHelp("Threads (default: as many as there are processors).", valueName: "n"))
+    @Option(name: .long, help: ArgumentHelp("Threads (default: one a core).", valueName: "n"))
     var threads: ThreadCounts?
     @Flag(name: .long, help: "Read a quantized model into memory (huge pages) instead of mapping its file.")
     var resident = false

@@ -6,9 +6,9 @@
 //
 //      [block][pair of tiles][step of the block][high, low][1 or 2 tiles][16 tokens][32]
 //
-//  A pair's block, 32 KiB, stays in L1 while panel after panel comes by from L2, and sums go through
-//  L2 from block to block: beside twice the products for the same weights there is time for that.
-//  Weights in twelve bits are widened to sixteen for a block of some panels.
+//  A pair's block, 32 KiB, stays in L1 while panel after panel comes by from L2, and sums go
+//  through L2 from block to block: beside twice the products for the same weights there is time for
+//  that. Weights in twelve bits are widened to sixteen for a block of some panels.
 
 #ifndef SPLIT_STEPS
 enum {

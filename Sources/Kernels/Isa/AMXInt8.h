@@ -12,9 +12,9 @@
 //
 //  What bounds the unit is the way of lines into L1: from L2 one in one to two cycles, where a step
 //  takes 64 cycles and 64 lines, and from farther away one in a dozen, because each holds one of
-//  L1's few places for what is under way. So all columns, or half a megabyte and more of them, are
-//  multiplied before sums leave the registers; a block of activations, 1 MiB at most, stays in L2
-//  while panel after panel comes by, each asked for while the one before is multiplied.
+//  L1's few places for what is under way. So sums stay in the registers over all columns, or over
+//  some thousands of them; a block of activations, 1 MiB at most, stays in L2 while panel after
+//  panel comes by, each asked for while the one before is multiplied.
 
 #ifndef TILE_STEPS
 enum {

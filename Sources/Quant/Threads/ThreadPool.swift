@@ -21,19 +21,29 @@ public final class ThreadPool: Sendable {
     public let threadCount: Int
     private let shared: Shared
 
-    /// As many threads as the machine has processors that this process may use.
+    /// As many threads as `processorCount`.
     public static let common = ThreadPool(threads: processorCount)
 
-    /// Processors that this process may use, at least 1.
-    public static var processorCount: Int { max(ProcessInfo.processInfo.activeProcessorCount, 1) }
+    /// Cores that this process may use, at least 1: what its affinity mask and its control groups
+    /// leave it of the machine's, two processors of one core counted once.
+    public static var processorCount: Int {
+        ProcessorTopology.current.threadCount ?? max(ProcessInfo.processInfo.activeProcessorCount, 1)
+    }
 
+    /// On a machine of several NUMA nodes the workers stay on one each: they fill the caller's
+    /// node, then the next.
+    ///
     /// - Parameter threads: at least 1; with 1 there is no worker and every job runs on the caller.
     public init(threads: Int) {
         threadCount = max(threads, 1)
         let shared = Shared()
         self.shared = shared
+        let places = ProcessorTopology.current.places(threadCount, from: ProcessorTopology.here)
         for index in 1..<threadCount {
-            let worker = Thread { shared.work(as: index) }
+            let worker = Thread {
+                if let places { ProcessorTopology.stay(on: places[index]) }
+                shared.work(as: index)
+            }
             worker.name = "duality worker"
             worker.stackSize = 4 << 20
             worker.qualityOfService = .userInteractive
