@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "DualityKernelTypes.h"
+#include "DualityAffinity.h"
 #include "DualityPause.h"
 
 #pragma clang assume_nonnull begin

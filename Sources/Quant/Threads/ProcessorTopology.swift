@@ -141,7 +141,7 @@ extension ProcessorTopology {
     private static var allowed: [Int]? {
         var mask = [UInt8](repeating: 0, count: maskBytes)
         let written = Int(dk_get_affinity(&mask, Int64(maskBytes)))
-        let numbers = (0..<8 * written).filter { mask[$0 / 8] >> ($0 % 8) & 1 == 1 }
+        let numbers = (0..<8 * written).filter { number in mask[number / 8] & (UInt8(1) << UInt8(number % 8)) != 0 }
         return numbers.isEmpty ? nil : numbers
     }
 
@@ -154,7 +154,7 @@ extension ProcessorTopology {
     /// Keeps this thread on some processors, where the system allows that.
     static func stay(on processors: [Int]) {
         var mask = [UInt8](repeating: 0, count: maskBytes)
-        for number in processors where number / 8 < maskBytes { mask[number / 8] |= 1 << (number % 8) }
+        for number in processors where number / 8 < maskBytes { mask[number / 8] |= UInt8(1) << UInt8(number % 8) }
         _ = dk_set_affinity(mask, Int64(maskBytes))
     }
 }
