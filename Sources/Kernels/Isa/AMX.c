@@ -25,6 +25,7 @@
 #include "../Products/Int8Rounding.h"
 #include "../Products/SplitRow.h"
 #include "AMXTiles.h"
+#include "AMXPacking.h"
 #include "AMXInt8.h"
 #include "AMXBF16.h"
 #include "AMXProbes.h"
