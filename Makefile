@@ -8,6 +8,7 @@
 #   make serve       build with the HTTP server and serve the embedded model (http://127.0.0.1:8000, with a page to chat)
 #   make bench       measure the fast engine: the embedded model, and a hybrid of the 0.6B shape with random weights
 #   make test-server check the HTTP server, also with clients from PyPI
+#   make test-mpi    check models on several ranks; installs Open MPI
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
 #   make fuzz        feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
 #   make static-tests  tests and a benchmark of the kernels in one static program, for machines without a toolchain
@@ -23,7 +24,7 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis,Server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-server test-server-short test-server-smoke \
+.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-mpi test-server test-server-short test-server-smoke \
 	notebooks build lint format clean toolchain libraries
 
 help:
@@ -101,6 +102,23 @@ $(SERVER_VENV)/ready: Makefile
 		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]'
 	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/llama-index/bin/python numpy llama-index-llms-openai-like
 	@touch $@
+
+# One model on several processes. Debian's Open MPI, unless there is an MPI already.
+MPI_BUILD := .build-mpi
+MPI := $(MPI_BUILD)/release/duality
+
+.PHONY: mpi
+mpi: toolchain
+	@$(call need,mpirun,openmpi-bin libopenmpi-dev)
+	@$(call need,pkg-config,pkg-config)
+	@$(call need,ip,iproute2)
+	@echo "building with MPI (release)"
+	@$(SWIFT) build -c release --traits MPI --scratch-path $(MPI_BUILD) --product duality
+
+test-mpi: mpi
+	@$(call need,python3,python3)
+	@for check in bits mistakes failures network; do \
+		DUALITY="$(CURDIR)/$(MPI)" PYTHONDONTWRITEBYTECODE=1 python3 Tests/MPI/check_$$check.py || exit 1; done
 
 BENCH_MODELS := .build/bench
 

@@ -15,6 +15,10 @@ let serverProducts = [
     ("NIOPosix", "swift-nio"), ("HTTPTypes", "swift-http-types"), ("Logging", "swift-log"),
 ]
 
+// Open MPI where both libraries are installed, by Debian's alternative; DUALITY_MPI_PC=mpich names
+// another file of pkg-config.
+let mpi = Context.environment["DUALITY_MPI_PC"] ?? "mpi"
+
 let package = Package(
     name: "Duality",
     platforms: [.macOS(.v15)],
@@ -30,6 +34,9 @@ let package = Package(
     ],
     traits: [
         .trait(name: "Analysis", description: "FFT and singular values in DualityAnalysis; needs FFTW 3 and OpenBLAS."),
+        .trait(
+            name: "MPI",
+            description: "A model on several hosts, and campaigns over them; needs MPI (Open MPI or MPICH)."),
         .trait(
             name: "Server", description: "`duality serve`: the HTTP server; needs Swift 6.2 and fetches Hummingbird."),
     ],
@@ -80,6 +87,13 @@ let package = Package(
                 "DualityInference",
             ],
             path: "Sources/Duality"),
+        .systemLibrary(
+            name: "CMPI", path: "Sources/CMPI", pkgConfig: mpi,
+            providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
+        .target(
+            name: "DualityParallel",
+            dependencies: ["DualityCore", "DualityQuant", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
+            path: "Sources/Parallel"),
         .target(name: "DualityConversion", dependencies: ["DualityCore"], path: "Sources/Conversion"),
         .target(
             name: "DualityMeasure", dependencies: ["DualityCore", "DualityKernels", "DualityQuant"],
@@ -107,7 +121,7 @@ let package = Package(
             dependencies: [
                 "DualityCore", "DualityReference", "DualityInference", "DualityVerify", "DualityQuant",
                 "DualityAnalysis", "DualityNumerics", "DualityConversion", "DualityMeasure", "Duality",
-                "DualityEvaluation", "DualityServer",
+                "DualityEvaluation", "DualityServer", "DualityParallel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/CLI"),

@@ -22,15 +22,17 @@ struct Duality: AsyncParsableCommand {
 
     static func main() async {
         do {
+            // Parsed by itself, since what is run must have no second owner.
+            if let ranked = try parseAsRoot() as? any RankedCommand, try !RankLaunch.begin(ranked) { return }
             var command = try parseAsRoot()
             if var asynchronous = command as? AsyncParsableCommand {
                 try await asynchronous.run()
             } else {
                 try command.run()
             }
+            RankLaunch.end()
         } catch let error as InputError {
-            FileHandle.standardError.write(Data("error: \(error)\n".utf8))
-            Foundation.exit(2)
+            RankLaunch.fail("error: \(error)", status: 2)
         } catch {
             // ArgumentParser's own: help and version are a success, anything else is a usage error.
             let message = fullMessage(for: error)
@@ -39,8 +41,9 @@ struct Duality: AsyncParsableCommand {
                 print(message)
                 Foundation.exit(0)
             }
-            if !message.isEmpty { FileHandle.standardError.write(Data("\(message)\n".utf8)) }
-            Foundation.exit(code == .validationFailure ? 2 : code.rawValue)
+            if message.isEmpty { RankLaunch.end() }
+            if message.isEmpty { Foundation.exit(code.rawValue) }
+            RankLaunch.fail(message, status: code == .validationFailure ? 2 : code.rawValue)
         }
     }
 }

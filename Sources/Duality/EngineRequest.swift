@@ -52,6 +52,8 @@ public struct EngineRequest: Sendable {
     public var isResident = false
     /// Whether NaN and infinite weights are accepted.
     public var allowsNonFinite = false
+    /// The other processes that compute the model with this one; nil for none.
+    package var exchange: (any RankExchange)?
     /// What is asked for against the word of the configuration.
     public var reading = ModelReading()
 
@@ -89,6 +91,12 @@ public struct EngineRequest: Sendable {
             for (wish, isGiven) in wishes where isGiven {
                 throw refuse(wish, needs: "the fast engine", "reference")
             }
+        }
+        if exchange != nil, engine == .reference || precision == .f64 {
+            throw refuse("several ranks", needs: "the fast engine", "reference")
+        }
+        if exchange != nil, isResident {
+            throw refuse("resident", needs: "one rank: several map the file, and read their own part", "several")
         }
         if group != nil, let precision, precision != .int8 {
             throw refuse("group", needs: "precision int8, which alone has scales", precision.rawValue)

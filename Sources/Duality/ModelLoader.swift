@@ -32,6 +32,11 @@ public struct ModelLoader: Sendable {
         var notes: [String] = []
         choice = try EngineChoice(request, directory: directory, default: fallback) { notes.append($0) }
         self.notes = notes
+        if request.exchange != nil, case .reference = choice {
+            throw InputError(
+                .unsupported, in: directory, expected: "a model of the fast engine for several ranks",
+                found: "one that the reference runs")
+        }
     }
 
     /// Loads the model.
@@ -71,17 +76,25 @@ public struct ModelLoader: Sendable {
         case .packed(let packed):
             let options = options(packed.plan)
             try checkMemory(packed.configuration, options, tokens, packed)
-            return try QuantModel(packed, options: options, progress: progress)
+            return try shared(QuantModel(packed, options: options, progress: progress))
         case .fast(let precision):
             let checkpoint = try checkpoint(warn)
             let configuration = checkpoint.configuration
             let options = options(
                 PrecisionPlan(precision, group: request.group ?? PrecisionPlan.defaultGroup(configuration, precision)))
             try checkMemory(configuration, options, tokens)
-            return try QuantModel(checkpoint, configuration: configuration, options: options, progress: progress)
+            return try shared(
+                QuantModel(checkpoint, configuration: configuration, options: options, progress: progress))
         case .reference:
             throw InputError(.unsupported, in: "--engine", expected: "fast", found: "reference")
         }
+    }
+
+    /// This rank's part of the model, where several compute it.
+    private func shared(_ model: QuantModel) throws -> QuantModel {
+        guard let exchange = request.exchange else { return model }
+        try model.requireSameModel(on: exchange)
+        return try model.cut(exchange)
     }
 
     private func checkpoint(_ warn: (String) -> Void) throws -> Checkpoint {

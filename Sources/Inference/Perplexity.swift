@@ -15,6 +15,7 @@
 //  the perplexity.
 
 import DualityCore
+import DualityQuant
 import Foundation
 
 /// The negative log-likelihood of a text under a model.
@@ -58,6 +59,16 @@ public struct Perplexity: Sendable, Codable, Equatable {
         _ model: Model, tokens: [Int], window: Int, stride: Int? = nil, part: Part = .all, threads: Int = 1,
         progress: (@Sendable (Int, Int, Double) -> Void)? = nil
     ) async throws -> Perplexity {
+        try await measure(
+            model, tokens: tokens, window: window, stride: stride, part: part, threads: threads, share: nil,
+            progress: progress)
+    }
+
+    /// The same, where ranks share out the windows and all get the result.
+    package static func measure<Model: LanguageModel>(
+        _ model: Model, tokens: [Int], window: Int, stride: Int?, part: Part, threads: Int, share: CaseShare?,
+        progress: (@Sendable (Int, Int, Double) -> Void)?
+    ) async throws -> Perplexity {
         let stride = stride ?? window
         let longest = min(window, tokens.count)
         if let limit = model.contextLimit, longest > limit {
@@ -85,6 +96,7 @@ public struct Perplexity: Sendable, Codable, Equatable {
         try await withThrowingTaskGroup(of: (Int, Double).self) { group in
             var next = 0
             func start() {
+                if let share { while next < windows.count, !share.isOwn(next) { next += 1 } }
                 guard next < windows.count else { return }
                 let (index, piece) = (next, windows[next])
                 next += 1
@@ -101,6 +113,7 @@ public struct Perplexity: Sendable, Codable, Equatable {
                 start()
             }
         }
+        if let share { sums = share.combined(sums) }
 
         let scored = windows.reduce(0) { $0 + $1.scored.count }
         let mean = sums.reduce(0, +) / Double(scored)

@@ -1,11 +1,12 @@
 //  duality evaluate: benchmarks with the scores of their official scorers.
 
 import ArgumentParser
+import Duality
 import DualityCore
 import DualityEvaluation
 import Foundation
 
-struct EvaluateCommand: AsyncParsableCommand {
+struct EvaluateCommand: AsyncParsableCommand, RankedCommand {
     static let configuration = CommandConfiguration(
         commandName: "evaluate",
         abstract: "Score a model, or outputs made elsewhere, on benchmarks; compare two runs.",
@@ -30,6 +31,7 @@ struct EvaluateCommand: AsyncParsableCommand {
     @OptionGroup var generator: EvaluateGeneratorOptions
     @OptionGroup var model: ModelOptions
     @OptionGroup var engine: EngineOptions
+    @OptionGroup var ranks: RankOptions
     @Option(name: .long, help: ArgumentHelp("Where to write: a folder, with --generate a file.", valueName: "dir|file"))
     var out: String?
     @Flag(name: .long, help: "Print JSON.")
@@ -49,12 +51,21 @@ struct EvaluateCommand: AsyncParsableCommand {
         if let task = modes.generate { return try generate(task) }
         if !modes.aggregate.isEmpty { return try aggregate() }
         if !modes.compare.isEmpty { return try compare() }
-        var model = model
-        model.model = runOptions.directory ?? model.model
         try EvaluateRunner(
-            options: runOptions, data: data, generator: generator, model: model, engine: engine, out: out, json: json
+            options: runOptions, data: data, generator: generator, model: modelOptions, engine: engine, out: out,
+            json: json
         ).run()
     }
+
+    private var modelOptions: ModelOptions {
+        var options = model
+        options.model = runOptions.directory ?? model.model
+        return options
+    }
+
+    var loadsModel: Bool { runOptions.tasks != nil }
+
+    func modelLoader() throws -> ModelLoader { try engine.loader(modelOptions) }
 
     // MARK: Without a model
 

@@ -19,6 +19,7 @@ struct FamilyCommand: ParsableCommand {
             Examples:
               duality family
               duality family --model path/to/model --bandwidth 30 --tflops 1.5 --memory 64 --weight-bytes 1
+              duality family --hosts 8 --network 10GbE --bandwidth 70 --tflops 4 --memory 64 --weight-bytes 1
             """)
 
     @Option(
@@ -36,6 +37,17 @@ struct FamilyCommand: ParsableCommand {
     @Option(
         name: .long, help: ArgumentHelp("Window of SWA and BMF layers where the model has none.", valueName: "tokens"))
     var windowSize = 2048
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Predict instead the model on 1, 2, 4 … up to so many machines that compute it together.", valueName: "n"))
+    var hosts: Int?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "With --hosts: what is between them: \(Network.known.map(\.name).joined(separator: ", ")).",
+            valueName: "name"))
+    var network = "10GbE"
     @Flag(name: .long, help: "Print JSON.")
     var json = false
 
@@ -45,6 +57,7 @@ struct FamilyCommand: ParsableCommand {
         for (name, value) in [("--bandwidth", bandwidth), ("--tflops", tflops), ("--memory", memory)] {
             if let value, !(value > 0 && value.isFinite) { throw ValidationError("\(name) must be greater than 0.") }
         }
+        if let hosts, hosts < 1 || hosts > 4096 { throw ValidationError("--hosts must be from 1 to 4096.") }
         guard weightBytes > 0, weightBytes.isFinite, windowSize >= 1 else {
             throw ValidationError("--weight-bytes must be greater than 0 and --window-size at least 1.")
         }
@@ -52,6 +65,12 @@ struct FamilyCommand: ParsableCommand {
 
     func run() throws {
         let base = try model.map { try HybridConfiguration(directory: ($0 as NSString).expandingTildeInPath) }
+        if let hosts {
+            let report = HostsReport(
+                cost: try ModelCost(base ?? FamilyMember.released), machine: machine, hosts: hosts,
+                network: try Network(named: network), bytesPerWeight: weightBytes)
+            return print(json ? report.json.serialized(indented: true) : report.text)
+        }
         let members = try FamilyMember.all(of: base ?? FamilyMember.released, window: windowSize)
         let report = FamilyReport(
             members: members, machine: machine, lengths: Self.lengths, bytesPerWeight: weightBytes,

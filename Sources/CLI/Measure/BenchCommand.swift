@@ -8,7 +8,7 @@ import DualityMeasure
 import DualityQuant
 import Foundation
 
-struct BenchCommand: ParsableCommand {
+struct BenchCommand: ParsableCommand, RankedCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
         abstract: "Measure how fast the fast engine reads a prompt and generates.",
@@ -30,6 +30,7 @@ struct BenchCommand: ParsableCommand {
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var engine: EngineOptions
+    @OptionGroup var ranks: RankOptions
     @Option(name: [.short, .long], help: ArgumentHelp("Lengths of prompts.", valueName: "n,…"))
     var prompt = "512"
     @Option(name: [.customShort("n"), .long], help: ArgumentHelp("Tokens to generate.", valueName: "n,…"))
@@ -54,11 +55,8 @@ struct BenchCommand: ParsableCommand {
         let prompts = try list(prompt, "--prompt").filter { $0 > 0 }
         let generated = try list(generate, "--generate").filter { $0 > 0 }
         let depths = try list(depth, "--depth")
-        var options = engine
-        options.engine = .fast
-        let counts = engine.threads?.counts ?? [ThreadPool.processorCount]
-        options.threads = ThreadCounts(counts[0])
-        let loader = try options.loader(model)
+        let counts = threadCounts
+        let loader = try modelLoader()
         let longest = (depths.max() ?? 0) + max(prompts.max() ?? 0, generated.max() ?? 0)
 
         let loadStart = ContinuousClock.now
@@ -82,6 +80,17 @@ struct BenchCommand: ParsableCommand {
             loadSeconds: loadSeconds,
             peakMemory: peakMemory)
         print(json ? report.json.serialized(indented: true) : report.text)
+    }
+
+    private var threadCounts: [Int] {
+        engine.threads?.counts ?? [RankLaunch.world?.defaultThreads ?? ThreadPool.processorCount]
+    }
+
+    func modelLoader() throws -> ModelLoader {
+        var options = engine
+        options.engine = .fast
+        options.threads = ThreadCounts(threadCounts[0])
+        return try options.loader(model)
     }
 
     private func measure(_ model: QuantModel, _ prompts: [Int], _ generated: [Int], _ depths: [Int]) throws

@@ -125,7 +125,8 @@ extension EngineOptions {
         var request = EngineRequest(engine: engine, precision: precision)
         request.keyValues = keyValues
         request.group = scales.group
-        request.threads = threads?.counts[0]
+        request.threads = threads?.counts[0] ?? RankLaunch.world?.defaultThreads
+        request.exchange = RankLaunch.exchange
         request.isResident = resident
         request.allowsNonFinite = model.allowNonFinite
         request.reading = model.reading
@@ -142,6 +143,7 @@ extension ModelLoader {
     func loadShown(tokens: Int = 4096) throws -> any LanguageModel {
         defer { Terminal.clearProgress() }
         let model = try load(tokens: tokens, warn: Terminal.warn, progress: Terminal.showLayers)
+        if let fast = model as? QuantModel { RankLaunch.loaded(fast) }
         Terminal.note(try computation().line)
         return model
     }
@@ -150,6 +152,7 @@ extension ModelLoader {
     func loadFastShown(tokens: Int = 4096) throws -> QuantModel {
         defer { Terminal.clearProgress() }
         let model = try loadFast(tokens: tokens, warn: Terminal.warn, progress: Terminal.showLayers)
+        RankLaunch.loaded(model)
         Terminal.note(try computation().line)
         return model
     }

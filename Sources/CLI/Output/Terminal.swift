@@ -14,13 +14,14 @@ enum Terminal {
 
     /// Writes a line to stderr.
     static func note(_ line: String) {
-        FileHandle.standardError.write(Data("\(line)\n".utf8))
+        let prefix = RankLaunch.isFirst ? "" : RankLaunch.world.map { "\($0.prefix) " } ?? ""
+        FileHandle.standardError.write(Data("\(prefix)\(line)\n".utf8))
     }
 
     /// Shows a line of progress on stderr that the next one overwrites; nothing when stderr is not
     /// a terminal.
     static func progress(_ line: String) {
-        guard stderrIsTerminal else { return }
+        guard stderrIsTerminal, RankLaunch.isFirst else { return }
         FileHandle.standardError.write(Data("\r\u{1B}[K\(line)".utf8))
     }
 

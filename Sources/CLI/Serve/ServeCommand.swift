@@ -11,7 +11,7 @@ import DualityQuant
 import DualityServer
 import Foundation
 
-struct ServeCommand: AsyncParsableCommand {
+struct ServeCommand: AsyncParsableCommand, RankedCommand {
     static let configuration = CommandConfiguration(
         commandName: "serve",
         abstract: "Serve the model over HTTP, with the interface of OpenAI and the flags of vLLM.",
@@ -32,6 +32,7 @@ struct ServeCommand: AsyncParsableCommand {
     var positional: String?
     @OptionGroup var model: ModelOptions
     @OptionGroup var engine: EngineOptions
+    @OptionGroup var ranks: RankOptions
     @OptionGroup(title: "Interface") var interface: ServeInterfaceOptions
     @OptionGroup(title: "Scheduling and memory") var scheduling: ServeSchedulingOptions
     @OptionGroup(title: "Conversations") var conversations: ServeConversationOptions
@@ -46,6 +47,18 @@ struct ServeCommand: AsyncParsableCommand {
         if let kv = scheduling.keyValueFormat, let other = engine.keyValues, kv != other {
             throw ValidationError("--kv and --kv-cache-dtype say different things.")
         }
+    }
+
+    private var modelOptions: ModelOptions {
+        var options = model
+        options.model = positional ?? model.model
+        return options
+    }
+
+    func modelLoader() throws -> ModelLoader {
+        var engine = engine
+        engine.keyValues = scheduling.keyValueFormat ?? engine.keyValues
+        return try engine.loader(modelOptions)
     }
 
     func run() async throws {
@@ -79,11 +92,12 @@ struct ServeCommand: AsyncParsableCommand {
 
         /// Loads the model, which takes the time.
         private func prepare() throws -> ServerAPI {
-            var options = model
-            options.model = positional ?? model.model
-            var engineOptions = engine
-            engineOptions.keyValues = scheduling.keyValueFormat ?? engine.keyValues
-            let loader = try engineOptions.loader(options)
+            let (options, loader) = (modelOptions, try modelLoader())
+            if RankLaunch.exchange != nil, scheduling.stateDir != nil {
+                throw InputError(
+                    .unsupported, in: "--state-dir", expected: "one rank, whose snapshots are whole",
+                    found: "several", remedy: "Leave it out; snapshots are kept in memory.")
+            }
             guard loader.choice.engineName == "fast" else {
                 throw InputError(
                     .unsupported, in: loader.directory, expected: "a model that the fast engine runs", found: "another")
@@ -96,7 +110,7 @@ struct ServeCommand: AsyncParsableCommand {
             var limits = try scheduling.limits(length)
             let identity = try WeightIdentity(directory: loader.directory)
             limits.notice = { Terminal.note($0) }
-            if case .packed = loader.choice { limits.weightsAreMapped = !engineOptions.resident }
+            if case .packed = loader.choice { limits.weightsAreMapped = !engine.resident }
 
             let loaded = try loader.loadFastShown(tokens: length)
             let precision = try loader.computation().precision

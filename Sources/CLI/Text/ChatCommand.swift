@@ -11,7 +11,7 @@ import DualityInference
 import DualityReference
 import Foundation
 
-struct ChatCommand: AsyncParsableCommand {
+struct ChatCommand: AsyncParsableCommand, RankedCommand {
     static let configuration = CommandConfiguration(
         commandName: "chat",
         abstract: "Talk with a model.",
@@ -31,13 +31,16 @@ struct ChatCommand: AsyncParsableCommand {
     var thinking: Bool?
     @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var engine: EngineOptions
+    @OptionGroup var ranks: RankOptions
 
     func run() async throws {
-        let loader = try engine.loader(model)
+        let loader = try modelLoader()
         let drafts = try speculation.loader(beside: try model.tokenizer())
         let loaded = try loader.loadShown()
         try await run(loaded, drafters: try speculation.drafters(drafts, for: loaded))
     }
+
+    func modelLoader() throws -> ModelLoader { try engine.loader(model) }
 
     private func run(_ loaded: some LanguageModel, drafters: [any TokenDrafter]) async throws {
         let directory = try ModelLocation.find(model.model)

@@ -7,7 +7,7 @@ import DualityInference
 import DualityReference
 import Foundation
 
-struct GenerateCommand: AsyncParsableCommand {
+struct GenerateCommand: AsyncParsableCommand, RankedCommand {
     static let configuration = CommandConfiguration(
         commandName: "generate",
         abstract: "Continue a text, or answer it with --chat.",
@@ -40,6 +40,7 @@ struct GenerateCommand: AsyncParsableCommand {
     var ignoreEnd = false
     @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var engine: EngineOptions
+    @OptionGroup var ranks: RankOptions
     @Flag(name: .long, help: "Print one JSON object at the end instead of streaming.")
     var json = false
 
@@ -48,7 +49,7 @@ struct GenerateCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let loader = try engine.loader(model)
+        let loader = try modelLoader()
         let tokenizer = try model.tokenizer()
         let defaults = try model.generationDefaults()
         let text = try promptText()
@@ -71,6 +72,8 @@ struct GenerateCommand: AsyncParsableCommand {
         let drafters = try speculation.drafters(drafts, for: loaded)
         try await run(loaded, computation, tokenizer, ids, sampling, seed, limits, drafters)
     }
+
+    func modelLoader() throws -> ModelLoader { try engine.loader(model) }
 
     private func run(
         _ model: some LanguageModel, _ computation: Computation, _ tokenizer: Tokenizer, _ ids: [Int],

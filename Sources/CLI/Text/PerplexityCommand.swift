@@ -7,7 +7,7 @@ import DualityInference
 import DualityReference
 import Foundation
 
-struct PerplexityCommand: AsyncParsableCommand {
+struct PerplexityCommand: AsyncParsableCommand, RankedCommand {
     static let configuration = CommandConfiguration(
         commandName: "perplexity",
         abstract: "Measure how well a model predicts a text.",
@@ -19,6 +19,8 @@ struct PerplexityCommand: AsyncParsableCommand {
             Figures can be put side by side when text, window and convention are the same; perplexity also needs the same \
             tokenizer, bits per byte do not. --second-half is llama.cpp's convention: whole windows only, of which the \
             tokens behind the middle count.
+
+            Under mpirun without --tensor-parallel the processes share out the windows, with the same report.
 
             Examples:
               duality perplexity book.txt
@@ -39,6 +41,7 @@ struct PerplexityCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Score the second half of each whole window only, as llama.cpp does.")
     var secondHalf = false
     @OptionGroup var engine: EngineOptions
+    @OptionGroup var ranks: RankOptions
     @Flag(name: .long, help: "Print the result as JSON.")
     var json = false
 
@@ -48,17 +51,29 @@ struct PerplexityCommand: AsyncParsableCommand {
     }
 
     mutating func run() async throws {
-        var isDirectory: ObjCBool = false
-        let first = try ModelLocation.find(files[0])
-        if model.model == nil, files.count > 1,
-            FileManager.default.fileExists(atPath: first, isDirectory: &isDirectory),
-            isDirectory.boolValue
-        {
-            model.model = files.removeFirst()
-        }
+        let directory = try directoryArgument()
+        if directory != nil { model.model = files.removeFirst() }
         let texts = try files.map { (name: $0, text: try TextFile.read($0)) }
         let loader = try engine.loader(model)
         try await run(try loader.loadShown(tokens: window ?? 2048), loader, texts)
+    }
+
+    /// The first argument where it is a model's directory.
+    private func directoryArgument() throws -> String? {
+        var isDirectory: ObjCBool = false
+        let first = try ModelLocation.find(files[0])
+        guard model.model == nil, files.count > 1,
+            FileManager.default.fileExists(atPath: first, isDirectory: &isDirectory), isDirectory.boolValue
+        else { return nil }
+        return files[0]
+    }
+
+    var isCampaign: Bool { true }
+
+    func modelLoader() throws -> ModelLoader {
+        var options = model
+        options.model = try directoryArgument() ?? model.model
+        return try engine.loader(options)
     }
 
     private func run(
@@ -74,13 +89,14 @@ struct PerplexityCommand: AsyncParsableCommand {
             let tokens = tokenizer.encode(text, allowSpecial: false)
             let result = try await Perplexity.measure(
                 model, tokens: tokens, window: window, stride: stride, part: secondHalf ? .secondHalf : .all,
-                threads: threads
+                threads: threads, share: RankLaunch.campaign
             ) { done, all, mean in
                 Terminal.progress("window \(done) of \(all)   perplexity so far \(String(format: "%.4f", exp(mean)))")
             }
             reports.append(TextPerplexity(name: name, result: result, bytes: text.utf8.count))
         }
         Terminal.clearProgress()
+        guard RankLaunch.isFirst else { return }
         if json {
             let computation = try loader.computation()
             let items = reports.map { $0.json(computation, isSecondHalf: secondHalf) }

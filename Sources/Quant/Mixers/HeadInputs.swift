@@ -13,20 +13,23 @@ import DualityKernels
 
 /// The projections, short convolutions and head expansion in front of a matrix-valued state.
 struct HeadInputs: Sendable {
-    let query: Projection
-    let key: Projection
-    let value: Projection
+    var query: Projection
+    var key: Projection
+    var value: Projection
     /// What else reads the stream, in the order of its columns.
-    let others: [Projection]
+    var others: [Projection]
     /// `[W, C]`, the channels of one tap together; nil where nothing is convolved.
-    let taps: [Float]?
+    var taps: [Float]?
     /// `[C]`.
-    let convolutionBias: [Float]?
+    var convolutionBias: [Float]?
     /// C: q and k, and v where it is convolved or activated.
-    let channels: Int
+    var channels: Int
     /// Of keys and of values.
-    let expansions: [QuantHeadExpansion]
-    let configuration: HybridConfiguration
+    var expansions: [QuantHeadExpansion]
+    /// Its heads are those of this rank.
+    var configuration: HybridConfiguration
+    /// How the heads are shared out; nil for a whole model.
+    var cut: HeadCut? = nil
 
     var inputs: [Projection] { [query, key, value] + others }
     var projections: [Projection] { inputs + expansions.flatMap { [$0.down, $0.up] } }
@@ -77,6 +80,7 @@ struct HeadInputs: Sendable {
         _ pass: Pass, _ states: [MatrixState?], _ source: UnsafePointer<Float>, _ ld: Int,
         into target: UnsafeMutablePointer<Float>
     ) {
+        guard channels > 0 else { return }
         guard let taps else {
             return pass.overRows { rows in
                 for t in rows {
@@ -104,8 +108,10 @@ struct HeadInputs: Sendable {
     private func expanded(_ rows: Rows, _ pass: Pass) -> Rows {
         let (inner, heads) = (configuration.innerSize, configuration.headCount)
         let expanded = pass.workspace.expanded.pointer(2 * inner * pass.rows)
-        expansions[0].expand(rows.k, rows.ldk, in: pass, into: expanded, stride: 2 * inner)
-        expansions[1].expand(rows.v, rows.ldv, in: pass, into: expanded + inner, stride: 2 * inner)
+        for (i, (x, ld)) in [(rows.k, rows.ldk), (rows.v, rows.ldv)].enumerated() {
+            let (all, allStride) = gathered(x, ld, pass)
+            expansions[i].expand(all, allStride, in: pass, into: expanded + i * inner, stride: 2 * inner)
+        }
         return Rows(
             q: rows.q, k: expanded, v: expanded + inner, ldq: rows.ldq, ldk: 2 * inner, ldv: 2 * inner,
             kHeads: heads, vHeads: heads, others: rows.others, ldOthers: rows.ldOthers)
@@ -118,10 +124,12 @@ struct QuantHeadExpansion: Sendable {
     /// W_A, `[ρ, Hkv D]`.
     let down: Projection
     /// W_B, `[H D, ρ]`.
-    let up: Projection
+    var up: Projection
     /// R, `[H, Hkv]`; nil for the repetition.
     let mixture: [Float]?
     let heads, sharedHeads, headDim: Int
+    /// Those of this rank; nil for all.
+    var ownHeads: Range<Int>? = nil
 
     /// - Parameter out: `[R, H D]`, row t at `out + t * stride`.
     func expand(
@@ -139,8 +147,9 @@ struct QuantHeadExpansion: Sendable {
     }
 
     private func add(_ x: UnsafePointer<Float>, to y: UnsafeMutablePointer<Float>, _ kernels: KernelTable) {
-        for head in 0..<heads {
-            let target = y + head * headDim
+        let own = ownHeads ?? 0..<heads
+        for head in own {
+            let target = y + (head - own.lowerBound) * headDim
             guard let mixture else {
                 let source = x + head / (heads / sharedHeads) * headDim
                 kernels.add(target, source, target, Int64(headDim))

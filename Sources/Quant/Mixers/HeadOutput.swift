@@ -9,9 +9,9 @@ import DualityKernels
 struct HeadOutput: Sendable {
     /// One weight for all heads, `[D]`.
     let norm: NormWeights
-    let projection: Projection
+    var projection: Projection
     /// Where W_g u begins among the other columns of a row; nil without a gate.
-    let gateColumn: Int?
+    var gateColumn: Int?
     let headDim: Int
 
     /// Normalises and gates head `head` of the rows of a segment, in place.

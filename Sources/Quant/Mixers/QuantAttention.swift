@@ -18,13 +18,14 @@ import DualityKernels
 
 /// The attention mixer of a decoder layer.
 struct QuantAttention: SequenceMixer {
-    let query: Projection
-    let key: Projection
-    let value: Projection
-    let output: Projection
+    var query: Projection
+    var key: Projection
+    var value: Projection
+    var output: Projection
     let queryNorm: NormWeights
     let keyNorm: NormWeights
-    let configuration: HybridConfiguration
+    /// Its heads are those of this rank.
+    var configuration: HybridConfiguration
     let keyValueFormat: KeyValueFormat
     /// W, the tokens that one sees, itself among them; nil for all.
     var window: Int? = nil
@@ -54,9 +55,9 @@ struct QuantAttention: SequenceMixer {
             caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
         }
 
-        let activations = pass.prepare(attended, stride: inner, for: [output]) { _ in }
-        pass.multiply(activations, output.products(into: out, stride: stride))
-        output.addBias(out, stride: stride, rows: 0..<pass.rows, outputs: 0..<output.outputSize)
+        let (all, allStride) = pass.gathered(attended, stride: inner, for: output)
+        let activations = pass.prepare(all, stride: allStride, for: [output]) { _ in }
+        pass.multiplyForAll(activations, output, into: out, stride: stride)
     }
 
     private func attend(

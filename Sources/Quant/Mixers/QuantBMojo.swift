@@ -14,12 +14,12 @@ import DualityKernels
 /// The B'MOJO-F mixer of a decoder layer.
 struct QuantBMojo: SequenceMixer {
     /// What makes the fading tokens.
-    let mixer: any SequenceMixer
+    var mixer: any SequenceMixer
     /// Attention of the in-context tokens, and the output projection.
-    let attention: QuantAttention
+    var attention: QuantAttention
     /// Queries of, and keys and values from, the fading tokens, where they have projections of
     /// their own; its output projection is not used.
-    let fading: QuantAttention?
+    var fading: QuantAttention?
     /// W.
     let window: Int
 
@@ -72,9 +72,9 @@ struct QuantBMojo: SequenceMixer {
             caches[segment.sequence].layers[index].fading?.advance(by: segment.rows.count)
         }
         let output = attention.output
-        let activations = pass.prepare(attended, stride: inner, for: [output]) { _ in }
-        pass.multiply(activations, output.products(into: out, stride: stride))
-        output.addBias(out, stride: stride, rows: 0..<pass.rows, outputs: 0..<output.outputSize)
+        let (all, allStride) = pass.gathered(attended, stride: inner, for: output)
+        let activations = pass.prepare(all, stride: allStride, for: [output]) { _ in }
+        pass.multiplyForAll(activations, output, into: out, stride: stride)
     }
 
     /// Both sets of every key/value head, a part of the job each.

@@ -13,12 +13,12 @@ import DualityKernels
 /// The Gated DeltaNet mixer of a decoder layer.
 struct QuantGatedDeltaNet: SequenceMixer {
     /// Behind v in a row: W_b u, W_gk u and, if there is a gate, W_g u.
-    let heads: HeadInputs
-    let output: HeadOutput
+    var heads: HeadInputs
+    var output: HeadOutput
     /// -e^A_log, `[H]`.
-    let rates: [Float]
+    var rates: [Float]
     /// dt_bias, `[H]`.
-    let decayBias: [Float]
+    var decayBias: [Float]
     let allowsNegativeEigenvalues: Bool
 
     var inputs: [Projection] { heads.inputs }
@@ -54,8 +54,9 @@ struct QuantGatedDeltaNet: SequenceMixer {
                 }
             }
         }
-        let activations = pass.prepare(o, stride: inner, for: [output.projection]) { _ in }
-        pass.multiply(activations, output.projection.products(into: out, stride: stride))
+        let (all, allStride) = pass.gathered(o, stride: inner, for: output.projection)
+        let activations = pass.prepare(all, stride: allStride, for: [output.projection]) { _ in }
+        pass.multiplyForAll(activations, output.projection, into: out, stride: stride)
     }
 
     private func lend(_ body: (UnsafePointer<Float>, UnsafePointer<Float>) -> Void) { body(rates, decayBias) }

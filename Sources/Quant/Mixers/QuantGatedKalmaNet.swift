@@ -14,14 +14,14 @@ import DualityKernels
 /// The Gated KalmaNet mixer of a decoder layer.
 struct QuantGatedKalmaNet: SequenceMixer {
     /// Behind v in a row, `[H]` each, those that there are: W_b u, W_α u, W_a u; then W_g u.
-    let heads: HeadInputs
-    let output: HeadOutput
+    var heads: HeadInputs
+    var output: HeadOutput
     /// Where they begin behind v; nil for one that the model does not have.
-    let betaColumn, alphaColumn, decayColumn: Int?
+    var betaColumn, alphaColumn, decayColumn: Int?
     /// -e^A_log, `[H]`.
-    let rates: [Float]
+    var rates: [Float]
     /// dt_bias, `[H]`.
-    let decayBias: [Float]
+    var decayBias: [Float]
     let parameters: GatedKalmaNetParameters
 
     var inputs: [Projection] { heads.inputs }
@@ -53,8 +53,9 @@ struct QuantGatedKalmaNet: SequenceMixer {
                 }
             }
         }
-        let activations = pass.prepare(o, stride: inner, for: [output.projection]) { _ in }
-        pass.multiply(activations, output.projection.products(into: out, stride: stride))
+        let (all, allStride) = pass.gathered(o, stride: inner, for: output.projection)
+        let activations = pass.prepare(all, stride: allStride, for: [output.projection]) { _ in }
+        pass.multiplyForAll(activations, output.projection, into: out, stride: stride)
     }
 
     private func lend(_ body: (UnsafePointer<Float>, UnsafePointer<Float>) -> Void) { body(rates, decayBias) }

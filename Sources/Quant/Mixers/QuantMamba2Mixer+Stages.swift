@@ -46,13 +46,25 @@ extension QuantMamba2Mixer {
         onAll(pass, states, rows, parameters) { pass.kernels.ssd_retain($0, $1, $2, $3) }
     }
 
-    /// The norm of step 6, in place.
-    func normalize(_ pass: Pass, _ range: Range<Int>, _ rows: Rows, _ parameters: Parameters) {
-        let (inner, columns) = (shape.innerSize, rows.columns)
-        let y = rows.y + range.lowerBound * inner
+    /// The gate of the heads of all ranks, which a norm may span.
+    func gatheredGate(_ pass: Pass, _ rows: Rows) -> (z: UnsafeMutablePointer<Float>, stride: Int) {
+        let (own, stride) = (rows.projected + rows.columns.z, rows.columns.count)
+        guard let ranks = pass.ranks, let shares = outputProjection.cut?.inputShares else { return (own, stride) }
+        let width = shares.last?.upperBound ?? 0
+        let all = pass.workspace.gatheredGate.pointer(width * pass.rows)
+        pass.gather(own, stride: stride, shares, ranks, into: all, stride: width)
+        return (all, width)
+    }
+
+    /// The norm of step 6, in place, over the heads of all ranks.
+    func normalize(
+        _ pass: Pass, _ range: Range<Int>, _ y: UnsafeMutablePointer<Float>, _ stride: Int,
+        gate z: UnsafeMutablePointer<Float>, _ zStride: Int, _ parameters: Parameters
+    ) {
+        let first = y + range.lowerBound * stride
         pass.kernels.gated_norm(
-            y, Int64(inner), rows.projected + range.lowerBound * columns.count + columns.z, Int64(columns.count), y,
-            Int64(inner), Int64(range.count), Int64(inner / gatedNormGroup), Int64(gatedNormGroup), parameters.norm,
+            first, Int64(stride), z + range.lowerBound * zStride, Int64(zStride), first, Int64(stride),
+            Int64(range.count), Int64(gatedNorm.weight.count / gatedNormGroup), Int64(gatedNormGroup), parameters.norm,
             gatedNorm.epsilon)
     }
 

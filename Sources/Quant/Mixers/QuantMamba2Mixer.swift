@@ -19,24 +19,25 @@ import DualityKernels
 /// The Mamba-2 mixer of a decoder layer.
 struct QuantMamba2Mixer: SequenceMixer {
     /// z, x, B, C and dt, in blocks of their own formats.
-    let inputProjection: Projection
+    var inputProjection: Projection
     let bNorm: NormWeights?
     let cNorm: NormWeights?
     let rotatesBC: Bool
     /// `[W, C]`: the channels of one tap lie together.
-    let taps: [Float]
+    var taps: [Float]
     /// `[C]`.
-    let convolutionBias: [Float]?
+    var convolutionBias: [Float]?
     /// A = -e^A_log, `[H]`.
-    let a: [Float]
-    let dtBias: [Float]
-    let d: [Float]
-    /// `[H P]`.
-    let gatedNorm: NormWeights
+    var a: [Float]
+    var dtBias: [Float]
+    var d: [Float]
+    /// `[H P]`; of all ranks' heads where they are normalised together.
+    var gatedNorm: NormWeights
     /// Channels that are normalised together.
     let gatedNormGroup: Int
-    let outputProjection: Projection
-    let shape: Mamba2Shape
+    var outputProjection: Projection
+    /// Its heads are those of this rank.
+    var shape: Mamba2Shape
     /// What the step is clamped to.
     let stepLimit: ClosedRange<Float>
     /// Whether heads share nothing but with those of their key/value head.
@@ -89,12 +90,15 @@ struct QuantMamba2Mixer: SequenceMixer {
         let states = caches.map { $0.layers[index].scan }
         let activations = withParameters { parameters in
             if hasParts {
-                scanByParts(pass, states, rows, parameters)
-                return pass.prepare(rows.y, stride: inner, for: [outputProjection]) { _ in }
+                if shape.heads > 0 { scanByParts(pass, states, rows, parameters) }
+                let (y, stride) = pass.gathered(rows.y, stride: inner, for: outputProjection)
+                return pass.prepare(y, stride: stride, for: [outputProjection]) { _ in }
             }
-            scanByStages(pass, states, rows, parameters)
-            return pass.prepare(rows.y, stride: inner, for: [outputProjection]) { range in
-                normalize(pass, range, rows, parameters)
+            if shape.heads > 0 { scanByStages(pass, states, rows, parameters) }
+            let (z, zStride) = gatheredGate(pass, rows)
+            let (y, stride) = pass.gathered(rows.y, stride: inner, for: outputProjection)
+            return pass.prepare(y, stride: stride, for: [outputProjection]) { range in
+                normalize(pass, range, y, stride, gate: z, zStride, parameters)
             }
         }
         for segment in pass.segments {
@@ -103,8 +107,7 @@ struct QuantMamba2Mixer: SequenceMixer {
         if roundsState {
             for segment in pass.segments { states[segment.sequence].map { Self.roundToBFloat16($0.state) } }
         }
-        pass.multiply(activations, outputProjection.products(into: out, stride: stride))
-        outputProjection.addBias(out, stride: stride, rows: 0..<pass.rows, outputs: 0..<outputProjection.outputSize)
+        pass.multiplyForAll(activations, outputProjection, into: out, stride: stride)
     }
 
     /// The operands of heads from `head` on, which is the first of a head of x, B and C; they lie

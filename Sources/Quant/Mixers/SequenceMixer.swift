@@ -17,6 +17,9 @@ protocol SequenceMixer: Sendable {
     /// Whether states are rounded to bfloat16 after every chunk: to show what that costs.
     var roundsState: Bool { get }
 
+    /// The same mixer with the heads of one rank.
+    func cut(_ heads: HeadCut) -> any SequenceMixer
+
     /// Extends every sequence of the pass by its rows.
     ///
     /// - Parameters:

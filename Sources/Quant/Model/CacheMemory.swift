@@ -44,7 +44,7 @@ final class MemoryAccount: Sendable {
 extension QuantModel {
     /// The cache of an empty sequence, in memory that is counted.
     package func makeCache(in memory: CacheMemory) -> QuantCache {
-        QuantCache(configuration, keyValues: keyValueFormat, memory: memory)
+        QuantCache(cacheConfiguration, keyValues: keyValueFormat, memory: memory)
     }
 
     /// The bytes of a sequence beside its keys and values.

@@ -28,6 +28,8 @@ struct Pass {
     /// Rotary tables of the rows' positions, `[R, D/2]`.
     let cosines: UnsafePointer<Float>
     let sines: UnsafePointer<Float>
+    /// The other ranks of a model that several compute; nil for a whole model.
+    var ranks: (any RankExchange)? = nil
     /// Is shown what matrices read, in a calibration.
     var observer: ActivationObserver? = nil
 
@@ -60,7 +62,7 @@ struct Pass {
         _ x: UnsafePointer<Float>, stride: Int, for matrices: [Projection], produce: (Range<Int>) -> Void
     ) -> Activations {
         let columns = matrices[0].columns
-        let panels = matrices.reduce(0) { $0 + $1.blocks.reduce(0) { $0 + $1.matrix.panels } }
+        let panels = matrices.reduce(0) { $0 + $1.panels }
         let parts = ProductDivision.tokenParts(rows: rows, panels: panels, threads: pool.threadCount)
         var activations = Activations(parts: parts)
         for matrix in matrices {
@@ -90,6 +92,27 @@ struct Pass {
 
     /// Computes the products of several matrices in one job.
     func multiply(_ activations: Activations, _ products: [Product]) {
+        if products.allSatisfy(\.rows.isWhole) { return multiplyPanels(activations, products) }
+        // A panel that a cut goes through would write beside its place: such products are computed
+        // elsewhere, and copied.
+        let width = products.reduce(0) { $0 + ($1.rows.isWhole ? 0 : $1.rows.whole.range.count) }
+        var place = workspace.staged.pointer(width * rows)
+        var copies: [(from: UnsafeMutablePointer<Float>, to: Product)] = []
+        let whole = products.map { product in
+            guard !product.rows.isWhole else { return product }
+            let staged = Product(product.rows.whole, output: place, stride: width)
+            copies.append((place + product.rows.range.lowerBound - staged.rows.range.lowerBound, product))
+            place += staged.rows.range.count
+            return staged
+        }
+        multiplyPanels(activations, whole)
+        for (source, product) in copies {
+            copyRows(
+                source, stride: width, into: product.output, stride: product.stride, width: product.rows.range.count)
+        }
+    }
+
+    private func multiplyPanels(_ activations: Activations, _ products: [Product]) {
         let pieces = pieces(of: products, activations)
         let (kernels, scratch) = (kernels, workspace.scratch)
         pieces.withUnsafeBufferPointer { pieces in
@@ -115,14 +138,16 @@ struct Pass {
 
     private func pieces(of products: [Product], _ activations: Activations) -> [Piece] {
         let division = ProductDivision(
-            products.map { .init(panels: $0.matrix.panels, byteCount: $0.matrix.byteCount) },
+            products.map { .init(panels: $0.rows.panels.count, byteCount: $0.rows.byteCount) },
             tokenParts: activations.parts.count, isPrompt: rows > rowsOfOneTile, threads: pool.threadCount)
         return division.pieces.compactMap { piece in
             let (product, tokens) = (products[piece.product], activations.parts[piece.tokenPart])
-            guard let packed = activations.packed(product.matrix.activationForm) else { return nil }
+            let (matrix, first) = (product.rows.matrix, product.rows.panels.lowerBound)
+            guard let packed = activations.packed(matrix.activationForm) else { return nil }
             return Piece(
-                matrix: product.matrix.view, activations: packed[piece.tokenPart], tokens: tokens.count,
-                panels: piece.panels, output: product.output + tokens.lowerBound * product.stride,
+                matrix: matrix.view, activations: packed[piece.tokenPart], tokens: tokens.count,
+                panels: first + piece.panels.lowerBound..<first + piece.panels.upperBound,
+                output: product.output + tokens.lowerBound * product.stride - product.rows.range.lowerBound,
                 stride: product.stride)
         }
     }
@@ -145,43 +170,6 @@ struct Activations {
         parts.reduce(into: [0]) { places, part in
             let bytes = form.byteCount(tokens: part.count, columns: columns)
             places.append((places.last ?? 0) + (bytes + 63) / 64 * 64)
-        }
-    }
-}
-
-/// A matrix and where its product goes: row t begins at `output + t * stride`.
-struct Product {
-    let matrix: PackedMatrix
-    let output: UnsafeMutablePointer<Float>
-    let stride: Int
-}
-
-/// A linear layer: one matrix, or several one under the other that have formats of their own.
-struct Projection: Sendable {
-    struct Block: Sendable {
-        /// The first of the layer's outputs that this block gives.
-        let firstOutput: Int
-        let matrix: PackedMatrix
-    }
-
-    let blocks: [Block]
-    /// `[out]`.
-    let bias: [Float]?
-
-    var columns: Int { blocks[0].matrix.columns }
-    var outputSize: Int { blocks.reduce(0) { $0 + $1.matrix.rows } }
-    var byteCount: Int { blocks.reduce(4 * (bias?.count ?? 0)) { $0 + $1.matrix.byteCount } }
-
-    /// The products that write this layer's outputs from `output` on.
-    func products(into output: UnsafeMutablePointer<Float>, stride: Int) -> [Product] {
-        blocks.map { Product(matrix: $0.matrix, output: output + $0.firstOutput, stride: stride) }
-    }
-
-    /// Adds the bias, if there is one, to outputs `outputs` of `rows` rows.
-    func addBias(_ y: UnsafeMutablePointer<Float>, stride: Int, rows: Range<Int>, outputs: Range<Int>) {
-        guard let bias else { return }
-        for t in rows {
-            for i in outputs { y[t * stride + i] += bias[i] }
         }
     }
 }

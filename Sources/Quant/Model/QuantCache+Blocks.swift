@@ -46,6 +46,10 @@ extension QuantCache {
 
     /// Adds the bytes to a file; they are read when it is written.
     package func add(to writer: inout SafetensorsWriter) throws {
+        guard mirror == nil else {
+            throw InputError(
+                .unsupported, in: "cache", expected: "one that one rank has whole", found: "a part of it")
+        }
         for block in blocks {
             let count = block.parts.reduce(0) { $0 + $1.count }
             try writer.add(block.name, dtype: .u8, shape: [count], byteCount: count) { [self] sink in
@@ -61,6 +65,11 @@ extension QuantModel {
     /// - Throws: `InputError`: `.missing` or `.shape` for bytes that are not those of a cache of
     ///   this model.
     package func readCache(_ source: some TensorSource, tokenCount: Int, in memory: CacheMemory) throws -> QuantCache {
+        guard ranks == nil else {
+            throw InputError(
+                .unsupported, in: source.place, expected: "a model on one rank", found: "several ranks",
+                remedy: "Read the tokens instead.")
+        }
         var cache = makeCache(in: memory)
         cache.tokenCount = tokenCount
         func read(_ name: String, _ body: (UnsafeRawBufferPointer) -> Bool) throws {

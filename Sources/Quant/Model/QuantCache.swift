@@ -15,6 +15,8 @@ public struct QuantCache: Sendable {
     /// What decides the sizes of everything in it.
     let shape: Shape
     var layers: [QuantLayerCache]
+    /// Where other ranks have their parts of it, on rank 0 of several.
+    var mirror: CacheMirror?
 
     /// What decides the sizes of a cache.
     struct Shape: Sendable, Equatable {
@@ -100,6 +102,8 @@ struct QuantLayerCache: Sendable {
     init(
         _ kind: LayerKind, _ configuration: HybridConfiguration, _ format: KeyValueFormat, _ memory: CacheMemory? = nil
     ) {
+        // A rank without heads keeps nothing.
+        guard configuration.headCount > 0 else { return }
         if let layout = KeyValueLayout(kind, configuration) {
             let shape = dk_attention_shape(configuration, format, window: layout.window)
             keyValues = KeyValuePages(shape, memory)

@@ -22,7 +22,7 @@ struct QuantDecoderLayer: Sendable {
     /// The MLP and its norm, where the layer has one.
     let feedForward: (norm: NormWeights, mlp: QuantFeedForward)?
 
-    private var projections: [Projection] {
+    var projections: [Projection] {
         mixer.projections + (feedForward.map { [$0.mlp.gate, $0.mlp.up, $0.mlp.down] } ?? [])
     }
 
@@ -113,12 +113,19 @@ struct QuantFeedForward: Sendable {
         let hidden = pass.workspace.inner.pointer(width * pass.rows)
         let ld = 2 * width
         pass.multiply(u, gate.products(into: wide, stride: ld) + up.products(into: wide + width, stride: ld))
-        let activations = pass.prepare(hidden, stride: width, for: [down]) { rows in
+        func activate(_ rows: Range<Int>) {
             let first = wide + rows.lowerBound * ld
             pass.kernels.silu_multiply(
                 first, Int64(ld), first + width, Int64(ld), hidden + rows.lowerBound * width, Int64(width),
                 Int64(rows.count), Int64(width))
         }
-        pass.multiply(activations, down.products(into: out, stride: stride))
+        guard down.cut != nil else {
+            let activations = pass.prepare(hidden, stride: width, for: [down], produce: activate)
+            return pass.multiply(activations, down.products(into: out, stride: stride))
+        }
+        pass.overRows(activate)
+        let (whole, wholeStride) = pass.gathered(hidden, stride: width, for: down)
+        let activations = pass.prepare(whole, stride: wholeStride, for: [down]) { _ in }
+        pass.multiplyForAll(activations, down, into: out, stride: stride)
     }
 }

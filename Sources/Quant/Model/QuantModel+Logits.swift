@@ -21,7 +21,7 @@ extension QuantModel {
         each body: (_ sequence: Int, _ row: Int, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
     ) throws {
         let width = configuration.vocabularySize
-        try extend(&caches, by: tokens, wanting: wanted) { stream, rows, pass in
+        try extend(&caches, by: tokens, wanting: wanted, rowsTogether: Self.logitRowLimit) { stream, rows, pass in
             for first in stride(from: 0, to: rows.count, by: Self.logitRowLimit) {
                 let some = Array(rows[first..<min(first + Self.logitRowLimit, rows.count)])
                 let out = pass.workspace.logits.pointer(some.count * width)
@@ -40,20 +40,17 @@ extension QuantModel {
     private static let logitRowLimit = 64
 
     /// The last norm and the head, for the rows that are wanted.
-    private func multiplyHead(
+    func multiplyHead(
         _ stream: ResidualStream, _ wanted: [WantedRow], _ pass: Pass, into out: UnsafeMutablePointer<Float>
     ) {
-        let (width, count) = (configuration.vocabularySize, wanted.count)
+        let count = wanted.count
         let normalized = pass.workspace.normalized.pointer(pass.rows * configuration.hiddenSize)
         stream.normalized(norm, rows: wanted.map(\.row), in: pass, into: normalized)
         let some = Pass(
             kernels: pass.kernels, pool: pass.pool, workspace: pass.workspace, segments: [], rows: count,
             cosines: pass.cosines, sines: pass.sines)
         let u = some.prepare(normalized, stride: configuration.hiddenSize, for: [head]) { _ in }
-        some.multiply(u, head.products(into: out, stride: width))
-        pool.run(over: count * width, multiple: 1 << 14) { range, _ in
-            kernels.one_nan(out + range.lowerBound, Int64(range.count))
-        }
+        multiplyHead(u, some, into: out, hash: hash(normalized, wanted.count))
     }
 
     /// The logits of the wanted rows into the results of their sequences.

@@ -25,14 +25,19 @@ public struct QuantModel: Sendable {
     /// unless changed. Nil lifts it, and is what plain Mamba-2 models have.
     public var contextLimit: Int?
     let embedding: PackedMatrix
-    let layers: [QuantDecoderLayer]
+    var layers: [QuantDecoderLayer]
     let norm: NormWeights
-    let head: Projection
+    var head: Projection
     /// Nil where nothing is rotated.
     let rope: RotaryFrequencies?
     private(set) var pool: ThreadPool
     let kernels: KernelTable
     private var workspaces: WorkspacePool
+    /// That of caches: `configuration`, with this rank's heads where several compute the model.
+    var cacheConfiguration: HybridConfiguration
+    /// The other ranks, and which logits each of them computes; nil and none for a whole model.
+    var ranks: RankGroup?
+    var headShares: [Range<Int>] = []
 
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
     /// prefill needs one row.
@@ -73,6 +78,7 @@ public struct QuantModel: Sendable {
         rope = configuration.rotates ? try RotaryFrequencies(configuration) : nil
         kernels = try KernelTable.active()
         workspaces = WorkspacePool(threads: pool.threadCount)
+        cacheConfiguration = configuration
     }
 
     /// The same model, weights shared, on the threads of another pool.
@@ -114,7 +120,7 @@ public struct QuantModel: Sendable {
 
     /// The cache of an empty sequence.
     public func makeCache() -> QuantCache {
-        QuantCache(configuration, keyValues: keyValueFormat)
+        QuantCache(cacheConfiguration, keyValues: keyValueFormat)
     }
 
     /// Reads `tokens` after those that `cache` already holds.
@@ -161,15 +167,17 @@ public struct QuantModel: Sendable {
                 _ = $0
             }
         }
-        try extend(&caches, by: tokens, wanting: wanted) { stream, rows, pass in
+        try extend(&caches, by: tokens, wanting: wanted, rowsTogether: Self.rowLimit) { stream, rows, pass in
             score(stream, rows, pass, &logits)
         }
         return try logits.map { try Tensor(shape: [$0.count / width, width], elements: $0) }
     }
 
-    /// - Parameter score: is given the wanted rows of each pass that has some.
+    /// - Parameters:
+    ///   - rowsTogether: how many of the wanted rows `score` multiplies with the head at a time.
+    ///   - score: is given the wanted rows of each pass that has some.
     func extend(
-        _ caches: inout [QuantCache], by tokens: [[Int]], wanting wanted: [Int],
+        _ caches: inout [QuantCache], by tokens: [[Int]], wanting wanted: [Int], rowsTogether: Int,
         score: (ResidualStream, [WantedRow], Pass) -> Void
     ) throws {
         guard caches.count == tokens.count, wanted.count == tokens.count else {
@@ -177,6 +185,21 @@ public struct QuantModel: Sendable {
                 .shape, in: "batch", expected: "one cache a sequence, \(tokens.count)", found: "\(caches.count)")
         }
         for (tokens, cache) in zip(tokens, caches) { try check(tokens, cache) }
+        guard let ranks, ranks.isFirst else {
+            return compute(&caches, tokens, wanted, score)
+        }
+        try ranks.withTurn {
+            try ranks.announce(&caches, tokens, wanted, rowsTogether: rowsTogether)
+            compute(&caches, tokens, wanted, score)
+        }
+        try requireAgreement()
+    }
+
+    private func compute(
+        _ caches: inout [QuantCache], _ tokens: [[Int]], _ wanted: [Int],
+        _ score: (ResidualStream, [WantedRow], Pass) -> Void
+    ) {
+        defer { ranks?.exchange.enter(.outside) }
         let ends = zip(caches, tokens).map { $0.tokenCount + $1.count }
         var read = Array(repeating: 0, count: tokens.count)
         workspaces.withWorkspace { workspace in
@@ -248,14 +271,18 @@ public struct QuantModel: Sendable {
         }
         let pass = Pass(
             kernels: kernels, pool: pool, workspace: workspace, segments: segments, rows: count, cosines: cosines,
-            sines: sines)
-        for (i, layer) in layers.enumerated() { layer.extend(&stream, in: pass, caches: &caches, layer: i) }
+            sines: sines, ranks: ranks?.exchange)
+        for (i, layer) in layers.enumerated() {
+            ranks?.exchange.enter(.layer(i))
+            layer.extend(&stream, in: pass, caches: &caches, layer: i)
+        }
+        ranks?.exchange.enter(.head)
         return (stream, wanted, pass)
     }
 
     private func check(_ tokens: [Int], _ cache: QuantCache) throws(InputError) {
         try configuration.requireReadable(tokens, behind: cache.tokenCount, limit: contextLimit)
-        guard cache.shape == QuantCache.Shape(configuration, keyValueFormat) else {
+        guard cache.shape == QuantCache.Shape(cacheConfiguration, keyValueFormat) else {
             throw InputError(
                 .value, in: "cache", expected: "one made by this model", found: "one of another shape",
                 remedy: "Start from the model's makeCache().")

@@ -28,6 +28,14 @@ final class Workspace: Sendable {
     let cosines = Buffer<Float>()
     let sines = Buffer<Float>()
     let logits = Buffer<Float>()
+    /// Products of panels that a cut goes through.
+    let staged = Buffer<Float>()
+    /// What goes to other ranks and what comes from all.
+    let ownOutputs = Buffer<Float>()
+    let sent = Buffer<Float>()
+    let received = Buffer<Float>()
+    let gathered = Buffer<Float>()
+    let gatheredGate = Buffer<Float>()
     private let packedForms = [Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>()]
     private let threads: [AlignedMemory]
     /// The workspaces of kernels, one for each thread of the pool; as long as this object lives.

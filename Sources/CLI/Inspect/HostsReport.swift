@@ -1,0 +1,71 @@
+//  The prediction of `duality family --hosts`, as a table and as JSON.
+
+import DualityCore
+import DualityMeasure
+
+struct HostsReport {
+    let cost: ModelCost
+    let machine: Machine
+    let hosts: Int
+    let network: Network
+    let bytesPerWeight: Double
+
+    private static let promptTokens = 512
+
+    /// 1, 2, 4 … and the number asked for.
+    private var counts: [Int] {
+        Array(sequence(first: 1) { $0 * 2 }.prefix { $0 < hosts }) + [hosts]
+    }
+
+    private func decode(_ ranks: Int) -> Double {
+        cost.decodeSpeed(context: 1, on: machine, ranks: ranks, over: network, bytesPerWeight: bytesPerWeight)
+    }
+
+    private func prompt(_ ranks: Int) -> Double {
+        cost.promptSpeed(Self.promptTokens, on: machine, ranks: ranks, over: network)
+    }
+
+    var text: String {
+        var table = TextTable([.right, .right, .right, .right, .right])
+        table.add("hosts", "tokens/s", "against one", "prompt tokens/s", "against one")
+        table.addRule()
+        for count in counts {
+            table.add(
+                "\(count)", decode(count).decimals(1), (decode(count) / decode(1)).decimals(2),
+                prompt(count).decimals(0), (prompt(count) / prompt(1)).decimals(2))
+        }
+        let lines = [
+            "Predicted for tensor parallelism, one sequence, prompts of \(Self.promptTokens) tokens; \(network.name), each host "
+                + "\((machine.bandwidth / 1e9).decimals(0)) GB/s and \((machine.operations / 1e12).decimals(1)) TFLOP/s; "
+                + "\(bytesPerWeight.decimals(1)) bytes a weight", "",
+        ]
+        return (lines + table.lines() + notes).joined(separator: "\n")
+    }
+
+    /// What a reader should not do.
+    private var notes: [String] {
+        var notes: [String] = []
+        if let best = counts.max(by: { decode($0) < decode($1) }), best < hosts {
+            notes.append("More than \(best) hosts make one sequence slower.")
+        }
+        if counts.contains(where: { prompt($0) < prompt(1) }) {
+            notes.append(
+                "Prompts are slower than on one host where the figure is below 1: the network is too slow for them.")
+        }
+        return notes.isEmpty ? [] : [""] + notes
+    }
+
+    var json: JSON {
+        [
+            "network": .string(network.name), "bytes_per_weight": JSON(bytesPerWeight),
+            "bandwidth": JSON(machine.bandwidth), "operations": JSON(machine.operations),
+            "hosts": .array(
+                counts.map {
+                    [
+                        "hosts": JSON($0), "decode_tokens_per_second": JSON(decode($0)),
+                        "prompt_tokens_per_second": JSON(prompt($0)),
+                    ]
+                }),
+        ]
+    }
+}

@@ -1,0 +1,155 @@
+//  One model on several ranks: every matrix is cut by rows, what is computed is gathered, and no
+//  sum is ever cut. So the logits have the bits of one rank's, for any number of ranks.
+//
+//      heads       q, k, v, attention; z, x, B, C, dt, scan; their states and caches         gathered: a or y
+//      panels      o, out, down                                                              gathered: what is added to the stream
+//                  gate, up                                                                  gathered: what down reads
+//                  the head                                                                  to rank 0
+//      everywhere  the embedding, norms, the residual stream
+
+import DualityCore
+
+extension QuantModel {
+    /// This rank's part of the model. The weights stay where they are; of a mapped file a rank
+    /// touches the rows of its own.
+    ///
+    /// - Parameter shares: of the work, one number a rank; nil for equal ones.
+    /// - Throws: `InputError` (`.shape`) for another number of shares than ranks.
+    package func cut(_ exchange: any RankExchange, shares: [Int]? = nil) throws(InputError) -> QuantModel {
+        let shares = shares ?? Array(repeating: 1, count: exchange.count)
+        guard shares.count == exchange.count else {
+            throw InputError(
+                .shape, in: "shares of the ranks", expected: "\(exchange.count), one a rank", found: "\(shares.count)")
+        }
+        let cut = RankCut(rank: exchange.rank, shares: shares)
+        let heads = configuration.headCut(cut)
+        let outputs = cut.panelRows(head.outputSize)
+        var model = self
+        model.layers = layers.map { layer in
+            QuantDecoderLayer(
+                inputNorm: layer.inputNorm, mixer: layer.mixer.cut(heads),
+                feedForward: layer.feedForward.map { ($0.norm, $0.mlp.cut(cut)) })
+        }
+        model.head = head.cut([outputs[cut.rank]])
+        model.headShares = outputs
+        model.cacheConfiguration = configuration.cut(heads)
+        model.ranks = RankGroup(exchange)
+        return model
+    }
+
+    /// How many ranks compute the model.
+    package var rankCount: Int { ranks?.exchange.count ?? 1 }
+
+    /// On rank 0: lets the others end their `follow`.
+    package func endRanks() { ranks?.end() }
+
+    /// On every rank but 0: computes what rank 0 asks for until it ends.
+    ///
+    /// - Throws: `InputError` (`.malformed`) for a step that cannot be understood or followed.
+    package func follow() throws {
+        var own = self
+        // What a sequence may have is for rank 0 to check.
+        own.contextLimit = nil
+        var follower = RankFollower(own)
+        while try follower.step() {}
+    }
+
+    /// Computes the head for rows of a pass: whole, or this rank's part of it for rank 0.
+    func multiplyHead(_ u: Activations, _ pass: Pass, into out: UnsafeMutablePointer<Float>, hash: UInt64) {
+        let (width, rows) = (configuration.vocabularySize, pass.rows)
+        guard let ranks else {
+            pass.multiply(u, head.products(into: out, stride: width))
+            return clean(out, rows * width)
+        }
+        let own = head.outputSize
+        // A hash of what the rows are computed from goes before them.
+        let sizes = headShares.map { 8 + 4 * rows * $0.count }
+        let sent = UnsafeMutableRawPointer(pass.workspace.sent.pointer(2 + own * rows))
+        sent.storeBytes(of: hash, as: UInt64.self)
+        let logits = (sent + 8).assumingMemoryBound(to: Float.self)
+        pass.multiply(u, head.products(into: logits, stride: own))
+        clean(logits, rows * own)
+        let received = UnsafeMutableRawPointer(
+            pass.workspace.received.pointer(ranks.isFirst ? 2 * headShares.count + width * rows : 0))
+        ranks.exchange.toFirst(sent, sizes: sizes, into: received)
+        guard ranks.isFirst else { return }
+        var part = received
+        for (rank, share) in headShares.enumerated() {
+            if part.loadUnaligned(as: UInt64.self) != hash { ranks.diverged(rank) }
+            let numbers = (part + 8).assumingMemoryBound(to: Float.self)
+            if !share.isEmpty {
+                pass.copyRows(
+                    numbers, stride: share.count, into: out + share.lowerBound, stride: width, width: share.count)
+            }
+            part += sizes[rank]
+        }
+    }
+
+    /// Of the last of some rows `[rows, Dm]`; 0 in a whole model, where nobody compares it.
+    func hash(_ x: UnsafePointer<Float>, _ rows: Int) -> UInt64 {
+        guard ranks != nil, rows > 0 else { return 0 }
+        let width = configuration.hiddenSize
+        return UnsafeBufferPointer(start: x + (rows - 1) * width, count: width).reduce(0xcbf2_9ce4_8422_2325) {
+            ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01b3
+        }
+    }
+
+    private func clean(_ logits: UnsafeMutablePointer<Float>, _ count: Int) {
+        pool.run(over: count, multiple: 1 << 14) { range, _ in
+            kernels.one_nan(logits + range.lowerBound, Int64(range.count))
+        }
+    }
+
+    /// - Throws: `InputError` (`.value`) when ranks have not computed the same.
+    func requireAgreement() throws(InputError) {
+        guard let rank = ranks?.divergentRank else { return }
+        throw InputError(
+            .value, in: "rank \(rank)", expected: "the residual stream of rank 0, bit for bit", found: "another one",
+            remedy: "Look for another model file, version or C library on its host, or for faulty memory.")
+    }
+}
+
+/// A rank that does what rank 0 says.
+struct RankFollower {
+    let model: QuantModel
+    /// This rank's parts of the caches, by number.
+    private(set) var caches: [Int64: QuantCache] = [:]
+
+    init(_ model: QuantModel) {
+        self.model = model
+    }
+
+    /// Takes part in one step; returns whether there may be another.
+    mutating func step() throws -> Bool {
+        guard let ranks = model.ranks, let step = RankStep(ranks.exchange.fromFirst([])) else {
+            throw InputError(
+                .malformed, in: "step of rank 0", expected: "one of this version of Duality", found: "another",
+                remedy: "Run the same build on every rank.")
+        }
+        guard case .extend(let sequences, let dropped, let rowsTogether) = step else { return false }
+        var extended = try sequences.map { try take($0) }
+        for number in dropped { caches[number] = nil }
+        try model.extend(
+            &extended, by: sequences.map(\.tokens), wanting: sequences.map(\.wanted), rowsTogether: rowsTogether
+        ) { stream, rows, pass in
+            for first in stride(from: 0, to: rows.count, by: max(rowsTogether, 1)) {
+                let some = Array(rows[first..<min(first + rowsTogether, rows.count)])
+                // Nothing is written there: logits are rank 0's.
+                model.multiplyHead(stream, some, pass, into: pass.workspace.logits.pointer(0))
+            }
+        }
+        for (sequence, cache) in zip(sequences, extended) { caches[sequence.target] = cache }
+        return true
+    }
+
+    private mutating func take(_ sequence: RankStep.Sequence) throws -> QuantCache {
+        var cache = sequence.source == 0 ? model.makeCache() : caches[sequence.source]
+        if !sequence.isKept { caches[sequence.source] = nil }
+        cache?.tokenCount = sequence.position
+        guard let cache else {
+            throw InputError(
+                .missing, in: "caches of a rank", expected: "number \(sequence.source)", found: "none of that number")
+        }
+        return cache
+    }
+}

@@ -1,0 +1,51 @@
+//  What one rank of several needs of the others: the whole of what parallel execution asks of a
+//  network.
+//
+//      gather      every rank gives bytes and gets everyone's, in the order of ranks
+//      toFirst     every rank gives bytes, and rank 0 gets everyone's
+//      fromFirst   rank 0 gives bytes that every other gets
+//
+//  No number is computed on the way, so results do not depend on who carries them: ranks as threads
+//  of one process (ThreadRanks.swift), or processes under MPI (module DualityParallel).
+
+import DualityCore
+
+/// The connection of one rank to all.
+///
+/// Calls come from one thread at a time, in the same order with the same sizes on every rank. An
+/// exchange that cannot be completed ends the process, with a message: there is nothing that a
+/// rank could do alone.
+package protocol RankExchange: AnyObject, Sendable {
+    /// 0 ..< `count`.
+    var rank: Int { get }
+    /// R.
+    var count: Int { get }
+
+    /// Says where the exchanges that follow belong. Within a pass a rank that waits too long gives
+    /// up; outside of one others may take their time.
+    func enter(_ place: RankPlace)
+
+    /// - Parameters:
+    ///   - own: this rank's bytes, `sizes[rank]` of them.
+    ///   - all: room for the sum of `sizes`; the bytes of rank 0 come first. Not the memory of
+    ///     `own`.
+    func gather(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer)
+
+    /// - Parameter all: as in `gather`, on rank 0; not written on the others.
+    func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer)
+
+    /// On rank 0 gives `bytes` to all others and returns them; on the others waits for them,
+    /// however long it takes.
+    func fromFirst(_ bytes: [UInt8]) -> [UInt8]
+}
+
+extension RankExchange {
+    package func enter(_ place: RankPlace) {}
+}
+
+/// Where an exchange belongs.
+package enum RankPlace: Sendable {
+    case outside
+    case layer(Int)
+    case head
+}
