@@ -22,3 +22,8 @@ alone = duality(0, "perplexity", text, "--window", "256", "--threads", "1")
 for ranks in [2, 3]:
     out, err, status, _ = duality(ranks, "perplexity", text, "--window", "256", "--tensor-parallel", str(ranks), "--threads", "1")
     expect((out, status) == (alone[0], 0), f"perplexity on {ranks} ranks: the same report", out + err)
+
+alone = duality(0, "perplexity", text, "--window", "64", "--threads", "1")
+for ranks in [2, 3]:
+    out, err, status, _ = duality(ranks, "perplexity", text, "--window", "64", "--threads", "1")
+    expect((out, status) == (alone[0], 0), f"windows shared out among {ranks} ranks: the same report", out + err)

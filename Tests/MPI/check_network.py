@@ -1,11 +1,10 @@
-"""Two network namespaces with a cable between them: messages go over TCP, and the cable can be cut."""
+"""Two network namespaces with two cables: the launcher has one, and messages go over TCP through the other, which is cut."""
 
 import json
 import os
 import stat
 import subprocess
 import tempfile
-import time
 
 from launch import DUALITY, PROMPT, Running, duality, expect, need, run
 
@@ -15,7 +14,8 @@ if os.geteuid() != 0:
     raise SystemExit(0)
 
 NAMES = ["duality-a", "duality-b"]
-ADDRESSES = ["10.77.0.1", "10.77.0.2"]
+# Of the launcher's cable; messages have 10.77.0.
+ADDRESSES = ["10.78.0.1", "10.78.0.2"]
 
 
 def ip(*arguments, check=True):
@@ -32,10 +32,11 @@ def build():
     for name in NAMES:
         ip("netns", "add", name)
         ip("-n", name, "link", "set", "lo", "up")
-    ip("link", "add", "duality0", "netns", NAMES[0], "type", "veth", "peer", "name", "duality0", "netns", NAMES[1])
-    for name, address in zip(NAMES, ADDRESSES):
-        ip("-n", name, "address", "add", f"{address}/24", "dev", "duality0")
-        ip("-n", name, "link", "set", "duality0", "up")
+    for cable, network in [("duality0", "10.77.0"), ("duality1", "10.78.0")]:
+        ip("link", "add", cable, "netns", NAMES[0], "type", "veth", "peer", "name", cable, "netns", NAMES[1])
+        for number, name in enumerate(NAMES, 1):
+            ip("-n", name, "address", "add", f"{network}.{number}/24", "dev", cable)
+            ip("-n", name, "link", "set", cable, "up")
 
 
 AGENT = f"""#!/bin/sh
@@ -51,7 +52,7 @@ def launcher(agent):
     return [
         "ip", "netns", "exec", NAMES[0], "unshare", "-u", "sh", "-c", f'hostname {NAMES[0]}; exec "$@"', "sh",
         "mpirun", "--allow-run-as-root", "--bind-to", "none", "--mca", "plm_rsh_agent", agent, "--mca", "btl", "self,tcp",
-        "--mca", "btl_tcp_if_include", "10.77.0.0/24", "--mca", "oob_tcp_if_include", "10.77.0.0/24",
+        "--mca", "btl_tcp_if_include", "10.77.0.0/24", "--mca", "oob_tcp_if_include", "10.78.0.0/24",
         "--host", ",".join(ADDRESSES), "-n", "2"]
 
 
@@ -69,7 +70,7 @@ try:
         expect(status == 0, f"two namespaces over TCP ({seconds:.1f} s)", err)
         expect(json.loads(out)["tokens"] == expected, "the same tokens", out)
         with Running([*launcher(agent), os.path.abspath(DUALITY), *endless, "--rank-timeout", "3"]) as job:
-            time.sleep(8)
+            expect(job.wait_for_output(), "text comes", job.text(job.err))
             ip("-n", NAMES[1], "link", "set", "duality0", "down")
             out, err, status, seconds = job.wait(30)
             expect(seconds <= 5 + 3, f"cable cut: ended after {seconds:.1f} s", err)

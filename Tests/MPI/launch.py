@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 DUALITY = os.environ.get("DUALITY", ".build-mpi/release/duality")
@@ -70,33 +71,45 @@ def descends(process, ancestor):
 
 
 class Running:
-    """A command in the background; ended with the block."""
+    """A command in the background, with all that it starts; ended with the block."""
 
     def __init__(self, command, **options):
+        self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, **options)
+            command, stdout=self.out, stderr=self.err, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        for sign in [signal.SIGTERM, signal.SIGKILL]:
             try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+                os.killpg(self.process.pid, sign)
+                self.process.wait(5)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                pass
+
+    def text(self, file):
+        # The command writes where it has got to; its place in the file must not be moved.
+        return os.pread(file.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def wait_for_output(self, seconds=120):
+        """Until something is on standard output; whether that happened."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.text(self.out):
+                return True
+            time.sleep(0.1)
+        return False
 
     def wait(self, seconds):
-        """Output, errors, status and seconds from now to its end."""
+        """Output, errors, status (None if it goes on) and seconds from now to its end."""
         began = time.monotonic()
         try:
-            out, err = self.process.communicate(timeout=seconds)
+            status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            out, err = self.process.communicate()
-            return out, err, None, time.monotonic() - began
-        return out, err, self.process.returncode, time.monotonic() - began
+            status = None
+        return self.text(self.out), self.text(self.err), status, time.monotonic() - began
 
 
 def need(*commands):
