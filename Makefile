@@ -7,8 +7,9 @@
 #
 #   make serve       build with the HTTP server and serve the embedded model (http://127.0.0.1:8000, with a page to chat)
 #   make bench       measure the fast engine: the embedded model, and a hybrid of the 0.6B shape with random weights
-#   make test-server check the HTTP server, also with clients from PyPI
 #   make test-mpi    check models on several ranks; installs Open MPI
+#   make test-evaluation  check generated rows to 128K tokens, predicted times, and lm-evaluation-harness against the server
+#   make test-server check the HTTP server, also with clients from PyPI (test-server-heavy: ten thousand clients and answers)
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
 #   make fuzz        feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
 #   make static-tests  tests and a benchmark of the kernels in one static program, for machines without a toolchain
@@ -24,7 +25,8 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis,Server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-mpi test-server test-server-short test-server-smoke \
+.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-mpi test-server test-server-short \
+	test-server-smoke test-server-heavy sanitize-server \
 	notebooks build lint format clean toolchain libraries
 
 help:
@@ -79,13 +81,32 @@ test-server-smoke:
 # Checks that need nothing but Python and the server.
 test-server-short: server
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_errors.py
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_contract.py
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_operations.py
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_load.py 300
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_bits.py 360
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_lookup.py 60
+
+# The same with ten thousand clients, ten thousand answers and a thousand prompts: an hour and more.
+test-server-heavy: server
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_load.py 10000
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_bits.py 10000
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_lookup.py 1000
+
+# Load under the address and the thread sanitizer, a build of the server each.
+sanitize-server: toolchain
+	@for kind in address thread; do \
+		$(SWIFT) build -c release --sanitize $$kind --traits Server --scratch-path .build-server-$$kind --product duality || exit 1; \
+		(cd Tests/Server && ASAN_OPTIONS=detect_leaks=0 DUALITY="$(CURDIR)/.build-server-$$kind/release/duality" python3 check_load.py 300) || exit 1; \
+	done
 
 # Clients of which one wants another version of a package than the rest have an environment of their own.
 SERVER_VENV := .build-venv-server
 
 test-server: test-server-short $(SERVER_VENV)/ready
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_answers.py
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" \
+		"$(CURDIR)/$(SERVER_VENV)/bin/python" check_schemas.py 200 "$(CURDIR)/$(SERVER_VENV)/suite/tests/draft2020-12"
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_clients.py
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" \
 		"$(CURDIR)/$(SERVER_VENV)/llama-index/bin/python" check_clients.py llama_index
@@ -99,7 +120,10 @@ $(SERVER_VENV)/ready: Makefile
 	@python3 -m venv $(SERVER_VENV) && python3 -m venv $(SERVER_VENV)/llama-index
 	@$(SERVER_VENV)/bin/python -m pip install -q --disable-pip-version-check uv
 	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/bin/python numpy openai litellm langchain-openai \
-		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]'
+		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]' 'jsonschema[format-nongpl]' hypothesis-jsonschema 'hypothesis<6.120'
+	@mkdir -p $(SERVER_VENV)/suite && $(SERVER_VENV)/bin/python -m pip download -q --disable-pip-version-check --no-deps \
+		--no-binary :all: --dest $(SERVER_VENV)/suite jsonschema
+	@tar xzf $(SERVER_VENV)/suite/jsonschema-*.tar.gz -C $(SERVER_VENV)/suite --strip-components 2 --wildcards '*/json/tests'
 	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/llama-index/bin/python numpy llama-index-llms-openai-like
 	@touch $@
 
@@ -127,6 +151,15 @@ bench: build
 	@test -f $(BENCH_MODELS)/hqwen3-0.6b/model.packed.safetensors || .build/release/duality synthesize \
 		--shape hqwen3-0.6b --precision int8 --out $(BENCH_MODELS)/hqwen3-0.6b
 	@.build/release/duality bench --model $(BENCH_MODELS)/hqwen3-0.6b --resident --depth 0,4096 --roofline
+
+# What is too slow for `make test`: generated rows at full length, and a client from PyPI.
+EVALUATION_LENGTHS ?= 8K,32K,128K
+
+.PHONY: test-evaluation
+test-evaluation: server $(SERVER_VENV)/ready
+	@cd Tests/Evaluation && DUALITY="$(CURDIR)/$(SERVER)" python3 check_rows.py --lengths $(EVALUATION_LENGTHS)
+	@cd Tests/Evaluation && DUALITY="$(CURDIR)/$(SERVER)" python3 check_cost.py
+	@cd Tests/Evaluation && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_lm_eval.py
 
 # Leaks are not looked for: the Swift runtime's own allocations are reported as such. The undefined-behaviour checks trap, because the
 # Swift driver links no runtime for them; they cover the C of the kernels.

@@ -6,7 +6,7 @@ import PackageDescription
 let notebooks = [
     "01-a-recurrence-is-a-matrix", "02-low-rank", "03-chunks", "04-attention-and-ssm", "05-convolution",
     "06-what-a-state-remembers", "07-where-rounding-goes", "08-int8", "09-a-hybrid-forward-pass",
-    "10-composing-states",
+    "10-composing-states", "11-which-layer-remembers-what",
 ]
 
 // What the trait `Server` fetches.

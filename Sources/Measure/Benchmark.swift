@@ -45,6 +45,8 @@ public struct Benchmark {
     /// Is told what is measured.
     private let progress: (String) -> Void
     private var depths: [Int: QuantCache] = [:]
+    /// Seconds in which the tokens before a depth were read, by depth: the time to the first token.
+    public private(set) var readSeconds: [Int: Double] = [:]
 
     public init(_ model: QuantModel, progress: @escaping (String) -> Void) {
         var unlimited = model
@@ -114,13 +116,22 @@ public struct Benchmark {
 
     private func ids(_ count: Int) -> [Int] { (0..<count).map { tokens[$0 % tokens.count] } }
 
+    /// The memory of so many tokens; read on from a shorter one, and timed.
     private mutating func cache(depth: Int) throws -> QuantCache {
         if let cache = depths[depth] { return cache }
-        var cache = model.makeCache()
-        if depth > 0 {
-            progress("reading \(depth) tokens")
-            _ = try model.extend(&cache, by: ids(depth), logits: .none)
+        let start = depths.keys.filter { $0 < depth }.max() ?? 0
+        var (cache, seconds) = (depths[start] ?? model.makeCache(), readSeconds[start] ?? 0)
+        var read = start
+        while read < depth {
+            progress("read \(read) of \(depth) tokens")
+            let end = min(read + 4096, depth)
+            let ids = (read..<end).map { tokens[$0 % tokens.count] }
+            let begin = ContinuousClock.now
+            _ = try model.extend(&cache, by: ids, logits: end == depth ? .last : .none)
+            seconds += (ContinuousClock.now - begin).seconds
+            read = end
         }
+        readSeconds[depth] = seconds
         depths = [depth: cache]
         return cache
     }

@@ -33,6 +33,16 @@ enum Duality {
         }
     }
 
+    /// Starts the command and lets it run; what it prints is dropped.
+    static func start(_ arguments: [String]) throws -> Process {
+        let process = Process()
+        process.executableURL = try executable
+        process.arguments = arguments
+        (process.standardOutput, process.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
+        try process.run()
+        return process
+    }
+
     static func run(_ arguments: String..., input: String = "", directory: URL? = nil) throws -> Run {
         try run(arguments: arguments, input: input, directory: directory)
     }

@@ -116,6 +116,21 @@ struct RunnerTests {
         #expect(throws: InputError.self) { try RunFolder.open(other.path, settings: ["seed": 1]) }
     }
 
+    @Test func whatDoesNotFitIsSkippedOrCutAtTheLeft() throws {
+        let encoder = RequestEncoder(
+            try Self.tokenizer.get(), template: try ChatTemplate(directory: Fixtures.embeddedModel), first: 4095)
+        let tasks = try Self.plan().tasks
+        let skipping = try EvaluationPlan(tasks, encoder: encoder, context: 300, maxTokens: 12)
+        let cutting = try EvaluationPlan(tasks, encoder: encoder, context: 300, maxTokens: 12, cutsLeft: true)
+        #expect(skipping.requests.contains { !$0.fits } && skipping.requests.allSatisfy { $0.cut == 0 })
+        for (whole, cut) in zip(skipping.requests, cutting.requests) {
+            #expect(cut.fits)
+            #expect(whole.fits ? cut.cut == 0 : cut.tokens.prompt.count + 12 >= 300)
+            #expect(whole.tokens.prompt.suffix(cut.tokens.prompt.count) == cut.tokens.prompt[...])
+            #expect(whole.tokens.prompt.count - cut.tokens.prompt.count == cut.cut)
+        }
+    }
+
     @Test func thePlotLabelsLengthsAndTasks() {
         let interval = Interval(lower: 0.4, upper: 0.9)
         let plot = AccuracyPlot(

@@ -10,7 +10,7 @@ import Testing
 @Suite struct QuantCausalityTests {
     /// A checkpoint in which the embedding of one token has a number of its own.
     private struct Planted: TensorSource {
-        let checkpoint: Checkpoint
+        let checkpoint: any TensorSource
         let token: Int
         let number: Float
 
@@ -18,7 +18,7 @@ import Testing
         var names: [String] { checkpoint.names }
         private let embedding = "model.embed_tokens.weight"
 
-        init(_ checkpoint: Checkpoint, token: Int, number: Float) {
+        init(_ checkpoint: any TensorSource, token: Int, number: Float) {
             (self.checkpoint, self.token, self.number) = (checkpoint, token, number)
         }
 
@@ -77,6 +77,34 @@ import Testing
                         #expect(pieces == whole, "\(number) at \(depth) + \(token): other bits in pieces")
                     }
                 }
+            }
+        }
+    }
+
+    /// The same of the other kinds of layer; the prompt crosses a chunk, and windows of 5 tokens.
+    @Test(
+        arguments: OddModel.all.filter { ["GDN", "GKA", "BMF of M2", "BMF of GKA, untied", "SWA"].contains($0.name) },
+        [EnginePrecision.f32, .int8])
+    func noKindLetsATokenReachWhatIsBeforeIt(odd: OddModel, precision: EnginePrecision) throws {
+        var options = QuantOptions(plan: PrecisionPlan(precision, group: 32), pool: ThreadPool(threads: 1))
+        options.allowsNonFinite = true
+        let checkpoint = try odd.checkpoint()
+        let plain = try QuantModel(checkpoint, configuration: odd.configuration, options: options)
+        let strange = odd.configuration.vocabularySize - 1
+        let (length, tokens) = (72, (0..<72).map { ($0 * 7 + 1) % (odd.configuration.vocabularySize - 1) })
+        let clean = try Self.bits(plain, plain.makeCache(), tokens, [length])
+        for number in [Float.nan, .infinity] {
+            let model = try QuantModel(
+                Planted(checkpoint, token: strange, number: number), configuration: odd.configuration,
+                options: options)
+            for token in [0, 3, 30, 63, 64, 71] {
+                var ids = tokens
+                ids[token] = strange
+                let whole = try Self.bits(model, model.makeCache(), ids, [length])
+                let changed = zip(clean.prefix(token * clean.count / length), whole).count { $0 != $1 }
+                #expect(changed == 0, "\(number) at \(token): \(changed) logits before it changed")
+                let pieces = try Self.bits(model, model.makeCache(), ids, [token, 1, length - token - 1])
+                #expect(pieces == whole, "\(number) at \(token): other bits in pieces")
             }
         }
     }

@@ -72,14 +72,17 @@ struct EvaluatePlanner {
                 remedy: "Generated tasks such as niah_single_1 need none.")
         }
         let fewshot = try runner.data.fewshot.map { try RowFile.rows($0) }
+        let isReference = runner.options.template == "reference"
         let folder = DataFolder(
-            data, fewshot: fewshot, shots: runner.data.shots, lengths: try lengths(default: nil))
+            data, fewshot: fewshot, shots: runner.data.shots, lengths: try lengths(default: nil),
+            tokenizer: tokenizer, binsTokens: runner.options.bins == "tokens",
+            helmetTemplates: name == "helmet" && isReference ? try Self.helmetTemplates(data) : nil)
         var found = try folder.rows(entry)
-        if name == "babilong", runner.options.template == "reference" { try Self.reword(&found, data) }
+        if name == "babilong", isReference { try Self.reword(&found, data) }
         return PlannedTask(
             name: name, task: task, isChat: !runner.data.noChat && hasTemplate, rows: limited(found.rows),
             shots: found.shots, dataHash: try RunFolder.hash(files: found.files),
-            template: name == "babilong" ? runner.options.template : "reference")
+            template: ["babilong", "helmet"].contains(name) ? runner.options.template : "reference")
     }
 
     /// The official wording, from a file that the user has; its hash says that it is that.
@@ -96,6 +99,11 @@ struct EvaluatePlanner {
             guard let template = templates[task] else { throw prompts.missing(task, "the prompt of \(task)") }
             rows.rows[i].doc = try rows.rows[i].doc.adding([("prompt_template", .string(template))])
         }
+    }
+
+    private static func helmetTemplates(_ data: String) throws -> [String: String] {
+        let path = "\(data)/helmet/prompts.json"
+        return try HelmetArchive.official(JSONFields(JSON(contentsOf: path), place: path))
     }
 
     private func generated(_ entry: TaskEntry, _ task: any EvaluationTask) throws -> PlannedTask {

@@ -27,7 +27,20 @@ struct EvaluateRunOptions: ParsableArguments {
     var maxTokens: Int?
     @Option(
         name: .long,
-        help: ArgumentHelp("Wording of babilong: reference (of DIR/babilong/prompts.json) or own.", valueName: "which"))
+        help: ArgumentHelp(
+            "What becomes of prompts that do not fit the context: left cuts their beginning. (default: they are skipped and counted)",
+            valueName: "left"))
+    var truncate: String?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Length classes of mrcr: by characters, or by tokens of this model.", valueName: "characters|tokens"))
+    var bins = "characters"
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Wording of babilong and helmet: reference (of DIR/babilong/prompts.json and DIR/helmet/prompts.json) or own.",
+            valueName: "which"))
     var template = "own"
     @Option(name: .long, help: ArgumentHelp("Draw the results of another run into the picture.", valueName: "dir"))
     var against: String?
@@ -38,6 +51,10 @@ struct EvaluateRunOptions: ParsableArguments {
         guard (1...256).contains(batch) else { throw ValidationError("--batch must be from 1 to 256.") }
         guard ["own", "reference"].contains(template) else {
             throw ValidationError("--template must be reference or own.")
+        }
+        guard truncate == nil || truncate == "left" else { throw ValidationError("--truncate must be left.") }
+        guard ["characters", "tokens"].contains(bins) else {
+            throw ValidationError("--bins must be characters or tokens.")
         }
         if let maxTokens, maxTokens < 1 { throw ValidationError("--max-tokens must be at least 1.") }
     }
@@ -63,7 +80,7 @@ struct EvaluateRunner {
         let first = tokenizerFirst(loader.directory, tokenizer, defaults)
         let plan = try EvaluationPlan(
             planned, encoder: RequestEncoder(tokenizer, template: template, first: first), context: context,
-            maxTokens: options.maxTokens
+            maxTokens: options.maxTokens, cutsLeft: options.truncate != nil
         ) { done, all in
             if done % 100 == 0 { Terminal.progress("\(done) of \(all) prompts") }
         }
@@ -117,6 +134,8 @@ struct EvaluateRunner {
         object["seed"] = .number(String(generator.seed))
         object["limit"] = data.limit.map { JSON($0) } ?? .null
         object["max_tokens"] = options.maxTokens.map { JSON($0) } ?? .null
+        if let truncate = options.truncate { object["truncate"] = .string(truncate) }
+        if plan.tasks.contains(where: { $0.name == "mrcr" }) { object["bins"] = .string(options.bins) }
         object["tasks"] = .array(
             plan.tasks.map { task in
                 [

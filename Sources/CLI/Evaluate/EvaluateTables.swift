@@ -41,7 +41,8 @@ enum EvaluateTables {
             let score = outcome.n > 0 ? "\(percent(outcome.summary.score)) ± \(percent(half))" : "none"
             table.add(
                 outcome.task.name, outcome.length.map(AccuracyPlot.label) ?? "",
-                outcome.n.grouped + (outcome.skipped > 0 ? " (\(outcome.skipped) too long)" : ""), score,
+                outcome.n.grouped + (outcome.skipped > 0 ? " (\(outcome.skipped) too long)" : "")
+                    + (outcome.cut > 0 ? " (\(outcome.cut) cut)" : ""), score,
                 (outcome.promptTokens - outcome.reusedTokens).grouped, outcome.reusedTokens.grouped,
                 outcome.generatedTokens.grouped)
         }

@@ -63,9 +63,12 @@ struct BenchCommand: ParsableCommand, RankedCommand {
         let loaded = try loader.loadFastShown(tokens: longest)
         let loadSeconds = (ContinuousClock.now - loadStart).inSeconds
         var (results, limits): ([BenchmarkResult], [Roofline]) = ([], [])
+        var readSeconds: [Int: Double] = [:]
         for count in counts {
             let pool = count == loaded.threadCount ? loaded : loaded.on(ThreadPool(threads: count))
-            results += try measure(pool, prompts, generated, depths)
+            let (found, seconds) = try measure(pool, prompts, generated, depths)
+            results += found
+            readSeconds.merge(seconds) { first, _ in first }
             if roofline {
                 Terminal.progress("measuring the limits of the machine, \(count) threads")
                 limits.append(try Roofline.measure(pool: ThreadPool(threads: count)))
@@ -76,7 +79,8 @@ struct BenchCommand: ParsableCommand, RankedCommand {
 
         let report = BenchReport(
             name: URL(fileURLWithPath: try ModelLocation.find(model.model)).standardizedFileURL.lastPathComponent,
-            model: loaded, computation: try loader.computation(), results: results, limits: limits,
+            model: loaded, computation: try loader.computation(), results: results,
+            readSeconds: readSeconds, limits: limits,
             loadSeconds: loadSeconds,
             peakMemory: peakMemory)
         print(json ? report.json.serialized(indented: true) : report.text)
@@ -94,7 +98,7 @@ struct BenchCommand: ParsableCommand, RankedCommand {
     }
 
     private func measure(_ model: QuantModel, _ prompts: [Int], _ generated: [Int], _ depths: [Int]) throws
-        -> [BenchmarkResult]
+        -> (results: [BenchmarkResult], readSeconds: [Int: Double])
     {
         var benchmark = Benchmark(model) { Terminal.progress($0) }
         try benchmark.checkBits()
@@ -107,7 +111,7 @@ struct BenchCommand: ParsableCommand, RankedCommand {
                 results.append(try benchmark.measure(.generate(tokens: count), depth: depth, repeats: repeats))
             }
         }
-        return results
+        return (results, benchmark.readSeconds)
     }
 
     private func list(_ text: String, _ flag: String) throws -> [Int] {

@@ -14,6 +14,8 @@ struct BenchReport {
     let model: QuantModel
     let computation: Computation
     let results: [BenchmarkResult]
+    /// Seconds to the first token behind each depth, with the first number of threads.
+    let readSeconds: [Int: Double]
     /// One for each number of threads; none unless they were asked for.
     let limits: [Roofline]
     let loadSeconds: Double
@@ -85,6 +87,9 @@ struct BenchReport {
         lines.append(
             "  loaded in \(loadSeconds.decimals(2)) s; peak memory \(peakMemory.binaryUnits), weights \(model.weightBytes.binaryUnits)"
         )
+        for (depth, seconds) in readSeconds.filter({ $0.key > 0 }).sorted(by: { $0.key < $1.key }) {
+            lines.append("  first token behind \(depth.grouped) tokens after \(seconds.decimals(1)) s")
+        }
         for limits in limits {
             lines.append(
                 String(
@@ -130,6 +135,10 @@ struct BenchReport {
                 "read_gbps": JSON(limits.readGBps),
             ]
         }
+        object["first_token"] = .array(
+            readSeconds.filter { $0.key > 0 }.sorted { $0.key < $1.key }.map {
+                ["tokens": JSON($0.key), "seconds": JSON($0.value)]
+            })
         object["tests"] = .array(
             results.map { result in
                 [

@@ -1,6 +1,7 @@
 //  The folder that data sets lie in, as people have them.
 
 import DualityCore
+import DualityInference
 import Foundation
 
 /// A row with what is asked about it.
@@ -39,9 +40,18 @@ package struct DataFolder: Sendable {
     let shots: Int?
     /// Lengths that are wanted; nil for all.
     let lengths: [Int]?
+    let tokenizer: Tokenizer
+    /// Whether MRCR's conversations are classed by tokens, in place of characters.
+    var binsTokens = false
+    /// The official wording of HELMET; nil for ours.
+    var helmetTemplates: [String: String]?
 
-    package init(_ path: String, fewshot: [JSONFields]?, shots: Int?, lengths: [Int]?) {
+    package init(
+        _ path: String, fewshot: [JSONFields]?, shots: Int?, lengths: [Int]?, tokenizer: Tokenizer,
+        binsTokens: Bool = false, helmetTemplates: [String: String]? = nil
+    ) {
         (self.path, self.fewshot, self.shots, self.lengths) = (path, fewshot, shots, lengths)
+        (self.tokenizer, self.binsTokens, self.helmetTemplates) = (tokenizer, binsTokens, helmetTemplates)
     }
 
     /// The rows of a task of the catalogue.
@@ -163,7 +173,7 @@ package struct DataFolder: Sendable {
         for name in names("bbh/bbh", ending: ".json") {
             let subtask = String(name.dropLast(5))
             let file = "\(path)/bbh/bbh/\(name)"
-            let fields = try JSONFields(JSON(contentsOf: file), place: file)
+            let fields = try JSONFields(DataFile.json(file), place: file)
             guard let list = try fields.array("examples") else { throw fields.missing("examples", "a list of rows") }
             let prompt = "\(path)/bbh/cot-prompts/\(subtask).txt"
             let (description, shown) = DataFile.exists(prompt) ? try BigBenchHard.prompt(prompt) : ("", [])
@@ -194,7 +204,7 @@ package struct DataFolder: Sendable {
         let found = FileManager.default.enumerator(atPath: "\(path)/math")?.compactMap { $0 as? String } ?? []
         for name in found.filter({ $0.hasSuffix(".json") }).sorted() {
             let problem = "\(path)/math/\(name)"
-            let row = try JSONFields(JSON(contentsOf: problem), place: problem)
+            let row = try JSONFields(DataFile.json(problem), place: problem)
             result.rows.append(EvaluationRow(id: String(name.dropLast(5)), doc: row, examples: examples))
             result.files.append(problem)
         }
@@ -240,7 +250,13 @@ package struct DataFolder: Sendable {
         var result = TaskRows(rows: [])
         for name in names("mrcr", ending: ".jsonl") {
             for (i, row) in try RowFile.rows("\(path)/mrcr/\(name)").enumerated() {
-                let length = MRCR.lengthClass(characters: try row.requiredInt("n_chars", in: 0...1 << 40))
+                let length: Int
+                if binsTokens {
+                    let messages = try MRCR.messages(row) + [try row.requiredString("answer")]
+                    length = MRCR.lengthClass(tokens: messages.reduce(0) { $0 + tokenizer.encode($1).count })
+                } else {
+                    length = MRCR.lengthClass(characters: try row.requiredInt("n_chars", in: 0...1 << 40))
+                }
                 guard isWanted(length) else { continue }
                 result.rows.append(EvaluationRow(id: "\(name.dropLast(6))/\(i)", doc: row, length: length))
             }
@@ -252,6 +268,9 @@ package struct DataFolder: Sendable {
 
     private func helmet(_ entry: TaskEntry) throws(InputError) -> TaskRows {
         var result = TaskRows(rows: [])
+        let archive = HelmetArchive(
+            "\(path)/helmet/data", templates: helmetTemplates, tokenizer: tokenizer, shots: shots ?? entry.shots)
+        try archive.rows(isWanted: isWanted, &result)
         for name in names("helmet/data", ending: ".jsonl") {
             for (i, row) in try RowFile.rows("\(path)/helmet/data/\(name)").enumerated() {
                 let length = try row.int("length", in: 1...1 << 30)
@@ -262,37 +281,5 @@ package struct DataFolder: Sendable {
         }
         guard !result.rows.isEmpty else { throw missing(entry) }
         return result
-    }
-}
-
-extension MRCR {
-    /// Eight times 1024 tokens, doubled as often as ⌊log2(⌊t/8192⌋ + 1)⌋ says, t =
-    /// ⌊characters/3.5⌋.
-    static func lengthClass(characters: Int) -> Int {
-        var (rest, length) = (characters * 2 / 7 / 8192 + 1, 8192)
-        while rest > 1 { (rest, length) = (rest / 2, length * 2) }
-        return length
-    }
-}
-
-extension BigBenchHard {
-    /// The description and the examples of a file of prompts: a canary line, a rule, the
-    /// description up to the first question, blocks of question and answer.
-    static func prompt(_ path: String) throws(InputError) -> (String, [JSONFields]) {
-        let text = String(decoding: try DataFile.bytes(path), as: UTF8.self)
-        let body = text.components(separatedBy: "-----\n").dropFirst().joined(separator: "-----\n")
-        let blocks = body.components(separatedBy: "\n\nQ: ")
-        var examples: [JSONFields] = []
-        for block in blocks.dropFirst() {
-            let parts = block.components(separatedBy: "\nA: ")
-            guard parts.count >= 2 else { continue }
-            examples.append(
-                try JSONFields(
-                    [
-                        "input": .string(parts[0]),
-                        "target": .string(parts.dropFirst().joined(separator: "\nA: ").pythonStripped),
-                    ], place: path))
-        }
-        return (blocks[0].pythonStripped + "\n\n", examples)
     }
 }

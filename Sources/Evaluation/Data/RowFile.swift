@@ -21,7 +21,7 @@ package enum RowFile {
             )
         }
         var bytes = try DataFile.bytes(path)
-        if path.hasSuffix(".gz") { bytes = try Gzip.decompress(bytes, place: path) }
+        if path.hasSuffix(".gz") { bytes = DataFile.unmarked(try Gzip.decompress(bytes, place: path)) }
         if path.hasSuffix(".csv") || path.hasSuffix(".tsv") { return try table(bytes, path, columns) }
         let first = bytes.first { ![0x20, 0x0A, 0x0D, 0x09].contains($0) }
         var rows: [JSONFields] = []

@@ -138,6 +138,7 @@ package struct EvaluationRun {
                     TaskOutcome(
                         task, length: length, samples: indices.compactMap { samples[$0] },
                         skipped: indices.filter { !plan.requests[$0].fits }.count,
+                        cut: indices.filter { plan.requests[$0].cut > 0 }.count,
                         missing: indices.filter { plan.requests[$0].fits && samples[$0] == nil }.count))
             }
         }
@@ -152,6 +153,8 @@ package struct TaskOutcome: Sendable {
     package let n: Int
     /// Prompts that do not fit the model.
     package let skipped: Int
+    /// Prompts that lost tokens at their beginning.
+    package let cut: Int
     /// Prompts that were not asked yet.
     package let missing: Int
     package let summary: TaskSummary
@@ -161,8 +164,9 @@ package struct TaskOutcome: Sendable {
     package let reusedTokens: Int
     package let generatedTokens: Int
 
-    init(_ task: PlannedTask, length: Int?, samples: [Sample], skipped: Int, missing: Int) {
-        (self.task, self.length, n, self.skipped, self.missing) = (task, length, samples.count, skipped, missing)
+    init(_ task: PlannedTask, length: Int?, samples: [Sample], skipped: Int, cut: Int, missing: Int) {
+        (self.task, self.length, n) = (task, length, samples.count)
+        (self.skipped, self.cut, self.missing) = (skipped, cut, missing)
         let scores = samples.map(\.score)
         summary = task.task.summary(scores)
         let values = scores.map { EvaluationRun.number($0, task.task.primary) }
@@ -197,6 +201,7 @@ package struct TaskOutcome: Sendable {
         if let length { object.append("length", JSON(length)) }
         object.append("n", JSON(n))
         object.append("skipped", JSON(skipped))
+        if cut > 0 { object.append("truncated", JSON(cut)) }
         if missing > 0 { object.append("missing", JSON(missing)) }
         object.append("primary", .string(summary.primary))
         object.append("score", n > 0 ? JSON(summary.score) : .null)

@@ -34,6 +34,8 @@ package struct PlannedRequest: Sendable {
     package let tokens: TokenRequest
     /// Whether prompt and answer fit the model.
     package let fits: Bool
+    /// Tokens that were cut from the prompt's beginning.
+    package var cut = 0
 }
 
 package struct EvaluationPlan: Sendable {
@@ -45,11 +47,12 @@ package struct EvaluationPlan: Sendable {
     /// - Parameters:
     ///   - context: the most tokens of a sequence; nil for no limit.
     ///   - maxTokens: the most tokens of an answer, in place of the tasks' own.
+    ///   - cutsLeft: whether prompts that do not fit lose their first tokens instead of being skipped.
     ///   - progress: is told how many of all rows are done.
     /// - Throws: `InputError` for a row that lacks a field.
     package init(
         _ tasks: [PlannedTask], encoder: RequestEncoder, context: Int?, maxTokens: Int?,
-        progress: (Int, Int) -> Void = { _, _ in }
+        cutsLeft: Bool = false, progress: (Int, Int) -> Void = { _, _ in }
     ) throws(InputError) {
         self.tasks = tasks
         let all = tasks.reduce(0) { $0 + $1.rows.count }
@@ -60,25 +63,47 @@ package struct EvaluationPlan: Sendable {
                     generation.maxTokens = min(generation.maxTokens, maxTokens)
                     request.kind = .generate(generation)
                 }
-                var tokens = try encoder.encode(request, name: Sample.key(task.name, row.length, row.id))
-                var fits = true
-                if let context {
-                    if case .generate(var generation) = tokens.kind {
-                        // "As far as the context goes" is what a limit above any context means.
-                        if generation.maxTokens > 100_000 {
-                            generation.maxTokens = max(context - tokens.prompt.count, 0)
-                            tokens.kind = .generate(generation)
-                        }
-                        let least = task.name.hasPrefix("mrcr") ? min(generation.maxTokens, 1024) : generation.maxTokens
-                        fits = least > 0 && tokens.prompt.count + least <= context
-                    } else {
-                        fits = tokens.longest(context) <= context
-                    }
-                }
-                fits = fits && !tokens.prompt.isEmpty
-                requests.append(PlannedRequest(task: place, row: i, tokens: tokens, fits: fits))
+                let tokens = try encoder.encode(request, name: Sample.key(task.name, row.length, row.id))
+                requests.append(
+                    Self.planned(tokens, task, (place, i), context: context, cutsLeft: cutsLeft))
                 progress(requests.count, all)
             }
         }
+    }
+
+    /// The request as it fits the context: as it is, cut at the left, or not at all.
+    private static func planned(
+        _ request: TokenRequest, _ task: PlannedTask, _ place: (task: Int, row: Int), context: Int?, cutsLeft: Bool
+    ) -> PlannedRequest {
+        var tokens = request
+        // What must be free behind the prompt.
+        var least = 0
+        if let context {
+            switch tokens.kind {
+            case .generate(var generation):
+                // "As far as the context goes" is what a limit above any context means.
+                if generation.maxTokens > 100_000 {
+                    generation.maxTokens = max(context - tokens.prompt.count, 0)
+                    tokens.kind = .generate(generation)
+                    least = 1
+                } else {
+                    least = task.name.hasPrefix("mrcr") ? min(generation.maxTokens, 1024) : generation.maxTokens
+                }
+            case .choose(let choices): least = choices.map(\.count).max() ?? 0
+            case .rolling: least = 0
+            }
+        }
+        let room = context.map { $0 - least } ?? .max
+        var cut = 0
+        if cutsLeft, tokens.prompt.count > room, room > 0 {
+            cut = tokens.prompt.count - room
+            tokens.prompt.removeFirst(cut)
+            if case .generate(var generation) = tokens.kind, generation.maxTokens < least {
+                generation.maxTokens = least
+                tokens.kind = .generate(generation)
+            }
+        }
+        let fits = !tokens.prompt.isEmpty && tokens.prompt.count <= room
+        return PlannedRequest(task: place.task, row: place.row, tokens: tokens, fits: fits, cut: cut)
     }
 }

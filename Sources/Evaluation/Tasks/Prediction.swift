@@ -151,7 +151,16 @@ enum DataFile {
                 .inaccessibleFile, in: path, expected: "a file to read",
                 found: isDirectory.boolValue ? "a directory" : "a file that cannot be read")
         }
-        return [UInt8](bytes)
+        return unmarked([UInt8](bytes))
+    }
+
+    /// Without the byte order mark that editors of some systems begin UTF-8 with.
+    static func unmarked(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes.dropFirst(3)) : bytes
+    }
+
+    static func json(_ path: String) throws(InputError) -> JSON {
+        try JSON(parsing: String(decoding: try bytes(path), as: UTF8.self), place: path)
     }
 
     static func exists(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }

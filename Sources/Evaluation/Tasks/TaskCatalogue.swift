@@ -53,8 +53,12 @@ package enum TaskCatalogue {
             name: "ruler", files: ["ruler/<task>/<length>/validation.jsonl"], size: "as prepared",
             licence: "Apache-2.0", make: { _ in Ruler() }),
         TaskEntry(
-            name: "helmet", files: ["helmet/data/*.jsonl"], size: "100 a set and length", licence: "mixed",
-            make: { _ in Helmet() }),
+            name: "helmet",
+            files: [
+                "helmet/data/json_kv/*.jsonl", "helmet/data/ruler/*/validation_*.jsonl", "helmet/data/kilt/*.jsonl",
+                "helmet/data/msmarco/*.jsonl", "helmet/data/*.jsonl",
+            ],
+            size: "100 a set and length", licence: "mixed", make: { _ in Helmet() }, shots: 2),
         TaskEntry(
             name: "multiple_choice", files: ["multiple_choice/test.jsonl"], size: "your own", licence: "your own",
             make: { _ in MultipleChoice() }),

@@ -98,17 +98,22 @@ package struct Helmet: EvaluationTask {
     package func request(_ doc: JSONFields, examples: [JSONFields], isChat: Bool) throws(InputError) -> TaskRequest {
         let (dataset, category) = try category(doc)
         let stops = category == .recall || category == .summ ? [] : ["\n"]
-        let limit: Int
-        switch category {
-        case .recall: limit = dataset.hasPrefix("ruler_niah_mv") || dataset == "json_kv" ? 100 : 50
-        case .rag, .icl: limit = 20
-        case .rerank: limit = 200
-        case .summ: limit = dataset.hasPrefix("infbench") ? 1200 : 400
-        }
+        let limit = Self.limit(dataset)
         let kind = TaskRequest.Kind.generate(.init(maxTokens: limit, stop: stops))
         let text = try doc.requiredString("input")
         return isChat && category == .summ
             ? TaskRequest(messages: [.init(role: "user", content: text)], kind: kind)
             : TaskRequest(messages: [], text: text, kind: kind)
+    }
+
+    /// The most tokens of an answer.
+    static func limit(_ dataset: String) -> Int {
+        switch category(of: dataset) {
+        case .recall: dataset.hasPrefix("ruler_niah_mk_3") || dataset == "json_kv" ? 100 : 50
+        case .rag, .icl: 20
+        case .rerank: 200
+        case .summ: dataset.hasPrefix("infbench") ? 1200 : 400
+        case nil: 100
+        }
     }
 }

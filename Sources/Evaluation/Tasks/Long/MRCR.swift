@@ -23,7 +23,10 @@ package struct MRCR: EvaluationTask {
         return ItemScore([("score", .number(value))], group: needles)
     }
 
-    package func request(_ doc: JSONFields, examples: [JSONFields], isChat: Bool) throws(InputError) -> TaskRequest {
+    /// The texts of a conversation's messages.
+    static func messages(_ doc: JSONFields) throws(InputError) -> [String] { try turns(doc).map(\.content) }
+
+    private static func turns(_ doc: JSONFields) throws(InputError) -> [TaskRequest.Message] {
         let place = doc.place(of: "prompt")
         let text = try doc.requiredString("prompt")
         guard let list = try JSON(parsing: text, place: place).array, !list.isEmpty else {
@@ -35,11 +38,34 @@ package struct MRCR: EvaluationTask {
             messages.append(
                 .init(role: try fields.requiredString("role"), content: try fields.requiredString("content")))
         }
+        return messages
+    }
+
+    package func request(_ doc: JSONFields, examples: [JSONFields], isChat: Bool) throws(InputError) -> TaskRequest {
+        let messages = try Self.turns(doc)
         let kind = TaskRequest.Kind.generate(
             .init(maxTokens: try doc.int("max_tokens", in: 1...16_384) ?? 16_384))
         if isChat { return TaskRequest(messages: messages, kind: kind) }
         let plain = messages.map { ($0.role == "user" ? "User: " : "Assistant: ") + $0.content }
         return TaskRequest(
             messages: [], text: plain.joined(separator: "\n\n") + "\n\nAssistant: ", kind: kind)
+    }
+
+    // MARK: Length classes
+
+    /// Eight times 1024 tokens, doubled as often as ⌊log2(⌊t/8192⌋ + 1)⌋ says, t =
+    /// ⌊characters/3.5⌋.
+    static func lengthClass(characters: Int) -> Int {
+        var (rest, length) = (characters * 2 / 7 / 8192 + 1, 8192)
+        while rest > 1 { (rest, length) = (rest / 2, length * 2) }
+        return length
+    }
+
+    /// The upper end of the class (4096·2^i, 4096·2^(i+1)] that holds the tokens of a conversation
+    /// and its answer.
+    static func lengthClass(tokens: Int) -> Int {
+        var length = 8192
+        while length < tokens { length *= 2 }
+        return length
     }
 }

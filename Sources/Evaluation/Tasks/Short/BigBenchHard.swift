@@ -4,6 +4,7 @@
 //  counts, and its last match.
 
 import DualityCore
+import Foundation
 
 package struct BigBenchHard: EvaluationTask {
     package let name = "bbh"
@@ -99,5 +100,27 @@ package struct BigBenchHard: EvaluationTask {
             turns.examples.append((try query(example), target.text))
         }
         return turns.request(.generate(.init(maxTokens: 512)), isChat: isChat)
+    }
+}
+
+extension BigBenchHard {
+    /// The description and the examples of a file of prompts: a canary line, a rule, the
+    /// description up to the first question, blocks of question and answer.
+    static func prompt(_ path: String) throws(InputError) -> (String, [JSONFields]) {
+        let text = String(decoding: try DataFile.bytes(path), as: UTF8.self).replacing("\r\n", with: "\n")
+        let body = text.components(separatedBy: "-----\n").dropFirst().joined(separator: "-----\n")
+        let blocks = body.components(separatedBy: "\n\nQ: ")
+        var examples: [JSONFields] = []
+        for block in blocks.dropFirst() {
+            let parts = block.components(separatedBy: "\nA: ")
+            guard parts.count >= 2 else { continue }
+            examples.append(
+                try JSONFields(
+                    [
+                        "input": .string(parts[0]),
+                        "target": .string(parts.dropFirst().joined(separator: "\nA: ").pythonStripped),
+                    ], place: path))
+        }
+        return (blocks[0].pythonStripped + "\n\n", examples)
     }
 }

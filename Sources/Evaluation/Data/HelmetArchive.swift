@@ -1,0 +1,273 @@
+//  HELMET's archive as it unpacks: json_kv, ruler, kilt and msmarco, each with its fields, made into
+//  requests.
+//
+//      prompt = template with {demos}, {context}, {question}
+//
+//  Where prompt and answer exceed the length, the tail of the context is cut by as many tokens.
+//  Examples are two rows of the set's file of examples, others than the row itself, chosen by the
+//  SHA-256 of its question (the official choice is that of NumPy's generator). Many-shot
+//  classification and summaries are not in the archive but in data sets of the hub; rows of these
+//  that somebody has prepared (`dataset`, `input`, `answer`) are read from the same folder.
+
+import DualityCore
+import DualityInference
+import DualityVerify
+import Foundation
+
+package struct HelmetArchive {
+    /// `…/helmet/data`.
+    let path: String
+    /// Templates in place of ours, by kind; nil for ours.
+    let templates: [String: String]?
+    let tokenizer: Tokenizer
+    let shots: Int
+
+    package init(_ path: String, templates: [String: String]?, tokenizer: Tokenizer, shots: Int) {
+        (self.path, self.templates, self.tokenizer, self.shots) = (path, templates, tokenizer, shots)
+    }
+
+    /// A set at a length: its files, and how its rows are asked.
+    private struct Part {
+        let dataset: String
+        let length: Int
+        let file: String
+        var demos: String?
+        let kind: String
+    }
+
+    private static let parts: [Part] = {
+        let lengths = [8192, 16384, 32768, 65536, 131_072]
+        var parts: [Part] = []
+        for (name, kind, task) in [
+            ("ruler_niah_mk_2", "niah", "multikey_2"), ("ruler_niah_mk_3", "niah", "multikey_3"),
+            ("ruler_niah_mv", "niah_mv", "multivalue"),
+        ] {
+            for length in lengths {
+                parts.append(
+                    Part(
+                        dataset: name, length: length, file: "ruler/niah_\(task)/validation_\(length).jsonl", kind: kind
+                    )
+                )
+            }
+        }
+        for (k, length) in zip([105, 220, 440, 900, 1800], lengths) {
+            parts.append(
+                Part(dataset: "json_kv", length: length, file: "json_kv/test_k\(k)_dep6.jsonl", kind: "json_kv"))
+        }
+        let passages = [
+            ("kilt_nq", "nq-dev-multikilt_1000", "nq-train-multikilt_1000", 6),
+            ("kilt_triviaqa", "triviaqa-dev-multikilt_1000", "triviaqa-train-multikilt_1000", 6),
+            ("kilt_hotpotqa", "hotpotqa-dev-multikilt_1000", "hotpotqa-train-multikilt_1000", 3),
+            ("kilt_popqa_3", "popqa_test_1000", "popqa_test_1000", 6),
+        ]
+        for (name, file, demos, depths) in passages {
+            for (k, length) in zip([50, 105, 220, 440, 1000], lengths) {
+                parts.append(
+                    Part(
+                        dataset: name, length: length, file: "kilt/\(file)_k\(k)_dep\(depths).jsonl",
+                        demos: "kilt/\(demos)_k3_dep\(depths).jsonl", kind: "rag"))
+            }
+        }
+        for (k, length) in zip([50, 130, 285, 600, 1000], lengths) {
+            parts.append(
+                Part(
+                    dataset: "msmarco_rerank_psg", length: length,
+                    file: "msmarco/test_reranking_data_k\(k)_dep3.jsonl",
+                    demos: "msmarco/test_reranking_data_k10_dep3.jsonl", kind: "rerank"))
+        }
+        return parts
+    }()
+
+    private static let templates = [
+        "json_kv":
+            "{context}\n\nThe JSON object above has a value for the key below. Write that value.\n\n{demos}Key: {question}\nCorresponding value:",
+        "rag":
+            "The documents below answer a question. Give a short answer, in this form:\nAnswer: [answer]\n\n{demos}{context}\n\nQuestion: {question}\nAnswer:",
+        "rerank":
+            "Every document below has an ID. Put all of them in order, the one that answers the query best first, in this form:\nRanking: ID3 > ID1 > ID2\n\n{demos}{context}\n\nQuery: {question}\nRanking:",
+        "niah":
+            "The text below holds a special magic {type_needle_v}.\n{context}\nWhat is the special magic {type_needle_v} for {query}?\nThe special magic {type_needle_v} for {query} is",
+        "niah_mv":
+            "The text below holds special magic {type_needle_v}.\n{context}\nWhat are all the special magic {type_needle_v} for {query}?\nThe special magic {type_needle_v} for {query} are",
+    ]
+
+    /// The first digits of SHA-256 of the official templates: user's part, line feed, answer's
+    /// beginning.
+    private static let officialHashes = [
+        "json_kv": "81486db7cf08bb91", "rag": "405aebdfa49dcd32", "rerank": "add207872c2cee1b",
+        "niah": "d813e9961330e9f0", "niah_mv": "36d24e349c6064f6",
+    ]
+
+    /// Templates of a file that the user has.
+    ///
+    /// - Throws: `InputError` for one that is missing or not the official one.
+    package static func official(_ file: JSONFields) throws(InputError) -> [String: String] {
+        var found: [String: String] = [:]
+        for (kind, expected) in officialHashes.sorted(by: { $0.key < $1.key }) {
+            var text = try file.requiredString(kind)
+            let hash = text.withUTF8 { sha256(UnsafeRawBufferPointer($0)) }
+            guard hash.hasPrefix(expected) else {
+                throw InputError(
+                    .value, in: file.place(of: kind), expected: "the official template (SHA-256 \(expected)…)",
+                    found: "another one (\(hash.prefix(16))…)", remedy: "Use --template own for other wording.")
+            }
+            found[kind] = text
+        }
+        return found
+    }
+
+    /// The rows of all sets that are there, at the lengths that are wanted.
+    package func rows(isWanted: (Int) -> Bool, _ result: inout TaskRows) throws(InputError) {
+        for part in Self.parts where isWanted(part.length) && DataFile.exists("\(path)/\(part.file)") {
+            let file = "\(path)/\(part.file)"
+            let demos = try part.demos.map { try RowFile.rows("\(path)/\($0)") } ?? []
+            for (i, row) in try RowFile.rows(file).enumerated() {
+                guard try isKnown(row, part) else { continue }
+                result.rows.append(
+                    EvaluationRow(
+                        id: "\(part.dataset)/\(i)", doc: try doc(row, part, demos), length: part.length))
+            }
+            result.files.append(file)
+            result.shots = shots
+        }
+    }
+
+    /// PopQA's questions are those about what few people look up.
+    private func isKnown(_ row: JSONFields, _ part: Part) throws(InputError) -> Bool {
+        guard part.dataset.hasPrefix("kilt_popqa") else { return true }
+        guard let views = row["s_pop"]?.double else { throw row.missing("s_pop", "a number") }
+        return log10(views) < 3
+    }
+
+    private func doc(_ row: JSONFields, _ part: Part, _ demos: [JSONFields]) throws(InputError) -> JSONFields {
+        let texts = try texts(row, part, demos)
+        var halves: [String] = []
+        for half in Scalars((templates ?? Self.templates)[part.kind] ?? "").pieces(separatedBy: "{context}") {
+            var half = half
+            for (name, text) in texts.fields { half = half.replacing("{\(name)}", with: text) }
+            halves.append(half.text)
+        }
+        let room = part.length - Helmet.limit(part.dataset)
+        let input = try fitted(halves, texts.context, room)
+        var fields: [(String, JSON)] = [
+            ("dataset", .string(part.dataset)), ("input", .string(input)), ("answer", texts.answer),
+        ]
+        if part.kind == "rerank" { fields += [("qid", row["qid"] ?? .null), ("qrel", texts.labels)] }
+        return try JSONFields([:], place: row.place).adding(fields)
+    }
+
+    /// What a row puts into its template, and what is the right answer.
+    private struct Texts {
+        var context: String
+        var fields: [(String, String)]
+        var answer: JSON = .null
+        var labels: JSON = .null
+    }
+
+    private func texts(_ row: JSONFields, _ part: Part, _ demos: [JSONFields]) throws(InputError) -> Texts {
+        switch part.kind {
+        case "rag":
+            let question = try row.requiredString("question")
+            var shown = ""
+            for demo in examples(demos, "question", question) {
+                let answer = try demo.requiredStrings("answers").first ?? ""
+                shown +=
+                    "\(try passages(demo))\n\nQuestion: \(try demo.requiredString("question"))\nAnswer: \(answer)\n\n"
+            }
+            return Texts(
+                context: try passages(row), fields: [("demos", shown), ("question", question)],
+                answer: .array(try row.requiredStrings("answers").map { .string($0) }))
+        case "rerank":
+            let query = try row.requiredString("query")
+            var shown = ""
+            for demo in examples(demos, "query", query) {
+                let order = try documents(demo).enumerated().sorted {
+                    ($1.element.label, $0.offset) < ($0.element.label, $1.offset)
+                }
+                let ranking = order.map(\.element.id).joined(separator: " > ")
+                shown +=
+                    "\(try ranked(demo))\n\nQuery: \(try demo.requiredString("query"))\nRanking: \(ranking)\n\n"
+            }
+            let labels = try documents(row).map { JSON.array([.string($0.id), .string("\($0.label)")]) }
+            return Texts(
+                context: try ranked(row), fields: [("demos", shown), ("question", query)], labels: .array(labels))
+        case "json_kv":
+            var shown = ""
+            for demo in (try row.array("demos") ?? []).prefix(shots) {
+                guard let pair = demo.array?.compactMap(\.string), pair.count == 2 else {
+                    throw row.missing("demos", "pairs of key and value")
+                }
+                shown += "Key: \(pair[0])\nCorresponding value: \(pair[1])\n\n"
+            }
+            return Texts(
+                context: try row.requiredString("context"),
+                fields: [("demos", shown), ("question", try row.requiredString("question"))],
+                answer: row["answer"] ?? .null)
+        default:
+            return Texts(
+                context: try row.requiredString("context"),
+                fields: [
+                    ("type_needle_v", try row.requiredString("type_needle_v")),
+                    ("query", try row.requiredString("query")),
+                ], answer: row["answer"] ?? row["outputs"] ?? .null)
+        }
+    }
+
+    /// Some rows about other questions, the same for the same question.
+    private func examples(_ demos: [JSONFields], _ key: String, _ question: String) -> [JSONFields] {
+        guard shots > 0, !demos.isEmpty else { return [] }
+        var text = question
+        let start = Int(text.withUTF8 { sha256(UnsafeRawBufferPointer($0)) }.prefix(12), radix: 16) ?? 0
+        var (found, seen): ([JSONFields], Set<String>) = ([], [question])
+        for i in demos.indices where found.count < shots {
+            let demo = demos[(start + i) % demos.count]
+            if let other = demo[key]?.string, seen.insert(other).inserted { found.append(demo) }
+        }
+        return found
+    }
+
+    private func passages(_ row: JSONFields) throws(InputError) -> String {
+        var texts: [String] = []
+        for passage in try Self.contexts(row) {
+            texts.append(
+                "Document (Title: \(try passage.requiredString("title"))): \(try passage.requiredString("text"))")
+        }
+        return texts.joined(separator: "\n\n")
+    }
+
+    private func ranked(_ row: JSONFields) throws(InputError) -> String {
+        var texts: [String] = []
+        for passage in try Self.contexts(row) {
+            let title = try passage.string("title").map { " (Title: \($0))" } ?? ""
+            texts.append(
+                "[ID: \(try passage.requiredString("id"))] Document\(title): \(try passage.requiredString("text"))")
+        }
+        return texts.joined(separator: "\n\n")
+    }
+
+    private func documents(_ row: JSONFields) throws(InputError) -> [(id: String, label: Int)] {
+        var found: [(id: String, label: Int)] = []
+        for passage in try Self.contexts(row) {
+            found.append((try passage.requiredString("id"), try passage.requiredInt("label", in: 0...1000)))
+        }
+        return found
+    }
+
+    private static func contexts(_ row: JSONFields) throws(InputError) -> [JSONFields] {
+        guard let list = try row.array("ctxs") else { throw row.missing("ctxs", "a list of passages") }
+        var passages: [JSONFields] = []
+        for (i, passage) in list.enumerated() {
+            passages.append(try JSONFields(passage, place: row.place, path: "ctxs[\(i)]"))
+        }
+        return passages
+    }
+
+    /// The prompt, the context cut at its end by the tokens that are too many.
+    private func fitted(_ halves: [String], _ context: String, _ room: Int) throws(InputError) -> String {
+        let whole = halves.joined(separator: context)
+        let excess = tokenizer.encode(whole, allowSpecial: false).count - room
+        guard excess > 0 else { return whole }
+        let kept = tokenizer.encode(context, allowSpecial: false).dropLast(excess)
+        return halves.joined(separator: try tokenizer.decode(Array(kept)))
+    }
+}
