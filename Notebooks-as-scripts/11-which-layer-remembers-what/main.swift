@@ -269,7 +269,7 @@ claim("fewer tokens, a larger error", error > differences[4].error)
 
 // %% fold="Answer 2"
 let crossing = (bytes[2][0] - bytes[0][0] / 2) / (bytes[0][4] / 4096 / 2)
-print("after \(text(crossing, .short(0))) tokens")
+print("after \(text(crossing, .fixed(0))) tokens")
 claim("within the context", crossing > 0 && crossing < 4096)
 
 // %% [markdown]

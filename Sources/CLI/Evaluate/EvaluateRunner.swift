@@ -5,6 +5,7 @@ import Duality
 import DualityCore
 import DualityEvaluation
 import DualityInference
+import DualityQuant
 import Foundation
 
 /// What is run and how.
@@ -17,8 +18,11 @@ struct EvaluateRunOptions: ParsableArguments {
     var tasks: String?
     @Option(name: .long, help: ArgumentHelp("Lengths of long-context tasks: 8K,16K,…", valueName: "tokens,…"))
     var lengths: String?
-    @Option(name: .long, help: ArgumentHelp("Prompts that are worked on together (default: 16).", valueName: "n"))
-    var batch = 16
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Prompts that are worked on together (default: what fits in memory, at most 16).", valueName: "n"))
+    var batch: Int?
     @Flag(name: .long, help: "Read every prompt from its beginning.")
     var noReuse = false
     @Flag(name: .long, help: "Ask generated tasks as a conversation too.")
@@ -48,7 +52,7 @@ struct EvaluateRunOptions: ParsableArguments {
     var dryRun = false
 
     func validate() throws {
-        guard (1...256).contains(batch) else { throw ValidationError("--batch must be from 1 to 256.") }
+        guard (1...256).contains(batch ?? 1) else { throw ValidationError("--batch must be from 1 to 256.") }
         guard ["own", "reference"].contains(template) else {
             throw ValidationError("--template must be reference or own.")
         }
@@ -85,22 +89,38 @@ struct EvaluateRunner {
             if done % 100 == 0 { Terminal.progress("\(done) of \(all) prompts") }
         }
         Terminal.clearProgress()
-        let longest = plan.requests.filter(\.fits).map { $0.tokens.prompt.count }.max() ?? 1
+        let longest = plan.longest(context)
         let computation = try loader.computation()
         var settings = RunnerSettings()
-        (settings.batch, settings.reuses, settings.seed) = (options.batch, !options.noReuse, generator.seed)
+        (settings.reuses, settings.seed) = (!options.noReuse, generator.seed)
         settings.ends = Set(defaults.endTokens)
         settings.turnEnds = template.map { $0.endTokens(defaults, tokenizer) } ?? settings.ends
         let folder = out ?? "duality-evaluation/\((loader.directory as NSString).lastPathComponent)-\(Self.stamp())"
         let manifest = try manifest(loader, computation, plan)
         if !options.dryRun { try RunFolder.open(folder, settings: manifest) }
-        let loaded = try loader.loadShown(tokens: min(longest + 512, context ?? longest + 512))
+        let loaded = try loader.loadShown(tokens: longest)
         guard let batched = loaded as? any BatchedModel else {
             throw InputError(
                 .unsupported, in: "--engine", expected: "an engine that evaluates", found: "\(type(of: loaded))")
         }
+        settings.batch = try batch(batched, plan, longest)
         if options.dryRun { return try estimate(batched, tokenizer, settings, plan) }
         try carryOut(batched, tokenizer, settings, plan, folder, computation, loader, configuration)
+    }
+
+    /// Texts that are generated together: as asked for, else what fits in memory, at most 16.
+    private func batch<Model: BatchedModel>(_ model: Model, _ plan: EvaluationPlan, _ longest: Int) throws -> Int {
+        let snapshots = plan.snapshots(reuses: !options.noReuse, Model.self)
+        // An eighth stays for passes and for what else runs.
+        guard let free = MemoryNeed.available(),
+            let most = model.batch(tokens: longest, snapshots: snapshots, memory: free / 8 * 7)
+        else { return options.batch ?? 16 }
+        guard most >= options.batch ?? 1 else {
+            throw InputError(
+                .value, in: "--batch", expected: "at most \(most) sequences of \(longest.grouped) tokens in memory",
+                found: "\(options.batch ?? 1)", remedy: "Give a smaller --batch, shorter --lengths or --kv int8.")
+        }
+        return options.batch ?? min(most, 16)
     }
 
     private static func stamp() -> String {

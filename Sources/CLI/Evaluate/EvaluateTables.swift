@@ -33,9 +33,10 @@ enum EvaluateTables {
 
     /// A row a task and length, then the lengths side by side.
     static func results(_ outcomes: [TaskOutcome], seconds: Double) -> [String] {
-        var table = TextTable([.left, .right, .right, .right, .right, .right, .right])
-        table.add("task", "length", "n", "score %", "read", "reused", "generated")
+        var table = TextTable([.left, .right, .right, .right, .right, .right, .right, .right])
+        table.add("task", "length", "n", "score %", "read", "reused", "generated", "s")
         table.addRule()
+        let work = Double(max(outcomes.reduce(0) { $0 + $1.work }, 1))
         for outcome in outcomes {
             let half = (outcome.interval.upper - outcome.interval.lower) / 2
             let score = outcome.n > 0 ? "\(percent(outcome.summary.score)) ± \(percent(half))" : "none"
@@ -44,7 +45,7 @@ enum EvaluateTables {
                 outcome.n.grouped + (outcome.skipped > 0 ? " (\(outcome.skipped) too long)" : "")
                     + (outcome.cut > 0 ? " (\(outcome.cut) cut)" : ""), score,
                 (outcome.promptTokens - outcome.reusedTokens).grouped, outcome.reusedTokens.grouped,
-                outcome.generatedTokens.grouped)
+                outcome.generatedTokens.grouped, (seconds * Double(outcome.work) / work).decimals(1))
         }
         var lines = table.lines()
         lines.append("  \(duration(seconds)) in all")

@@ -68,9 +68,7 @@ package struct DataFolder: Sendable {
         case "mrcr": return try mrcr(entry)
         case "helmet": return try helmet(entry)
         default:
-            guard let file = entry.files.map({ "\(path)/\($0)" }).first(where: DataFile.exists) else {
-                throw missing(entry)
-            }
+            guard let file = entry.files.lazy.compactMap(existing).first else { throw missing(entry) }
             let rows = try RowFile.rows(file)
             let examples = try examples(entry, folder: entry.name)
             return TaskRows(
@@ -79,8 +77,19 @@ package struct DataFolder: Sendable {
         }
     }
 
+    /// The file, or the same compressed or as one JSON array.
+    private func existing(_ name: String) -> String? {
+        let stem = name.hasSuffix(".jsonl") ? String(name.dropLast(1)) : nil
+        return ([name, name + ".gz"] + [stem].compactMap { $0 }).map { "\(path)/\($0)" }.first(where: DataFile.exists)
+    }
+
     private func missing(_ entry: TaskEntry) -> InputError {
-        InputError(
+        let folder = "\(path)/\(entry.name)"
+        let found = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
+        if let parquet = found.sorted().first(where: { $0.hasSuffix(".parquet") }) {
+            return RowFile.parquet("\(folder)/\(parquet)")
+        }
+        return InputError(
             .missingFile, in: "\(path): \(entry.name)", expected: entry.files.joined(separator: " or "),
             found: "none of them",
             remedy: "`duality evaluate --list` says what each task reads.")
@@ -141,8 +150,7 @@ package struct DataFolder: Sendable {
         }
         let tables = names("mmlu/test", ending: "_test.csv")
         if tables.isEmpty {
-            let file = "\(path)/mmlu/test.jsonl"
-            guard DataFile.exists(file) else { throw missing(entry) }
+            guard let file = existing("mmlu/test.jsonl") else { throw missing(entry) }
             let dev = "\(path)/mmlu/dev.jsonl"
             var all = fewshot ?? []
             if fewshot == nil, DataFile.exists(dev) { all = try RowFile.rows(dev) }
@@ -192,18 +200,19 @@ package struct DataFolder: Sendable {
     }
 
     private func math(_ entry: TaskEntry) throws(InputError) -> TaskRows {
-        let file = "\(path)/math/test.jsonl"
         let examples = try examples(entry, folder: "math")
-        if DataFile.exists(file) {
+        if let file = existing("math/test.jsonl") {
             let rows = try RowFile.rows(file).enumerated().map {
                 EvaluationRow(id: "\($0)", doc: $1, examples: examples)
             }
             return TaskRows(rows: rows, files: [file], shots: examples.count)
         }
         var result = TaskRows(rows: [], shots: examples.count)
-        let found = FileManager.default.enumerator(atPath: "\(path)/math")?.compactMap { $0 as? String } ?? []
+        // Where the problems to learn from lie beside those of the test, these are meant.
+        let folder = DataFile.exists("\(path)/math/test") ? "math/test" : "math"
+        let found = FileManager.default.enumerator(atPath: "\(path)/\(folder)")?.compactMap { $0 as? String } ?? []
         for name in found.filter({ $0.hasSuffix(".json") }).sorted() {
-            let problem = "\(path)/math/\(name)"
+            let problem = "\(path)/\(folder)/\(name)"
             let row = try JSONFields(DataFile.json(problem), place: problem)
             result.rows.append(EvaluationRow(id: String(name.dropLast(5)), doc: row, examples: examples))
             result.files.append(problem)

@@ -120,7 +120,8 @@ package struct HelmetArchive {
     package func rows(isWanted: (Int) -> Bool, _ result: inout TaskRows) throws(InputError) {
         for part in Self.parts where isWanted(part.length) && DataFile.exists("\(path)/\(part.file)") {
             let file = "\(path)/\(part.file)"
-            let demos = try part.demos.map { try RowFile.rows("\(path)/\($0)") } ?? []
+            var demos: [JSONFields] = []
+            if let name = part.demos { demos = try RowFile.rows("\(path)/\(name)") }
             for (i, row) in try RowFile.rows(file).enumerated() {
                 guard try isKnown(row, part) else { continue }
                 result.rows.append(

@@ -13,13 +13,7 @@ package enum RowFile {
     /// - Parameter columns: the names of the columns of a table without a header; nil for one with.
     /// - Throws: `InputError` with file, line and field; for Parquet with the way to convert it.
     package static func rows(_ path: String, columns: [String]? = nil) throws(InputError) -> [JSONFields] {
-        if path.hasSuffix(".parquet") {
-            throw InputError(
-                .unsupported, in: path, expected: "JSON Lines, a JSON array, CSV or TSV", found: "Parquet",
-                remedy:
-                    "Convert it in Python: datasets.load_dataset(\"parquet\", data_files=\"\(path)\", split=\"train\").to_json(\"rows.jsonl\")."
-            )
-        }
+        if path.hasSuffix(".parquet") { throw parquet(path) }
         var bytes = try DataFile.bytes(path)
         if path.hasSuffix(".gz") { bytes = DataFile.unmarked(try Gzip.decompress(bytes, place: path)) }
         if path.hasSuffix(".csv") || path.hasSuffix(".tsv") { return try table(bytes, path, columns) }
@@ -39,6 +33,14 @@ package enum RowFile {
             throw InputError(.value, in: path, expected: "at least one row", found: "none")
         }
         return rows
+    }
+
+    static func parquet(_ path: String) -> InputError {
+        InputError(
+            .unsupported, in: path, expected: "JSON Lines, a JSON array, CSV or TSV", found: "Parquet",
+            remedy:
+                "Convert it in Python: datasets.load_dataset(\"parquet\", data_files=\"\(path)\", split=\"train\").to_json(\"rows.jsonl\")."
+        )
     }
 
     private static func table(_ bytes: [UInt8], _ path: String, _ columns: [String]?) throws(InputError) -> [JSONFields]

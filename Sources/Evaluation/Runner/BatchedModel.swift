@@ -15,6 +15,21 @@ package protocol BatchedModel: LanguageModel {
     func read(_ cache: inout Cache, _ tokens: [Int]) throws
     /// The scores after every token, `[k, V]` each, one after another.
     func allScores(_ cache: inout Cache, after tokens: [Int]) throws -> [Float]
+    /// Bytes of the memory of a sequence, and of those what its length does not change; nil where
+    /// nobody counts them.
+    func cacheMemory(tokens: Int) -> (sequence: Int, state: Int)?
+}
+
+extension BatchedModel {
+    package func cacheMemory(tokens: Int) -> (sequence: Int, state: Int)? { nil }
+
+    /// How many sequences of so many tokens fit into some memory, beside the snapshots of a path.
+    package func batch(tokens: Int, snapshots: Int, memory: Int) -> Int? {
+        cacheMemory(tokens: tokens).map { sequence, state in
+            // The snapshots of a path share the pages of its longest.
+            max(memory - sequence - snapshots * state, 0) / max(sequence, 1)
+        }
+    }
 }
 
 extension QuantModel: BatchedModel {
@@ -28,6 +43,10 @@ extension QuantModel: BatchedModel {
 
     package func allScores(_ cache: inout QuantCache, after tokens: [Int]) throws -> [Float] {
         try extend(&cache, by: tokens, logits: .all).elements
+    }
+
+    package func cacheMemory(tokens: Int) -> (sequence: Int, state: Int)? {
+        (cacheBytes(tokens: tokens), stateBytes)
     }
 }
 

@@ -160,6 +160,8 @@ package struct TaskOutcome: Sendable {
     package let summary: TaskSummary
     package let interval: Interval
     package let standardError: Double
+    /// Instructions of IFEval whose rule is an approximation.
+    package let approximate: Int
     package let promptTokens: Int
     package let reusedTokens: Int
     package let generatedTokens: Int
@@ -190,6 +192,7 @@ package struct TaskOutcome: Sendable {
                 ? Interval.standardError(values, clusters: clusters) : Interval.standardError(values)
             interval = Interval.of(values, clusters: isClustered ? clusters : nil)
         }
+        approximate = scores.reduce(0) { $0 + $1.approximate }
         promptTokens = samples.reduce(0) { $0 + $1.promptTokens }
         reusedTokens = samples.reduce(0) { $0 + $1.reusedTokens }
         generatedTokens = samples.reduce(0) { $0 + $1.generatedTokens }
@@ -207,7 +210,8 @@ package struct TaskOutcome: Sendable {
         object.append("score", n > 0 ? JSON(summary.score) : .null)
         object.append("ci95", n > 0 ? interval.json : .null)
         object.append("stderr", JSON(standardError))
-        object.append("metrics", ScoreReport.object(summary.metrics))
+        let counts: [(name: String, value: Double)] = approximate > 0 ? [("approximate", Double(approximate))] : []
+        object.append("metrics", ScoreReport.object(summary.metrics + counts))
         if !summary.groups.isEmpty { object.append("groups", ScoreReport.object(summary.groups)) }
         object.append("shots", JSON(task.shots))
         object.append("fewshot_sha256", task.fewshotHash.map { .string($0) } ?? .null)

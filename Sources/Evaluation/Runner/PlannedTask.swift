@@ -106,4 +106,14 @@ package struct EvaluationPlan: Sendable {
         let fits = !tokens.prompt.isEmpty && tokens.prompt.count <= room
         return PlannedRequest(task: place.task, row: place.row, tokens: tokens, fits: fits, cut: cut)
     }
+
+    /// The longest sequence that is held, prompt and answer.
+    package func longest(_ context: Int?) -> Int {
+        requests.filter(\.fits).map { $0.tokens.longest(context) }.max() ?? 1
+    }
+
+    /// The most snapshots of one path through the prompts.
+    package func snapshots<Model: BatchedModel>(reuses: Bool, _ type: Model.Type) -> Int {
+        PrefixWalk<Model>.deepest(requests.filter(\.fits).map(\.tokens.prompt), reuses: reuses)
+    }
 }

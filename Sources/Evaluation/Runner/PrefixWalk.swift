@@ -84,17 +84,30 @@ struct PrefixWalk<Model: BatchedModel> {
         return kept
     }
 
-    /// Tokens that are read for all prompts, found without a model.
-    static func tokensRead(_ prompts: [[Int]], reuses: Bool) -> Int {
+    /// The most snapshots that are kept at once, found without a model.
+    static func deepest(_ prompts: [[Int]], reuses: Bool) -> Int {
         let walk = PrefixWalk(prompts, reuses: reuses)
-        var (path, total): ([Int], Int) = ([], 0)
+        var (path, deepest): ([Int], Int) = ([], 0)
+        for place in walk.order.indices {
+            let limit = place > 0 ? walk.shared[place - 1] : 0
+            while let last = path.last, last > limit { path.removeLast() }
+            path += walk.cuts(from: place, above: path.last ?? 0)
+            deepest = max(deepest, path.count)
+        }
+        return deepest
+    }
+
+    /// What is read of each prompt, from the tokens that are there already, found without a model.
+    static func spans(_ prompts: [[Int]], reuses: Bool) -> [Range<Int>] {
+        let walk = PrefixWalk(prompts, reuses: reuses)
+        var (path, spans): ([Int], [Range<Int>]) = ([], [])
         for (place, request) in walk.order.enumerated() {
             let limit = place > 0 ? walk.shared[place - 1] : 0
             while let last = path.last, last > limit { path.removeLast() }
             let base = path.last ?? 0
             path += walk.cuts(from: place, above: base)
-            total += walk.prompts[request].count - base
+            spans.append(base..<walk.prompts[request].count)
         }
-        return total
+        return spans
     }
 }

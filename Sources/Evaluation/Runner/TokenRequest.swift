@@ -30,7 +30,7 @@ package struct TokenRequest: Sendable {
     }
 
     /// The longest sequence.
-    func longest(_ context: Int?) -> Int {
+    package func longest(_ context: Int?) -> Int {
         switch kind {
         case .generate(let generation):
             return prompt.count + min(generation.maxTokens, max((context ?? .max) - prompt.count, 1))

@@ -57,7 +57,8 @@ package struct TaskResult: Sendable {
         }
         if task == "helmet", let groups = try row.fields("groups") {
             var results: [TaskResult] = []
-            for name in groups.object.names {
+            // Summaries are judged by another model, officially: ours do not stand for them.
+            for name in groups.object.names where name != "summ" {
                 guard let score = try finite(groups, name) else { continue }
                 results.append(TaskResult(task: "helmet_\(name)", length: length, score: score, n: n))
             }

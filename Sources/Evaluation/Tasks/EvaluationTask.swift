@@ -59,6 +59,8 @@ package struct ItemScore: Sendable {
     package var set: String?
     /// What a metric of the row counts by, where rows do not count alike.
     package var weights: [String: Double] = [:]
+    /// Rules of the row that stand in for trained data.
+    package var approximate = 0
     /// Rows that ask about one context, and are not independent.
     package var cluster: String?
 

@@ -27,7 +27,8 @@ package enum TaskCatalogue {
             name: "mmlu", files: ["mmlu/test/*_test.csv", "mmlu/test.jsonl"], size: "14,042", licence: "MIT",
             make: { _ in MMLU() }, shots: 5),
         TaskEntry(
-            name: "popqa", files: ["popqa/test.tsv", "popqa/test.jsonl"], size: "14,267", licence: "MIT",
+            name: "popqa", files: ["popqa/test.tsv", "popqa/popQA.tsv", "popqa/test.jsonl"], size: "14,267",
+            licence: "MIT",
             make: { _ in PopQA() }, shots: 15),
         TaskEntry(
             name: "truthfulqa", files: ["truthfulqa/mc_task.json", "truthfulqa/test.jsonl"], size: "817",

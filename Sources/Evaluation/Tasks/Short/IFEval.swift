@@ -21,10 +21,12 @@ package struct IFEval: EvaluationTask {
             for form in forms where !isLoose { isLoose = try instruction.isFollowed(by: form) }
             loose.append(isLoose ? 1 : 0)
         }
-        return ItemScore([
+        var item = ItemScore([
             ("prompt_level_strict_acc", .flag(!strict.contains(0))), ("inst_level_strict_acc", .list(strict)),
             ("prompt_level_loose_acc", .flag(!loose.contains(0))), ("inst_level_loose_acc", .list(loose)),
         ])
+        item.approximate = instructions.filter { Instruction.approximate.contains($0.id) }.count
+        return item
     }
 
     private static func instructions(_ doc: JSONFields) throws(InputError) -> [Instruction] {
@@ -69,11 +71,6 @@ package struct IFEval: EvaluationTask {
             metrics.append((name, mean(all)))
         }
         return TaskSummary(primary: primary, metrics: metrics)
-    }
-
-    /// How many instructions of a row are judged by rules instead of by trained data.
-    package static func approximateCount(_ doc: JSONFields) -> Int {
-        (doc["instruction_id_list"]?.array ?? []).filter { Instruction.approximate.contains($0.string ?? "") }.count
     }
 
     package func request(_ doc: JSONFields, examples: [JSONFields], isChat: Bool) throws(InputError) -> TaskRequest {
