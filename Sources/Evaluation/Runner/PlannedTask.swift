@@ -47,7 +47,7 @@ package struct EvaluationPlan: Sendable {
     /// - Parameters:
     ///   - context: the most tokens of a sequence; nil for no limit.
     ///   - maxTokens: the most tokens of an answer, in place of the tasks' own.
-    ///   - cutsLeft: whether prompts that do not fit lose their first tokens instead of being skipped.
+    ///   - cutsLeft: whether those that do not fit lose their first tokens; else they are left out.
     ///   - progress: is told how many of all rows are done.
     /// - Throws: `InputError` for a row that lacks a field.
     package init(
