@@ -18,7 +18,7 @@ def measure(program, arguments, earlier, save):
         for label, flags in FORMATS.items():
             print(f"{name}, {label}", file=sys.stderr, flush=True)
             result = program.json(
-                "compare", "--model", ROOT / "Models/family" / name, "--against", "f64", *flags, "--engine", "fast",
+                "compare", "--model", ROOT / "Models/family" / name, "--against", "f64", *flags,
                 "--tokens", arguments.tokens, "--window", 2048)
             models.setdefault(name, {})[label] = {key: result[key] for key in (
                 "mean_kl", "mean_kl_error", "top1_agreement", "perplexity", "reference_perplexity", "delta_ppl", "delta_ppl_error")}

@@ -87,6 +87,8 @@ struct CompareCommand: ParsableCommand {
         var (otherModel, otherEngine) = (model, engine)
         otherEngine.keyValues = nil
         (otherEngine.engine, otherEngine.precision) = (nil, ModelPrecision(rawValue: against))
+        // Scales are a matter of the format that is compared.
+        if ![.int8, .int4, .int4Mixed].contains(otherEngine.precision?.fast) { otherEngine.scales.group = nil }
         if otherEngine.precision == nil {
             guard FileManager.default.fileExists(atPath: try ModelLocation.find(against)) else {
                 throw InputError(
