@@ -29,6 +29,11 @@ struct ServeSchedulingOptions: ParsableArguments {
         name: .customLong("enable-prefix-caching"), inversion: .prefixedNo,
         help: "Keep what was read for later requests.")
     var prefixCaching = true
+    @Flag(
+        help:
+            "Guess tokens from where the last few occurred before, in rows that a step has left; answers are the same, bit for bit."
+    )
+    var lookup = false
     @Option(help: ArgumentHelp("Keep snapshots in this directory over restarts.", valueName: "dir"))
     var stateDir: String?
     @Option(
@@ -103,6 +108,7 @@ struct ServeSchedulingOptions: ParsableArguments {
         limits.decodeSlowdown = decodeSlowdown
         limits.cachesPrefixes = prefixCaching && mambaCacheMode != "none"
         limits.stateDirectory = stateDir
+        limits.looksUp = lookup
         return limits
     }
 

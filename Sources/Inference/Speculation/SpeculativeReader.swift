@@ -16,24 +16,22 @@ struct SpeculativeReader<Model: LanguageModel>: Sendable {
     /// What is known. Tokens are appended by the caller.
     private(set) var context: ModelContext<Model>
     private(set) var timings = SpeculationTimings()
-    private var drafters: [any TokenDrafter]
+    private var source: DraftSource
     private var guess: Guess?
 
-    /// Rows of one pass, known and guessed: as many as the kernels multiply with one reading of the
-    /// weights on most processors.
-    static var rowLimit: Int { 12 }
+    static var rowLimit: Int { DraftWorth.rowLimit }
 
     /// A pass that read guesses.
     private struct Guess: Sendable {
         /// The tokens that were known.
         let known: Int
-        let tokens: [Int]
-        /// Which drafter made them; nil where they follow from a constraint.
-        let drafter: Int?
+        let draft: DraftSource.Draft
         /// `[n + 1, V]`.
         let scores: Tensor<Float>
         /// The memory before the pass, and how many tokens it holds.
         let before: (cache: Model.Cache, readCount: Int)
+
+        var tokens: [Int] { draft.tokens }
 
         /// How many of the guesses are the tokens that came.
         func confirmed(_ all: [Int]) -> Int {
@@ -43,7 +41,7 @@ struct SpeculativeReader<Model: LanguageModel>: Sendable {
 
     init(_ context: ModelContext<Model>, drafters: [any TokenDrafter]) {
         self.context = context
-        self.drafters = drafters
+        source = DraftSource(drafters)
     }
 
     mutating func append(_ token: Int) { context.tokens.append(token) }
@@ -66,19 +64,19 @@ struct SpeculativeReader<Model: LanguageModel>: Sendable {
         if let row = guessedRow() { return row }
         settle()
         let known = Array(context.tokens[context.readCount...])
-        let (tokens, drafter) = try draft(
-            atMost: min(room, Self.rowLimit - known.count), constraint, vocabularySize: model.vocabularySize)
+        let draft = try source.draft(
+            after: context.tokens, atMost: min(room, Self.rowLimit - known.count), constraint,
+            vocabularySize: model.vocabularySize)
         timings.passes += 1
-        guard !tokens.isEmpty else {
+        guard !draft.tokens.isEmpty else {
             let scores = try model.nextScores(&context.cache, after: known)
             context.readCount = context.tokens.count
             return scores
         }
         let before = (context.cache, context.readCount)
-        let scores = try model.nextScores(&context.cache, after: known + tokens, last: tokens.count + 1)
-        timings.guessedTokens += tokens.count
-        guess = Guess(
-            known: context.tokens.count, tokens: tokens, drafter: drafter, scores: scores, before: before)
+        let scores = try model.nextScores(&context.cache, after: known + draft.tokens, last: draft.tokens.count + 1)
+        timings.guessedTokens += draft.tokens.count
+        guess = Guess(known: context.tokens.count, draft: draft, scores: scores, before: before)
         return scores.rows(0..<1).elements
     }
 
@@ -95,36 +93,13 @@ struct SpeculativeReader<Model: LanguageModel>: Sendable {
         guard let guess else { return }
         let (came, confirmed) = (context.tokens.count - guess.known, guess.confirmed(context.tokens))
         timings.confirmedTokens += confirmed
-        let checked = min(came, guess.tokens.count, confirmed + 1)
-        if let drafter = guess.drafter { drafters[drafter].learn(confirmed: confirmed, of: checked) }
+        source.learn(guess.draft, confirmed: confirmed, came: came)
         if confirmed == guess.tokens.count {
             context.readCount = guess.known + confirmed
         } else {
             (context.cache, context.readCount) = guess.before
         }
         self.guess = nil
-    }
-
-    /// Guesses that the constraint allows: what it leaves no choice about, else a drafter's.
-    private mutating func draft(
-        atMost limit: Int, _ constraint: TokenConstraint?, vocabularySize: Int
-    ) throws -> (tokens: [Int], drafter: Int?) {
-        guard limit > 0, !drafters.isEmpty else { return ([], nil) }
-        if let tokens = try constraint?.forced(atMost: limit), !tokens.isEmpty { return (tokens, nil) }
-        for index in drafters.indices {
-            var tokens = try drafters[index].draft(after: context.tokens, atMost: limit)
-            if let bad = tokens.firstIndex(where: { !(0..<vocabularySize ~= $0) }) {
-                tokens.removeLast(tokens.count - bad)
-            }
-            if var constraint {
-                var allowed = 0
-                // An end token may come and has nothing behind it: it is not worth a row.
-                while allowed < tokens.count, (try? constraint.advance(by: tokens[allowed])) != nil { allowed += 1 }
-                tokens.removeLast(tokens.count - allowed)
-            }
-            if !tokens.isEmpty { return (tokens, index) }
-        }
-        return ([], nil)
     }
 }
 

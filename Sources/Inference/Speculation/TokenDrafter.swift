@@ -35,4 +35,8 @@ extension TokenDrafter {
 /// rows that are read once more after a wrong guess.
 enum DraftWorth {
     static let smallestChance = 0.35
+
+    /// Rows of one pass, known and guessed: as many as the kernels multiply with one reading of the
+    /// weights on most processors.
+    static let rowLimit = 12
 }

@@ -18,6 +18,9 @@ package struct ServingLimits: Sendable {
     package var decodeSlowdown = 1.5
     /// Whether what was read is kept for other requests.
     package var cachesPrefixes = true
+    /// Whether rows that a step has left read tokens before they are known, guessed from where the
+    /// last few occurred before.
+    package var looksUp = false
     /// Where snapshots of systems and turns are kept over restarts; nil for nowhere.
     package var stateDirectory: String?
     /// What names the model's weights and formats in those files, such as a content hash.

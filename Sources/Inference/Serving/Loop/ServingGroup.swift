@@ -27,10 +27,11 @@ final class ServingGroup {
     var id: ServingID { submission.id }
     var leader: ServingSequence { sequences[0] }
 
-    init(_ submission: Submission) {
+    /// - Parameter guesses: whether tokens may be read before they are known.
+    init(_ submission: Submission, guesses: Bool) {
         self.submission = submission
         open = submission.request.choices
-        sequences = (0..<submission.request.choices).map { ServingSequence(self, choice: $0) }
+        sequences = (0..<submission.request.choices).map { ServingSequence(self, choice: $0, guesses: guesses) }
     }
 
     /// Sequences that wait for the first one's prompt.

@@ -7,9 +7,6 @@
 //  Among prompts the one with the least `remaining - rate · time waited` goes first: the shortest,
 //  with ageing, so that none waits longer than the backlog at its arrival. Up to half of the rows
 //  go to the oldest.
-//
-//  Drafts of tokens (speculation) would be rows of decoding sequences too: as many as a step has
-//  left, with logits wanted of each, `rowsWanted(of:)`.
 
 import DualityQuant
 
@@ -22,16 +19,16 @@ extension ServingLoop {
     /// The pieces of the next step.
     func rows() -> [StepPiece] {
         let ready = running.filter(\.isReady)
-        let decoding = ready.filter { $0.pending == 1 }
-        let reading = ready.filter { $0.pending > 1 }
-        var pieces = decoding.map { StepPiece(sequence: $0, count: 1) }
-        guard !reading.isEmpty else { return pieces }
+        let decoding = ready.filter(\.isDecoding)
+        let reading = ready.filter { !$0.isDecoding }
+        var pieces = decoding.map { StepPiece(sequence: $0, count: $0.pending) }
+        guard !reading.isEmpty else { return guess(pieces) }
         let order = inOrder(reading)
-        var room = rowLimit - decoding.count
+        let known = decoding.reduce(0) { $0 + $1.pending }
+        var room = rowLimit - known
         if !decoding.isEmpty {
-            let keys = decoding.reduce(0) { $0 + $1.read }
-            let fast = times.rows(
-                beside: decoding.count, keys: keys, at: order[0].read, slowdown: limits.decodeSlowdown)
+            let keys = decoding.reduce(0) { $0 + $1.read * $1.pending }
+            let fast = times.rows(beside: known, keys: keys, at: order[0].read, slowdown: limits.decodeSlowdown)
             room = min(max(fast, Self.leastRows), room)
         }
         room = max(room, 1)
@@ -95,16 +92,16 @@ extension ServingLoop {
     /// Whether so many more bytes can be held.
     func fits(_ bytes: Int) -> Bool { memory.byteCount + bytes <= budget.cacheBytes }
 
-    private func bytes(of pieces: [StepPiece]) -> Int {
+    func bytes(of pieces: [StepPiece]) -> Int {
         let sets = pieces.reduce(0) { sum, piece in
-            let (start, shares) = (piece.sequence.read, piece.sequence.sharesMemory)
-            return sum + pageSets(from: start, to: start + piece.count, copiesLast: shares)
+            let start = piece.sequence.read
+            return sum + pageSets(from: start, to: start + piece.rows, copiesLast: piece.copies)
         }
         return stateBytes(of: pieces) + sets * budget.pageSetBytes
     }
 
     private func stateBytes(of pieces: [StepPiece]) -> Int {
-        pieces.count { $0.sequence.sharesMemory } * budget.stateBytes
+        pieces.count(where: \.copies) * budget.stateBytes
     }
 
     /// Takes a sequence's memory; it goes on later from the deepest snapshot there is, with the

@@ -6,7 +6,14 @@ import DualityQuant
 /// The rows of one sequence in a step.
 struct StepPiece {
     let sequence: ServingSequence
+    /// Known tokens that are read.
     let count: Int
+    /// What is read behind them before it is known.
+    var draft = DraftSource.Draft()
+
+    var rows: Int { count + draft.tokens.count }
+    /// Whether the states and the last page are copied, for they are needed as they are too.
+    var copies: Bool { sequence.sharesMemory || !draft.tokens.isEmpty }
 }
 
 extension ServingLoop {
@@ -14,9 +21,9 @@ extension ServingLoop {
         let pieces = makeRoom(for: rows())
         guard !pieces.isEmpty else { return }
         let start = ContinuousClock.now
-        let decoding = pieces.count { $0.count == 1 && $0.sequence.answerCount > 0 }
-        let keys = pieces.reduce(0) { $0 + $1.count * $1.sequence.read + $1.count * $1.count / 2 }
-        let rows = pieces.reduce(0) { $0 + $1.count }
+        let decoding = pieces.count { $0.sequence.isDecoding && $0.sequence.answerCount > 0 }
+        let keys = pieces.reduce(0) { $0 + $1.rows * $1.sequence.read + $1.rows * $1.rows / 2 }
+        let rows = pieces.reduce(0) { $0 + $1.rows }
         do {
             try extend(pieces)
         } catch {
@@ -31,14 +38,21 @@ extension ServingLoop {
         tree.costs.secondsPerToken = times.perRow + times.fixed / Double(rowLimit)
         tree.costs.secondsPerKey = times.perKey
         count(pieces, rows: rows, decoding: decoding, seconds: seconds)
+        settle(pieces)
         takeSnapshots(of: pieces.map(\.sequence))
         for piece in pieces { takeOutcome(of: piece.sequence) }
     }
 
     /// Reads the rows, and lets sequences draw from the logits.
     private func extend(_ pieces: [StepPiece]) throws {
-        let tokens = pieces.map { Array($0.sequence.tokens[$0.sequence.read..<$0.sequence.read + $0.count]) }
-        let wanted = pieces.map { $0.sequence.rowsWanted(of: $0.count) }
+        let tokens = pieces.map { piece in
+            let read = piece.sequence.read
+            return Array(piece.sequence.tokens[read..<read + piece.count]) + piece.draft.tokens
+        }
+        let wanted = pieces.map { $0.sequence.rowsWanted(of: $0.count) + $0.draft.tokens.count }
+        for piece in pieces where !piece.draft.tokens.isEmpty {
+            piece.sequence.expect(piece.draft, width: model.configuration.vocabularySize)
+        }
         let first = pieces.map(\.sequence.read)
         // Moved, not copied, so that every cache keeps its one owner.
         var caches = pieces.map { $0.sequence.takeCache() }
@@ -60,25 +74,29 @@ extension ServingLoop {
     // MARK: What came of it
 
     private func takeOutcome(of sequence: ServingSequence) {
-        guard let outcome = sequence.outcome, sequence.phase == .running else { return }
-        if sequence.answerCount == 0, sequence.choice == 0 {
+        guard !sequence.outcomes.isEmpty, sequence.phase == .running else { return }
+        if sequence.toldCount == 0, sequence.choice == 0 {
             if let scores = sequence.scores { tell(sequence.group, .promptScores(scores.all)) }
             beginHeirs(of: sequence)
             // A choice that cannot be computed ends the request.
             guard sequence.phase == .running else { return }
         }
-        take(outcome, of: sequence)
+        takeOutcomes(of: sequence)
+    }
+
+    private func takeOutcomes(of sequence: ServingSequence) {
+        let outcomes = sequence.takeOutcomes()
+        for outcome in outcomes where sequence.phase != .ended { take(outcome, of: sequence) }
     }
 
     private func take(_ outcome: ServingSequence.Outcome, of sequence: ServingSequence) {
-        sequence.outcome = nil
         switch outcome {
         case .failed(let error):
             if sequence.phase != .ended { fail(sequence.group, error) }
         case .over(let reason):
             end(sequence, reason)
         case .drawn(let score, let reason):
-            sequence.append(score.token)
+            sequence.toldCount += 1
             let now = ContinuousClock.now
             if let last = sequence.times.lastToken {
                 statistics.interTokenLatency.observe((now - last).seconds)
@@ -88,7 +106,7 @@ extension ServingLoop {
             }
             sequence.times.lastToken = now
             // A caller who may end a choice earlier says at its end how many tokens it has.
-            if !sequence.group.request.mayBeFinished { count(sequence.answerCount, of: sequence) }
+            if !sequence.group.request.mayBeFinished { count(sequence.toldCount, of: sequence) }
             tell(sequence.group, .token(choice: sequence.choice, score))
             if let reason { end(sequence, reason) }
         }
@@ -105,7 +123,7 @@ extension ServingLoop {
     private func beginHeirs(of leader: ServingSequence) {
         var late: [ServingSequence] = []
         for heir in leader.group.unborn {
-            guard let outcome = heir.outcome, heir.phase == .unborn else { continue }
+            guard !heir.outcomes.isEmpty, heir.phase == .unborn else { continue }
             heir.times.admitted = ContinuousClock.now
             if running.count < limits.maxSequences, hasRoom(for: heir, beginningWith: leader.cache) {
                 heir.phase = .running
@@ -116,7 +134,7 @@ extension ServingLoop {
                 heir.phase = .waiting
                 late.append(heir)
             }
-            take(outcome, of: heir)
+            takeOutcomes(of: heir)
         }
         waiting.insert(contentsOf: late.filter { $0.phase == .waiting }, at: 0)
     }

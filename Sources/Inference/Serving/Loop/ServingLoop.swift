@@ -92,7 +92,7 @@ final class ServingLoop {
     private func obey(_ command: ServingMailbox.Command) {
         switch command {
         case .submit(let submission):
-            let group = ServingGroup(submission)
+            let group = ServingGroup(submission, guesses: limits.looksUp)
             groups[group.id] = group
             waiting.append(group.leader)
             statistics.requestChoices.observe(Double(group.request.choices))

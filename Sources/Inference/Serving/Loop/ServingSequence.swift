@@ -42,7 +42,13 @@ final class ServingSequence {
     var sharesMemory = false
     /// Log probabilities of the prompt's tokens, and of how many they are known.
     let scores: PromptScores?
-    var outcome: Outcome?
+    /// What the last step led to: one outcome, or several where guesses came true.
+    private(set) var outcomes: [Outcome] = []
+    /// Tokens that the caller was told of.
+    var toldCount = 0
+    /// Who guesses, if anybody does, and the guess that is being read.
+    private var source: DraftSource?
+    private var guess: ServingGuess?
     /// The sequence whose prompt this one waits for, and how far that has to be read.
     var awaited: (sequence: ServingSequence, tokenCount: Int)?
     var hasWaited = false
@@ -57,7 +63,8 @@ final class ServingSequence {
         var lastToken: ContinuousClock.Instant?
     }
 
-    init(_ group: ServingGroup, choice: Int) {
+    /// - Parameter guesses: whether tokens may be read before they are known.
+    init(_ group: ServingGroup, choice: Int, guesses: Bool) {
         let request = group.submission.request
         self.group = group
         self.choice = choice
@@ -68,6 +75,7 @@ final class ServingSequence {
         parameters.seed &+= UInt64(choice)
         sampler = Sampler(parameters)
         constraint = request.constraint
+        source = guesses ? DraftSource([LookupDrafter()]) : nil
         scores = choice == 0 && request.promptScores != nil ? PromptScores(count: promptCount) : nil
     }
 
@@ -77,8 +85,11 @@ final class ServingSequence {
     var pending: Int { tokens.count - read }
     var answerCount: Int { tokens.count - promptCount }
     var salt: String? { group.request.cacheSalt }
+    /// Whether it reads what it said itself, and not a prompt: one token, or the few that came true
+    /// of a guess beside a wrong one.
+    var isDecoding: Bool { pending == 1 || (read >= promptCount && pending <= DraftWorth.rowLimit) }
     /// Whether a step can do something for it.
-    var isReady: Bool { phase == .running && !(group.isPaused && pending == 1 && answerCount > 0) }
+    var isReady: Bool { phase == .running && !(group.isPaused && isDecoding && answerCount > 0) }
 
     /// Takes the cache out, so that it has one owner.
     func takeCache() -> QuantCache {
@@ -108,7 +119,11 @@ final class ServingSequence {
             }
             return
         }
-        guard next == tokens.count else { return }
+        guard next >= tokens.count else { return }
+        if let guess {
+            if guess.keep(logits, row: next - tokens.count) { draw(guess) }
+            return
+        }
         let heirs = answerCount == 0 && choice == 0 ? group.unborn : []
         // The last to draw may overwrite the logits.
         for heir in heirs {
@@ -124,13 +139,13 @@ final class ServingSequence {
 
     private func draw(_ logits: UnsafeMutableBufferPointer<Float>) {
         if group.submission.maxTokens == 0 {
-            outcome = .over(.length)
+            outcomes.append(.over(.length))
             return
         }
         do throws(InputError) {
-            outcome = try drawn(logits)
+            outcomes.append(try drawn(logits))
         } catch {
-            outcome = .failed(error)
+            outcomes.append(.failed(error))
         }
     }
 
@@ -148,7 +163,9 @@ final class ServingSequence {
             raw.withUnsafeBufferPointer { raw in
                 request.logprobs.map { TokenScore(token, logits: raw, alternatives: $0) }
             } ?? TokenScore(token: token)
-        return .drawn(score, end: try reason(toEndAt: token))
+        let end = try reason(toEndAt: token)
+        tokens.append(token)
+        return .drawn(score, end: end)
     }
 
     /// Forbids what would end the answer, unless nothing else could come.
@@ -178,6 +195,50 @@ final class ServingSequence {
         return answerCount + 1 >= group.submission.maxTokens ? .length : nil
     }
 
-    /// Adds the token that was drawn.
-    func append(_ token: Int) { tokens.append(token) }
+    /// Hands out what the last step led to.
+    func takeOutcomes() -> [Outcome] {
+        defer { outcomes = [] }
+        return outcomes
+    }
+}
+
+// MARK: - Guesses
+
+extension ServingSequence {
+    /// Guesses what follows, at most as many tokens as can be of use.
+    func draft(atMost limit: Int, vocabularySize: Int) -> DraftSource.Draft {
+        // The last token of an answer has no use for a row behind it.
+        let left = group.submission.maxTokens - answerCount - 1
+        let draft = try? source?.draft(
+            after: tokens, atMost: min(limit, left), constraint, vocabularySize: vocabularySize)
+        return draft ?? DraftSource.Draft()
+    }
+
+    /// Keeps the memory as it is, for the next step reads what is not known.
+    func expect(_ draft: DraftSource.Draft, width: Int) {
+        guess = ServingGuess(draft, before: cache, shared: sharesMemory, width: width)
+    }
+
+    /// Draws from the rows of a guess for as long as it comes true.
+    private func draw(_ guess: ServingGuess) {
+        for row in 0...guess.count {
+            draw(guess.row(row))
+            guard case .drawn(let score, end: nil)? = outcomes.last, row < guess.count,
+                score.token == guess.draft.tokens[row]
+            else { return }
+        }
+    }
+
+    /// Brings memory and known tokens in line: the memory holds no guess that did not come true.
+    ///
+    /// - Returns: how many tokens were guessed and how many rightly; nil without a guess.
+    func settle() -> (guessed: Int, confirmed: Int)? {
+        guard let guess else { return nil }
+        self.guess = nil
+        let came = outcomes.compactMap { if case .drawn(let score, _) = $0 { score.token } else { nil } }
+        let confirmed = zip(came, guess.draft.tokens).prefix { $0 == $1 }.count
+        source?.learn(guess.draft, confirmed: confirmed, came: came.count)
+        if confirmed < guess.count { (cache, sharesMemory) = (guess.before, guess.shared) }
+        return (guess.count, confirmed)
+    }
 }

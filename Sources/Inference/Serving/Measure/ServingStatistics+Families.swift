@@ -31,6 +31,9 @@ extension ServingStatistics {
             .counter("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix tree.", prefixQueries),
             .counter("vllm:prefix_cache_hits_total", "Tokens found in the prefix tree.", prefixHits),
             .counter("vllm:num_preemptions_total", "Sequences that gave their memory away.", preemptions),
+            .counter("vllm:spec_decode_num_drafts_total", "Guesses that were read.", drafts),
+            .counter("vllm:spec_decode_num_draft_tokens_total", "Tokens of guesses.", draftTokens),
+            .counter("vllm:spec_decode_num_accepted_tokens_total", "Tokens of guesses that came true.", acceptedTokens),
             .labelled(
                 .counter, "vllm:request_success_total", "Sequences that ended.", by: "finished_reason",
                 ["stop", "length", "abort"].map { ($0, .number(Double(ended[$0] ?? 0))) }

@@ -43,6 +43,10 @@ package struct ServingStatistics: Sendable {
     package internal(set) var prefixWaits = 0
     package internal(set) var cancelled = 0
     package internal(set) var steps = 0
+    /// Guesses, their tokens, and those of them that came true.
+    package internal(set) var drafts = 0
+    package internal(set) var draftTokens = 0
+    package internal(set) var acceptedTokens = 0
     /// By `ServingReason.label`.
     package internal(set) var ended = ["stop": 0, "length": 0, "abort": 0]
     package internal(set) var rejected: [String: Int] = [:]
