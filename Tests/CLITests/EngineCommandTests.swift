@@ -89,6 +89,30 @@ import Testing
         #expect(stranger.status == 2, "\(stranger.errors)")
     }
 
+    /// What is asked for is what comes, or a sentence.
+    @Test func textsHaveTheFormThatIsAskedFor() throws {
+        func say(_ arguments: String...) throws -> Run {
+            try Duality.run(arguments: ["generate", "--temperature", "1.5", "--seed", "3", "Write:"] + arguments)
+        }
+        let schema: JSON = [
+            "type": "object", "properties": ["n": ["type": "integer", "minimum": 7, "maximum": 9]], "required": ["n"],
+        ]
+        try Data(schema.serialized().utf8).write(to: directory.appendingPathComponent("schema.json"))
+        let value = try JSON(parsing: say("--json-schema", path("schema.json"), "--lookup").output)
+        #expect(7...9 ~= value["n"]?.int ?? 0, "\(value)")
+        #expect(try say("--regex", "[ab]{3}-[0-9]{2}").output.wholeMatch(of: /[ab]{3}-[0-9]{2}\n/) != nil)
+        #expect(try ["yes, sir\n", "no\n"].contains(say("--chat", "--choice", "yes\\, sir,no").output))
+        try Data(#"{"not": {}}"#.utf8).write(to: directory.appendingPathComponent("schema.json"))
+        for (arguments, word) in [
+            (["--json-schema", path("schema.json")], "schema.json.not"),
+            (["--json-schema", path("nowhere")], "nowhere"), (["--regex", "("], "--regex"),
+            (["--choice", "a,,b"], "--choice"), (["--choice", "a", "--regex", "b"], "one of"),
+        ] {
+            let run = try Duality.run(arguments: ["generate", "Write:"] + arguments)
+            #expect(run.status != 0 && run.output.isEmpty && run.errors.contains(word), "\(run.errors)")
+        }
+    }
+
     @Test func fourBitsAreWrittenAndInspected() throws {
         let made = try Duality.run(
             "quantize", Fixtures.embeddedModel, "--precision", "int4", "--out", path("four"), "--json")

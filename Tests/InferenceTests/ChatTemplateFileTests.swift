@@ -35,6 +35,18 @@ import Testing
         #expect(try self.template(["chat_template.json": #"{"chat_template": "y"}"#]).render(hello) == "y")
     }
 
+    /// A blank file that is chosen is a mistake; a blank template of a checkpoint is none.
+    @Test func blankIsNoTemplate() throws {
+        let directory = try directory(["empty.jinja": " \n", "chat_template.jinja": "\n"])
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let chosen = #expect(throws: InputError.self) {
+            try ChatTemplate(choice: directory.appendingPathComponent("empty.jinja").path, directory: nil)
+        }
+        #expect(chosen?.kind == .malformed)
+        let own = #expect(throws: InputError.self) { try ChatTemplate(directory: directory.path) }
+        #expect(own?.kind == .missing)
+    }
+
     @Test func aListMayHaveATemplateForTools() throws {
         let list: JSON = [
             "chat_template": [

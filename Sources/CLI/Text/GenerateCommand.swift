@@ -5,6 +5,7 @@ import Duality
 import DualityCore
 import DualityInference
 import DualityReference
+import DualityServer
 import Foundation
 
 struct GenerateCommand: AsyncParsableCommand, RankedCommand {
@@ -19,6 +20,7 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
               duality generate "Once upon a time there was a little fox named Pip."
               duality generate --chat "What is 17 plus 25?" --greedy
               cat story.txt | duality generate --max-tokens 200 --temperature 0.9
+              duality generate --chat "Is a whale a fish?" --choice yes,no
             """)
 
     @Argument(help: "The prompt; - or nothing reads stdin.")
@@ -38,6 +40,7 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
     var system: String?
     @Flag(name: .long, help: "Do not stop at the model's end tokens.")
     var ignoreEnd = false
+    @OptionGroup var form: ConstraintOptions
     @OptionGroup var speculation: SpeculationOptions
     @OptionGroup var engine: EngineOptions
     @OptionGroup var ranks: RankOptions
@@ -55,10 +58,13 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
         let text = try promptText()
         var ends = Set(defaults.endTokens)
         let ids: [Int]
+        var thought = AnswerRules.Thought.none
         if chat {
             let template = try template.chatTemplate(model)
-            ids = tokenizer.encode(try template.prompt(request(text)))
+            let prompt = try template.prompt(request(text))
+            ids = tokenizer.encode(prompt)
             ends = template.endTokens(defaults, tokenizer)
+            if AnswerParsers(template).qwen3 { thought = AnswerRules.Thought(behind: prompt, mayBegin: true) }
         } else {
             ids = tokenizer.encode(text)
         }
@@ -66,21 +72,27 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
         let limits = GenerationLimits(
             maxTokens: maxTokens, endTokens: ignoreEnd ? [] : ends, stopStrings: stop)
         // The cheap checks come before the weights: a bad prompt is refused at once.
+        let constraint = try form.constraint(
+            tokenizer, endTokens: ends,
+            vocabularySize: form.isOn ? HybridConfiguration(directory: loader.directory).vocabularySize : 0,
+            thought: thought)
         let computation = try loader.computation()
         let drafts = try speculation.loader(beside: tokenizer)
         let loaded = try loader.loadShown(tokens: ids.count + maxTokens)
         let drafters = try speculation.drafters(drafts, for: loaded)
-        try await run(loaded, computation, tokenizer, ids, sampling, seed, limits, drafters)
+        try await run(loaded, computation, tokenizer, ids, sampling, seed, limits, constraint, drafters)
     }
 
     func modelLoader() throws -> ModelLoader { try engine.loader(model) }
 
     private func run(
         _ model: some LanguageModel, _ computation: Computation, _ tokenizer: Tokenizer, _ ids: [Int],
-        _ sampling: SamplingParameters, _ seed: UInt64?, _ limits: GenerationLimits, _ drafters: [any TokenDrafter]
+        _ sampling: SamplingParameters, _ seed: UInt64?, _ limits: GenerationLimits, _ constraint: TokenConstraint?,
+        _ drafters: [any TokenDrafter]
     ) async throws {
         let generation = try Generation(
-            model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits, drafters: drafters)
+            model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits, constraint: constraint,
+            drafters: drafters)
 
         var text = ""
         for try await event in generation {

@@ -49,7 +49,11 @@ extension ChatTemplate {
         } else if !isFile, let directory, try Self.programs(in: directory).contains(where: { $0.name == choice }) {
             try self.init(directory: directory, named: choice)
         } else if isFile || FileManager.default.fileExists(atPath: choice) {
-            try self.init(jinja: Self.text(of: choice), place: choice)
+            let source = try Self.text(of: choice)
+            guard source.contains(where: { !$0.isWhitespace }) else {
+                throw InputError(.malformed, in: choice, expected: "a Jinja template", found: "an empty file")
+            }
+            try self.init(jinja: source, place: choice)
         } else {
             try self.init(named: choice)
         }
@@ -102,7 +106,8 @@ extension ChatTemplate {
                 throw InputError(.json, in: place, expected: "a string or a list", found: other.kindName)
             }
         }
-        return found
+        // A blank template is none.
+        return found.filter { $0.source.contains(where: { !$0.isWhitespace }) }
     }
 
     private static func text(of path: String) throws(InputError) -> String {

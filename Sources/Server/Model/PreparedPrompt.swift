@@ -90,14 +90,7 @@ extension ServedModel {
 
     private func thought(_ prompt: ChatPrompt, _ conversation: ConversationFields) -> AnswerRules.Thought {
         guard parsers.qwen3 else { return .none }
-        let start = prompt.generationPrompt ?? prompt.turns.last ?? 0
-        let end = String(decoding: prompt.text.utf8.dropFirst(start), as: UTF8.self)
-        let opened = end.range(of: "<think>", options: .backwards)
-        let closed = end.range(of: "</think>", options: .backwards)
-        if let opened, closed.map({ $0.lowerBound < opened.lowerBound }) ?? true { return .open }
-        if closed != nil || conversation.enableThinking == false || conversation.request.continueFinalMessage {
-            return .none
-        }
-        return .possible
+        let mayBegin = conversation.enableThinking != false && !conversation.request.continueFinalMessage
+        return AnswerRules.Thought(behind: prompt, mayBegin: mayBegin)
     }
 }
