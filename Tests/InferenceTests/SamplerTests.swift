@@ -193,6 +193,21 @@ import Testing
         #expect(try cold.next(logits: [1, 2, 1.9999999], history: []) == 1)
     }
 
+    @Test(arguments: [5e-324, 1e-308, 1e-38, 1e38, 1e308]) func penaltiesStopAtTheEndsOfFloat32(penalty: Double) throws
+    {
+        for temperature in [0, 1e-308, 1, 1e308] {
+            var sampler = Sampler(
+                parameters {
+                    $0.repetitionPenalty = penalty
+                    $0.temperature = temperature
+                })
+            // What raises tokens above all others draws one of them, what lowers them draws none.
+            let token = try sampler.next(logits: [3, -2, 0, -.infinity, 1, 1], history: [0, 1, 3])
+            let forbidden = penalty < 1 && temperature < 1e308 ? 1...5 : 3...3
+            #expect(!forbidden.contains(token), "\(penalty) \(temperature): \(token)")
+        }
+    }
+
     @Test func brokenLogitsAreReported() {
         for (logits, kind) in [
             ([1, .nan, 2], InputError.Kind.notFinite), ([1, .infinity], .notFinite), ([-.infinity], .value),

@@ -82,9 +82,12 @@ public struct Sampler: Sendable {
             if history.count < seenCount { (seen, seenCount) = ([], 0) }
             seen.formUnion(history[seenCount...])
             seenCount = history.count
-            let penalty = Float(parameters.repetitionPenalty)
-            for token in seen where scores.indices.contains(token) {
-                scores[token] = scores[token] > 0 ? scores[token] / penalty : scores[token] * penalty
+            // Penalties beyond float32, and scores that they would push beyond, stop at its ends.
+            let (least, most) = (Float.leastNormalMagnitude, Float.greatestFiniteMagnitude)
+            let penalty = min(max(Float(parameters.repetitionPenalty), least), most)
+            for token in seen where scores.indices.contains(token) && scores[token].isFinite {
+                let score = scores[token] > 0 ? scores[token] / penalty : scores[token] * penalty
+                scores[token] = min(max(score, -most), most)
             }
         }
         if parameters.frequencyPenalty != 0 || parameters.presencePenalty != 0 {

@@ -43,6 +43,9 @@
             if isClosed { action?() }
         }
 
+        /// Whether the client has left.
+        var hasLeft: Bool { state.withLock { $0.isClosed } }
+
         /// Stops reading; what waits for more of a request gets no more.
         func stopReading() {
             state.withLock { $0.isReadingOver = true }

@@ -92,6 +92,7 @@
             var iterator = items.makeAsyncIterator()
             guard let first = await iterator.next() else { return }
             if case .failed(let error) = first {
+                if connection.hasLeft { throw ConnectionEnd() }
                 try await exchange.write(Reply(error), writer)
                 return
             }

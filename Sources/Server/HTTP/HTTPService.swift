@@ -95,7 +95,10 @@
                 let stream = EventStream(session, connection, settings)
                 try await stream.run(writer, &exchange)
             } else {
-                try await exchange.write(await Self.whole(session, &exchange), writer)
+                let reply = await Self.whole(session, &exchange)
+                // To one who left nothing is said.
+                if connection.hasLeft { throw ConnectionEnd() }
+                try await exchange.write(reply, writer)
             }
         }
 
