@@ -184,7 +184,7 @@ def flags():
         ["--port", "70000"], ["--port", "x"], ["--mamba-ssm-cache-dtype", "bfloat16"], ["--mamba-cache-mode", "some"], ["--kv-cache-dtype", "fp8"],
         ["--max-model-len", "1000000"], ["--max-model-len", "many"], ["--max-num-seqs", "0"], ["--cache-memory", "lots"], ["--tool-call-parser", "pythonic"],
         ["--reasoning-parser", "deepseek_r1"], ["--request-timeout", "0"], ["--chat-template", "nobody"], ["--engine", "reference"], ["--no-such-flag"],
-        ["/nowhere"], ["--cache-memory", "1KiB"], ["--max-body-bytes", "0"], ["--served-model-name", ""], ["--decode-slowdown", "0.5"],
+        ["--template", "/dev/null"], ["/nowhere"], ["--cache-memory", "1KiB"], ["--max-body-bytes", "0"], ["--served-model-name", ""], ["--decode-slowdown", "0.5"],
     ]
     for arguments in wrong:
         run = subprocess.run([BINARY, "serve", "--port", "0", *arguments] if "--port" not in arguments else [BINARY, "serve", *arguments], capture_output=True, text=True, timeout=60, cwd=ROOT)
