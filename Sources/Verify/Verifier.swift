@@ -46,7 +46,7 @@ public struct Verifier: Sendable {
             report.remarks += expectations.remarks
             report.decays = expectations.decays
             report.inputFormat =
-                ["x", "activations", "hidden_states"].compactMap { inputs.find($0) }.first?.dtype.rawValue ?? ""
+                ["x", "activations", "hidden_states", "v"].compactMap { inputs.find($0) }.first?.dtype.rawValue ?? ""
             for expected in expectations.outputs {
                 guard let tensor = found[expected.name] else { continue }
                 report.outputs.append(

@@ -146,7 +146,7 @@ struct VerifyCommand: ParsableCommand {
                 ? FaultCatalog.all.map {
                     ["name": .string($0.name), "summary": .string($0.summary), "kinds": .string($0.kinds)]
                 }
-                : DeclaredPrecision.presets.map {
+                : DeclaredPrecision.known.map {
                     [
                         "name": .string($0.name), "summary": .string($0.summary),
                         "arithmetic": .string("\($0.arithmetic)"),
@@ -159,7 +159,7 @@ struct VerifyCommand: ParsableCommand {
         if faults {
             for fault in FaultCatalog.all { table.add(fault.name, fault.summary) }
         } else {
-            for preset in DeclaredPrecision.presets {
+            for preset in DeclaredPrecision.known {
                 table.add(preset.name, "\(preset.summary): \(preset.arithmetic)")
             }
         }

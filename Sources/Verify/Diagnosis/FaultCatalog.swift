@@ -26,6 +26,11 @@ package enum FaultCatalog {
         + entries(GatedNormJudge.faults, "gated_norm")
         + entries(GatedNormGradientJudge.faults, "gated_norm_gradients")
         + entries(MatmulJudge.faults, "matmul") + entries(MixerJudge.faults, "mixer")
+        + DeltaFault.allCases.map {
+            Entry(
+                name: $0.rawValue, summary: $0.summary,
+                kinds: $0.isOfChunks ? "gated_delta" : "gated_delta, gated_delta_step")
+        }
 
     private static func entries(_ faults: [LayerFault], _ kinds: String) -> [Entry] {
         faults.map { Entry(name: $0.name, summary: $0.summary, kinds: kinds) }

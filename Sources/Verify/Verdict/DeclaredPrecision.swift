@@ -20,18 +20,42 @@ public struct DeclaredPrecision: Sendable {
     public let text: String?
     /// Whether the declaration says in what order the kernel goes through the sequence.
     private let namesForm: Bool
+    /// Where the declaration is one of a kernel of the gated delta rule.
+    private let ofDelta: DeltaArithmetic?
 
     /// Whether it says that decays are sums of segments, and gradients of decays sums of what
     /// reaches across them.
     var declaresSegments: Bool { text?.split(separator: ",").contains { $0.hasSuffix("sums=segments") } ?? false }
 
     /// The formats are read off the tensors.
-    public static let inferred = DeclaredPrecision(declared: nil, text: nil, namesForm: false)
+    public static let inferred = DeclaredPrecision(declared: nil, text: nil, namesForm: false, ofDelta: nil)
 
-    private init(declared: KernelArithmetic?, text: String?, namesForm: Bool) {
+    private init(declared: KernelArithmetic?, text: String?, namesForm: Bool, ofDelta: DeltaArithmetic?) {
         self.declared = declared
         self.text = text
         self.namesForm = namesForm
+        self.ofDelta = ofDelta
+    }
+
+    /// The arithmetic of a call of the gated delta rule; nil where it is to be inferred.
+    ///
+    /// - Throws: `InputError` where the declaration is one of another kind of kernel.
+    func delta(for kind: CaseKind) throws(InputError) -> DeltaArithmetic? {
+        guard let text else { return nil }
+        guard let ofDelta else { throw notOf(kind, text, DeltaArithmetic.presets.map(\.name)) }
+        return ofDelta
+    }
+
+    /// Refuses a declaration that only describes kernels of other kinds.
+    func requireScan(for kind: CaseKind) throws(InputError) {
+        guard let text, declared == nil else { return }
+        throw notOf(kind, text, Self.presets.map(\.name))
+    }
+
+    private func notOf(_ kind: CaseKind, _ text: String, _ names: [String]) -> InputError {
+        InputError(
+            .value, in: "precision \"\(text)\"", expected: "the arithmetic of a kernel of kind \(kind.rawValue)",
+            found: "that of another", remedy: "Known kernels: \(names.joined(separator: ", ")).")
     }
 
     /// Reads a declaration: a preset, `KEY=VALUE` items, or both.
@@ -41,12 +65,15 @@ public struct DeclaredPrecision: Sendable {
         let items = text.split(separator: ",", omittingEmptySubsequences: false)
         let first = items.first.map(String.init) ?? ""
         let rest = items.dropFirst().map(String.init)
+        ofDelta = try? DeltaArithmetic(parsing: text)
         if let preset = Self.presets.first(where: { $0.name == first }) {
             declared = try KernelArithmetic(parsing: ([preset.arithmetic.description] + rest).joined(separator: ","))
+        } else if ofDelta != nil && (try? KernelArithmetic(parsing: text)) == nil {
+            declared = nil
         } else if !first.contains("=") {
             throw InputError(
                 .unknown, in: "precision \"\(first)\"", expected: "KEY=VALUE or a known kernel", found: "\"\(first)\"",
-                remedy: "Known kernels: \(Self.presets.map(\.name).joined(separator: ", ")).")
+                remedy: "Known kernels: \(Self.known.map(\.name).joined(separator: ", ")).")
         } else {
             declared = try KernelArithmetic(parsing: text)
         }
@@ -94,6 +121,12 @@ public struct DeclaredPrecision: Sendable {
             ("mlx", mlx, "mlx, attention form in bfloat16"),
         ]
     }()
+
+    /// All kernels that have a name, of every kind.
+    package static var known: [(name: String, arithmetic: String, summary: String)] {
+        presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
+            + DeltaArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
+    }
 
     private static func careful(_ format: NumberFormat) -> KernelArithmetic {
         var arithmetic = KernelArithmetic(format, form: .recurrent)

@@ -7,7 +7,8 @@ import DualityReference
 
 extension Verifier {
     func judge(_ call: CallDescription, _ inputs: any TensorSource) throws -> any KindJudge {
-        switch call.kind {
+        if [.scan, .step, .gradients, .mixer].contains(call.kind) { try precision.requireScan(for: call.kind) }
+        return switch call.kind {
         case .scan, .step: try ScanJudge(call, inputs: inputs, precision: precision)
         case .gradients: try GradientJudge(call, inputs: inputs, precision: precision)
         case .convolution: try ConvolutionJudge(call, inputs: inputs)
@@ -16,6 +17,7 @@ extension Verifier {
         case .gatedNorm: try GatedNormJudge(call, inputs: inputs)
         case .matmul: try MatmulJudge(call, inputs: inputs)
         case .mixer: try MixerJudge(call, inputs: inputs, precision: precision)
+        case .gatedDelta, .gatedDeltaStep: try DeltaJudge(call, inputs: inputs, precision: precision)
         }
     }
 
