@@ -26,6 +26,7 @@ package enum FaultCatalog {
         + entries(GatedNormJudge.faults, "gated_norm")
         + entries(GatedNormGradientJudge.faults, "gated_norm_gradients")
         + entries(MatmulJudge.faults, "matmul") + entries(MixerJudge.faults, "mixer")
+        + entries(AttentionJudge.faults, "attention")
         + DeltaFault.allCases.map {
             Entry(
                 name: $0.rawValue, summary: $0.summary,

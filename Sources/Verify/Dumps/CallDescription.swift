@@ -2,7 +2,8 @@
 //  them in their string table:
 //
 //      kind          scan | step | gradients | convolution | convolution_gradients | gated_norm |
-//                    gated_norm_gradients | mixer | matmul | gated_delta | gated_delta_step
+//                    gated_norm_gradients | mixer | matmul | gated_delta | gated_delta_step |
+//                    attention
 //      dt_softplus   true | false          dt_limit   LO,HI          chunk_size   Q
 //
 //  and whatever else a kind needs (`epsilon`, `group_size`, …).
@@ -33,6 +34,8 @@ public enum CaseKind: String, Sendable, CaseIterable {
     case gatedDelta = "gated_delta"
     /// The gated delta rule token by token from a given state.
     case gatedDeltaStep = "gated_delta_step"
+    /// Softmax attention of queries behind a cache of keys.
+    case attention
 
     /// The options that calls of this kind read; any other is a mistake.
     public var options: [String] {
@@ -42,6 +45,7 @@ public enum CaseKind: String, Sendable, CaseIterable {
         case .gatedNorm, .gatedNormGradients: ["group_size", "epsilon", "norm_before_gate"]
         case .mixer: ["epsilon", "bc_epsilon", "rope_theta", "chunk_size"]
         case .matmul: []
+        case .attention: ["causal", "window", "sink_tokens", "scale"]
         case .gatedDelta, .gatedDeltaStep:
             ["scale", "use_qk_l2norm_in_kernel", "l2norm_epsilon", "chunk_size"]
         }
@@ -72,6 +76,7 @@ extension CaseKind {
                 "B_norm.weight", "C_norm.weight", "norm.weight", "out_proj.weight", "out", "ssm_state", "conv_state",
             ]
         case .matmul: return ["activations", "weights", "activation_scales", "weight_scales", "out"]
+        case .attention: return ["q", "k", "v", "sinks", "o"]
         case .gatedDelta, .gatedDeltaStep:
             return ["q", "k", "v", "g", "beta", "initial_state", "cu_seqlens", "o", "final_state"]
         }

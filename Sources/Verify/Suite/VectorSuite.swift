@@ -24,12 +24,13 @@ public enum VectorSuite: String, Sendable, CaseIterable {
                 "length-1", "length-64", "length-131", "packed-offsets", "packed-states", "head-map-hybrid",
                 "square-state",
                 "decay-1e-3", "decay-80", "dt-tiny", "dt-huge", "step-plain", "delta-length-33", "delta-packed",
+                "attn-cache",
             ]
             return VectorSuite.standard.cases.filter { names.contains($0.name) }
         case .standard:
             return Self.scanLengths + Self.shapes + Self.widths + Self.decays + Self.steps + Self.packings + Self.values
                 + Self.decoding
-                + Self.gradients + Self.layers + Self.delta
+                + Self.gradients + Self.layers + Self.delta + Self.attention
         case .stress:
             return VectorSuite.standard.cases + Self.long + Self.conventions
         }

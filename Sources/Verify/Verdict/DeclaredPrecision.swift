@@ -22,19 +22,26 @@ public struct DeclaredPrecision: Sendable {
     private let namesForm: Bool
     /// Where the declaration is one of a kernel of the gated delta rule.
     private let ofDelta: DeltaArithmetic?
+    /// Where it is one of a kernel of softmax attention.
+    private let ofAttention: AttentionArithmetic?
 
     /// Whether it says that decays are sums of segments, and gradients of decays sums of what
     /// reaches across them.
     var declaresSegments: Bool { text?.split(separator: ",").contains { $0.hasSuffix("sums=segments") } ?? false }
 
     /// The formats are read off the tensors.
-    public static let inferred = DeclaredPrecision(declared: nil, text: nil, namesForm: false, ofDelta: nil)
+    public static let inferred = DeclaredPrecision(
+        declared: nil, text: nil, namesForm: false, ofDelta: nil, ofAttention: nil)
 
-    private init(declared: KernelArithmetic?, text: String?, namesForm: Bool, ofDelta: DeltaArithmetic?) {
+    private init(
+        declared: KernelArithmetic?, text: String?, namesForm: Bool, ofDelta: DeltaArithmetic?,
+        ofAttention: AttentionArithmetic?
+    ) {
         self.declared = declared
         self.text = text
         self.namesForm = namesForm
         self.ofDelta = ofDelta
+        self.ofAttention = ofAttention
     }
 
     /// The arithmetic of a call of the gated delta rule; nil where it is to be inferred.
@@ -44,6 +51,15 @@ public struct DeclaredPrecision: Sendable {
         guard let text else { return nil }
         guard let ofDelta else { throw notOf(kind, text, DeltaArithmetic.presets.map(\.name)) }
         return ofDelta
+    }
+
+    /// The arithmetic of a call of softmax attention; nil where it is to be inferred.
+    ///
+    /// - Throws: `InputError` where the declaration is one of another kind of kernel.
+    func attention(for kind: CaseKind) throws(InputError) -> AttentionArithmetic? {
+        guard let text else { return nil }
+        guard let ofAttention else { throw notOf(kind, text, AttentionArithmetic.presets.map(\.name)) }
+        return ofAttention
     }
 
     /// Refuses a declaration that only describes kernels of other kinds.
@@ -66,9 +82,10 @@ public struct DeclaredPrecision: Sendable {
         let first = items.first.map(String.init) ?? ""
         let rest = items.dropFirst().map(String.init)
         ofDelta = try? DeltaArithmetic(parsing: text)
+        ofAttention = try? AttentionArithmetic(parsing: text)
         if let preset = Self.presets.first(where: { $0.name == first }) {
             declared = try KernelArithmetic(parsing: ([preset.arithmetic.description] + rest).joined(separator: ","))
-        } else if ofDelta != nil && (try? KernelArithmetic(parsing: text)) == nil {
+        } else if (ofDelta != nil || ofAttention != nil) && (try? KernelArithmetic(parsing: text)) == nil {
             declared = nil
         } else if !first.contains("=") {
             throw InputError(
@@ -126,6 +143,7 @@ public struct DeclaredPrecision: Sendable {
     package static var known: [(name: String, arithmetic: String, summary: String)] {
         presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
             + DeltaArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
+            + AttentionArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
     }
 
     private static func careful(_ format: NumberFormat) -> KernelArithmetic {

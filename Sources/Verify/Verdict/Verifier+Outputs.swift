@@ -17,6 +17,7 @@ extension Verifier {
         case .gatedNorm: try GatedNormJudge(call, inputs: inputs)
         case .matmul: try MatmulJudge(call, inputs: inputs)
         case .mixer: try MixerJudge(call, inputs: inputs, precision: precision)
+        case .attention: try AttentionJudge(call, inputs: inputs, precision: precision)
         case .gatedDelta, .gatedDeltaStep: try DeltaJudge(call, inputs: inputs, precision: precision)
         }
     }

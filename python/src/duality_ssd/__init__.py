@@ -21,7 +21,7 @@ from ._errors import InputError
 from ._library import library_path
 from ._operator import Bound, ErrorSizes, SSDGradients, SSDResult, bound, ssd
 from ._vectors import Case, Fault, faults, vectors
-from ._verify import Outputs, Report, assert_ssd_close, verify, verify_kernel
+from ._verify import Outputs, Report, assert_close, assert_ssd_close, verify, verify_kernel
 
 __version__ = "0.1.0"
 
@@ -36,6 +36,7 @@ __all__ = [
     "Report",
     "SSDGradients",
     "SSDResult",
+    "assert_close",
     "assert_ssd_close",
     "bound",
     "faults",

@@ -117,8 +117,10 @@ def verify(
             ``[B, H, L, P]``. In B and C the group and the state axis stand for h and p. "blhp" when None.
         names: names of arrays that differ from ours, ``{"x": "hidden_states", …}``.
         kind: what it is a call of: "scan" (when None), "step", "gradients", "convolution", "convolution_gradients", "gated_norm",
-            "gated_norm_gradients", "mixer", "matmul".
-        options: options of the call beside those in `inputs`: dt_softplus (default True), dt_limit, chunk_size, ….
+            "gated_norm_gradients", "mixer", "matmul", "gated_delta", "gated_delta_step", "attention". Kernels of the gated delta
+            rule return o or (o, final_state), kernels of attention o.
+        options: options of the call beside those in `inputs`: dt_softplus (default True), dt_limit, chunk_size,
+            use_qk_l2norm_in_kernel (default False), scale, window, ….
         name: what the report calls the kernel.
         diagnose: whether to look for the cause of an error.
 
@@ -158,6 +160,10 @@ def assert_ssd_close(
     )  # fmt: skip
     if not report:
         raise AssertionError(report.short)
+
+
+#: :func:`assert_ssd_close` under the name that fits kernels of every kind.
+assert_close = assert_ssd_close
 
 
 def verify_kernel(
@@ -234,7 +240,17 @@ def _judged(calls: Iterable[Call], precision: Optional[str], name: str, referenc
 
 
 # Keys of `inputs` that are options of the call, not arrays.
-_OPTIONS = ("dt_softplus", "dt_limit", "chunk_size")
+_OPTIONS = (
+    "dt_softplus", "dt_limit", "chunk_size", "scale", "use_qk_l2norm_in_kernel", "l2norm_epsilon", "causal", "window",
+    "sink_tokens",
+)  # fmt: skip
+
+# What kernels return, by the kinds of calls that have other names than y and final_states.
+_RETURNED = {
+    "gated_delta": ("o", "final_state"),
+    "gated_delta_step": ("o", "final_state"),
+    "attention": ("o",),
+}
 
 # Arrays that have all four axes, and those that have all but p.
 _WIDE = ("x", "y", "z", "B", "C", "dout", "grad_x", "grad_z", "grad_B", "grad_C")
@@ -269,18 +285,19 @@ def _call(
     described.update(options or {})
     if kind is not None:
         described["kind"] = kind
+    returned = _RETURNED.get(str(described.get("kind")), ("y", "final_states"))
     found: Optional[Dict[str, Any]]
     if outputs is None:
         found = None
     elif isinstance(outputs, Mapping):
         found = dict(outputs)
     elif isinstance(outputs, tuple):
-        if len(outputs) != 2:
-            expected = "y, (y, final_states), or arrays by name"
+        if len(outputs) != len(returned):
+            expected = f"{returned[0]}, ({', '.join(returned)}), or arrays by name"
             raise InputError("value", f"{name}: outputs", expected, f"a tuple of {len(outputs)}")
-        found = dict(zip(("y", "final_states"), outputs))
+        found = dict(zip(returned, outputs))
     else:
-        found = {"y": outputs}
+        found = {returned[0]: outputs}
     for key, value in described.items():
         if isinstance(value, tuple):
             described[key] = list(value)

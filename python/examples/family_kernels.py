@@ -1,0 +1,173 @@
+"""Verifies kernels of the gated delta rule and of attention that other people wrote.
+
+    pip install torch transformers ml_dtypes          # on a CPU: torch's own paths
+    python family_kernels.py [f32|bf16]
+
+With a GPU and flash-linear-attention its chunked and its recurrent kernel are verified too, each by the preset that describes it. What is
+not installed is named and left out; where nothing was verified the exit status is 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import torch
+
+Kernel = Callable[[Any], Optional[Dict[str, Any]]]
+
+
+def sequences(case: Any) -> List[Tuple[int, int]]:
+    """Where each packed sequence of a case begins and ends; one for each row where nothing is packed."""
+    starts = [int(n) for n in case.inputs["cu_seqlens"]]
+    return list(zip(starts, starts[1:]))
+
+
+def expanded(t: Dict[str, Any]) -> Tuple[Any, Any]:
+    """q and k with as many heads as v."""
+    repeats = t["v"].shape[2] // t["q"].shape[2]
+    return t["q"].repeat_interleave(repeats, dim=2), t["k"].repeat_interleave(repeats, dim=2)
+
+
+def delta_of_transformers(function: Callable[..., Any]) -> Kernel:
+    """torch_chunk_gated_delta_rule or torch_recurrent_gated_delta_rule: packed rows one at a time, since they know none."""
+
+    def kernel(case: Any) -> Optional[Dict[str, Any]]:
+        if "scale" in case.options:  # fixed to 1 / sqrt(K)
+            return None
+        t = case.torch()
+        q, k = expanded(t)
+        parts = sequences(case) if "cu_seqlens" in t else [(0, q.shape[1])]
+        outputs, states = [], []
+        for number, (first, last) in enumerate(parts):
+            state = t.get("initial_state")
+            if state is not None and "cu_seqlens" in t:
+                state = state[number : number + 1]
+            o, final = function(
+                *(a[:, first:last] for a in (q, k, t["v"])), g=t["g"][:, first:last], beta=t["beta"][:, first:last],
+                initial_state=state, output_final_state=True,
+                use_qk_l2norm_in_kernel=case.options["use_qk_l2norm_in_kernel"] == "true",
+            )  # fmt: skip
+            outputs.append(o)
+            states.append(final)
+        return {"o": torch.cat(outputs, dim=1), "final_state": torch.cat(states)}
+
+    return kernel
+
+
+def delta_of_fla(function: Callable[..., Any]) -> Kernel:
+    """chunk_gated_delta_rule or fused_recurrent_gated_delta_rule, on a GPU."""
+
+    def kernel(case: Any) -> Optional[Dict[str, Any]]:
+        t = {name: array.cuda() for name, array in case.torch().items()}
+        q, k = expanded(t)
+        if q.shape[-1] < 16:  # below the smallest tile
+            return None
+        starts = t["cu_seqlens"].long() if "cu_seqlens" in t else None
+        o, final = function(
+            q, k, t["v"], g=t["g"], beta=t["beta"], scale=float(case.options.get("scale", q.shape[-1] ** -0.5)),
+            initial_state=t.get("initial_state"), output_final_state=True, cu_seqlens=starts,
+            use_qk_l2norm_in_kernel=case.options["use_qk_l2norm_in_kernel"] == "true",
+        )  # fmt: skip
+        return {"o": o.cpu(), "final_state": final.cpu()}
+
+    return kernel
+
+
+def mask(case: Any, queries: int, keys: int) -> Any:
+    """What each query sees, `[L, M]`."""
+    position = torch.arange(queries)[:, None] + keys - queries
+    key = torch.arange(keys)[None, :]
+    seen = torch.ones(queries, keys, dtype=torch.bool)
+    if case.options.get("causal", "true") == "true":
+        seen &= key <= position
+    if "window" in case.options:
+        near = key > position - int(case.options["window"])
+        seen &= near | (key < int(case.options.get("sink_tokens", 0)))
+    return seen
+
+
+def attention_by_sdpa(case: Any) -> Optional[Dict[str, Any]]:
+    """torch.nn.functional.scaled_dot_product_attention with a mask, by whatever backend it takes."""
+    t = case.torch()
+    if "sinks" in t:
+        return None
+    repeats = t["q"].shape[2] // t["k"].shape[2]
+    q, k, v = t["q"], t["k"].repeat_interleave(repeats, dim=2), t["v"].repeat_interleave(repeats, dim=2)
+    o = torch.nn.functional.scaled_dot_product_attention(
+        *(a.transpose(1, 2) for a in (q, k, v)), attn_mask=mask(case, q.shape[1], k.shape[1]),
+        scale=float(case.options.get("scale", q.shape[-1] ** -0.5)),
+    )  # fmt: skip
+    return {"o": o.transpose(1, 2)}
+
+
+def attention_of_transformers(case: Any) -> Optional[Dict[str, Any]]:
+    """eager_attention_forward of transformers' Qwen3."""
+    from transformers.models.qwen3.modeling_qwen3 import eager_attention_forward
+
+    t = case.torch()
+    if "sinks" in t:
+        return None
+
+    class Module(torch.nn.Module):
+        num_key_value_groups = t["q"].shape[2] // t["k"].shape[2]
+
+    q, k, v = (t[name].transpose(1, 2) for name in "qkv")
+    seen = mask(case, q.shape[2], k.shape[2])
+    lowest = torch.zeros(seen.shape, dtype=q.dtype).masked_fill(~seen, torch.finfo(q.dtype).min)
+    scaling = float(case.options.get("scale", q.shape[-1] ** -0.5))
+    o, _ = eager_attention_forward(Module().eval(), q, k, v, lowest[None, None], scaling)
+    return {"o": o}
+
+
+def kernels(dtype: str) -> List[Tuple[str, List[str], Optional[str], Kernel]]:
+    """Name, kinds, preset and function of each kernel that can be run here."""
+    found: List[Tuple[str, List[str], Optional[str], Kernel]] = []
+    narrow = dtype == "bf16"
+    both = ["gated_delta", "gated_delta_step"]
+    try:
+        from transformers.models.qwen3_next import modeling_qwen3_next as qwen
+
+        found += [
+            ("transformers, torch_chunk_gated_delta_rule", both, "transformers_gated_delta" if narrow else None,
+             delta_of_transformers(qwen.torch_chunk_gated_delta_rule)),
+            ("transformers, torch_recurrent_gated_delta_rule", both,
+             "transformers_gated_delta_recurrent" if narrow else None,
+             delta_of_transformers(qwen.torch_recurrent_gated_delta_rule)),
+            ("transformers, eager_attention_forward", ["attention"], "eager_attention" if narrow else None,
+             attention_of_transformers),
+        ]  # fmt: skip
+    except ImportError as missing:
+        print(f"left out: transformers ({missing})")
+    found.append(("torch, scaled_dot_product_attention", ["attention"], None, attention_by_sdpa))
+    if torch.cuda.is_available():
+        try:
+            from fla.ops.gated_delta_rule import chunk_gated_delta_rule, fused_recurrent_gated_delta_rule
+
+            found += [
+                ("FLA, chunk_gated_delta_rule", both, "fla_gated_delta" if narrow else "fla_gated_delta_f32",
+                 delta_of_fla(chunk_gated_delta_rule)),
+                ("FLA, fused_recurrent_gated_delta_rule", both, "fla_gated_delta_recurrent" if narrow else None,
+                 delta_of_fla(fused_recurrent_gated_delta_rule)),
+            ]  # fmt: skip
+        except ImportError as missing:
+            print(f"left out: flash-linear-attention ({missing})")
+    else:
+        print("left out: kernels for a GPU (there is none)")
+    return found
+
+
+def main() -> int:
+    from duality_ssd import verify_kernel
+
+    verdicts = []
+    for dtype in sys.argv[1:] or ["f32", "bf16"]:
+        for name, kinds, preset, kernel in kernels(dtype):
+            report = verify_kernel(kernel, "standard", dtype=dtype, kinds=kinds, precision=preset, name=name)
+            print(f"{dtype}: {report.headline}")
+            verdicts.append(report.verdict)
+    return 2 if not verdicts or "UNCHECKED" in verdicts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
