@@ -19,13 +19,14 @@ import Testing
     }
 
     /// Two hosts of 30 GB/s, int8: half of 7.6 GB at 28.5 GB/s × 1.03 is 138 ms; 144 starts of 35 µs are
-    /// 5 ms, 3.54 MB at half of 117 MB/s 15 ms, logits 2.6 ms.
+    /// 5 ms, 3.54 MB at half of 117 MB/s 15 ms, logits 2.6 ms. Scales and norms are counted by hand
+    /// only, hence the 5 %.
     @Test func twoHostsOnGigabitAreWorkedOut() throws {
         let speed = cost.decodeSpeed(
             context: 1, on: host, ranks: 2, over: try Network(named: "1gbe"), bytesPerWeight: 1)
-        #expect(abs(speed - 6.2) < 0.15, "\(speed)")
+        #expect(abs(speed - 6.2) < 0.05 * 6.2, "\(speed)")
         let one = cost.decodeSpeed(context: 1, on: host, ranks: 1, over: try Network(named: "1GbE"), bytesPerWeight: 1)
-        #expect(abs(one - 3.6) < 0.1, "\(one)")
+        #expect(abs(one - 3.6) < 0.05 * 3.6, "\(one)")
     }
 
     @Test func fasterNetworksAreNeverSlowerAndSlowOnesStopPaying() throws {
