@@ -59,7 +59,8 @@ struct EvaluationCommandTests {
         let last = try Duality.run(arguments: Self.tasks + ["--out", killed.path, "--json"])
         #expect(last.status == 0, "\(last.errors)")
         #expect(try JSON(parsing: last.output)["resumed"]?.int == there)
-        #expect(try Self.samples(killed) == Self.samples(whole))
+        let different = try Self.samples(killed).symmetricDifference(Self.samples(whole)).sorted()
+        #expect(different.isEmpty, "\(different.joined(separator: "\n"))")
         #expect(try Self.scores(killed) == Self.scores(whole))
 
         // Another seed is another run.
