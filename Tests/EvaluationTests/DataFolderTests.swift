@@ -134,7 +134,7 @@ struct DataFolderTests {
         // The tail of the context is cut, examples and question stay.
         #expect(inputs[2].contains("Answer: shown") && !inputs[2].contains("not this") && !inputs[2].contains("end"))
         #expect(inputs[2].hasSuffix("Question: q\nAnswer:"))
-        #expect((8192 - 40...8192 - 20).contains(try Self.tokenizer.get().encode(inputs[2]).count))
+        #expect((8192 - 60...8192 - 12).contains(try Self.tokenizer.get().encode(inputs[2]).count))
         #expect(inputs[3].contains("Ranking: 1 > 0\n\n[ID: 0] Document (Title: T0): a"))
         let scores = try found.rows.map { try Helmet().score($0.doc, .outputs(["1 > 0, x, 2"])).scores[0].value.number }
         #expect(scores == [1, 0, 1, 1])

@@ -89,8 +89,7 @@ import Testing
                 guard effect.contains(where: { !($0 < 1e-4) }) else { continue }
                 let report = Verifier().verify(item.call, inputs: inputs, outputs: try Self.table(wrong, .f32))
                 #expect(report.verdict == .fail, "\(kernel.plant) on \(item.name): \(report.lines)")
-                // Rejected, but not told by its name: where a kernel rounds its weights depends on its
-                // blocks.
+                // Rejected, but not told by its name: where weights are rounded depends on blocks.
                 guard kernel.plant != "attn-weights-in-bf16" else { continue }
                 total += 1
                 let found = report.diagnosis.names

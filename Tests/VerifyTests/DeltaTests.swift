@@ -7,7 +7,7 @@ import Testing
 @testable import DualityReference
 @testable import DualityVerify
 
-/// The gated delta rule: its forms agree, right kernels pass, planted faults are rejected and named.
+/// The gated delta rule: its forms agree, right kernels pass, faults are rejected and named.
 @Suite struct DeltaTests {
     /// Cases that debug builds compute in no time.
     static let small = VectorSuite.delta.filter { item in
@@ -148,7 +148,7 @@ import Testing
         }
     }
 
-    /// Keys that are too long and huge values overflow: nothing is promised there, and nothing traps.
+    /// Keys that are too long and huge values overflow: nothing is promised, and nothing traps.
     @Test func numbersThatGrowWithoutBoundsDoNotTrap() throws {
         let item = try #require(Self.small.first { $0.name == "delta-keys-long" })
         var inputs = try item.tensors(in: .f32)

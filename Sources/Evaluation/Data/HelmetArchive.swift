@@ -1,4 +1,4 @@
-//  HELMET's archive as it unpacks: json_kv, ruler, kilt and msmarco, each with its fields, made into
+//  HELMET's archive as it unpacks (json_kv, ruler, kilt, msmarco), made into rows with their
 //  requests.
 //
 //      prompt = template with {demos}, {context}, {question}

@@ -1,5 +1,5 @@
-//  Chunks of the gated delta rule in float64 with one fault: the equations of DeltaOperands.swift in
-//  its order.
+//  Chunks of the gated delta rule in float64 with one fault: the equations of DeltaOperands.swift
+//  in its order.
 
 import DualityCore
 import DualityNumerics
