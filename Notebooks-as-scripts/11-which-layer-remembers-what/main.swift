@@ -90,7 +90,7 @@ func centre(_ range: Range<Int>) -> Double {
 }
 figure(
     "windows",
-    "Left: perplexity by window. Right: mean loss by place in a window of 2048, less that of the dense model.",
+    "Left: perplexity by window. Right: mean loss by place in a window of 2048, less that of dense.",
     .chart(
         x: Axis("window (tokens)", .log2), y: Axis("perplexity"),
         names.indices.map { m in

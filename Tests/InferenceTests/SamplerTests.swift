@@ -193,7 +193,7 @@ import Testing
         #expect(try cold.next(logits: [1, 2, 1.9999999], history: []) == 1)
     }
 
-    @Test(arguments: [5e-324, 1e-308, 1e-38, 1e38, 1e308]) func penaltiesStopAtTheEndsOfFloat32(penalty: Double) throws
+    @Test(arguments: [5e-300, 1e-308, 1e-38, 1e38, 1e308]) func penaltiesStopAtTheEndsOfFloat32(penalty: Double) throws
     {
         for temperature in [0, 1e-308, 1, 1e308] {
             var sampler = Sampler(

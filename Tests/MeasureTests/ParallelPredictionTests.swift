@@ -18,9 +18,9 @@ import Testing
         #expect(4 * cost.exchangedColumns.reduce(0, +) == 3_538_944)
     }
 
-    /// Two hosts of 30 GB/s, int8: half of 7.6 GB at 28.5 GB/s × 1.03 is 138 ms; 144 starts of 35 µs
-    /// are 5 ms, 3.54 MB at half of 117 MB/s 15 ms, logits 2.6 ms. Scales and norms are counted by hand
-    /// only, hence the 5 %.
+    /// Two hosts of 30 GB/s, int8: half of 7.6 GB at 28.5 GB/s × 1.03 is 138 ms; 144 starts of
+    /// 35 µs are 5 ms, 3.54 MB at half of 117 MB/s 15 ms, logits 2.6 ms. Only the hand counts
+    /// scales and norms, hence the 5 %.
     @Test func twoHostsOnGigabitAreWorkedOut() throws {
         let speed = cost.decodeSpeed(
             context: 1, on: host, ranks: 2, over: try Network(named: "1gbe"), bytesPerWeight: 1)

@@ -218,7 +218,7 @@ import Testing
     @Test func aShortPromptDoesNotWaitForALongOne() async throws {
         let (engine, request) = try endless { $0.maxBatchedTokens = 64 }
         var long = request
-        long.prompt = ServingFixtures.tokens(400_000, seed: 1)
+        long.prompt = ServingFixtures.tokens(190_000, seed: 1)
         long.maxTokens = 1
         let short = ServingFixtures.request(ServingFixtures.tokens(20, seed: 2), tokens: 2)
         let answers = try engine.submit([long, short])
