@@ -37,7 +37,7 @@ struct HostsReport {
         let lines = [
             "Predicted for tensor parallelism, one sequence, prompts of \(Self.promptTokens) tokens; \(network.name), each host "
                 + "\((machine.bandwidth / 1e9).decimals(0)) GB/s and \((machine.operations / 1e12).decimals(1)) TFLOP/s; "
-                + "\(bytesPerWeight.decimals(1)) bytes a weight", "",
+                + "\(bytesPerWeight.decimals(1)) bytes per weight", "",
         ]
         return (lines + table.lines() + notes).joined(separator: "\n")
     }
