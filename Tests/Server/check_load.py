@@ -209,11 +209,6 @@ class Load:
         path, body = self.good(rng)
         name, value = rng.choice((("temperature", -1), ("n", 1000), ("max_tokens", "7"), ("seed", 1.5), ("stop", [""]), ("logit_bias", {"x": 1}), ("response_format", {"type": "sound"})))
         data = json.dumps({**body, name: value}).encode()
-        if rng.random() < 0.4:
-            data = bytearray(data)
-            for _ in range(rng.randrange(1, 4)):
-                data[rng.randrange(len(data))] = rng.randrange(256)
-            data = bytes(data)
         async with Connection(self) as c:
             await c.send(path, data)
             status, content = await c.answer()
