@@ -51,7 +51,8 @@ enum RankLaunch {
     private struct State {
         var world: ParallelWorld?
         var isCampaign = false
-        var model: QuantModel?
+        /// Ends the waiting of the other ranks.
+        var endRanks: (@Sendable () -> Void)?
     }
 
     private static let state = Mutex(State())
@@ -97,20 +98,21 @@ enum RankLaunch {
 
     /// Remembers the model that the other ranks wait for.
     static func loaded(_ model: QuantModel) {
-        state.withLock { if $0.world != nil, !$0.isCampaign, $0.model == nil { $0.model = model } }
+        let end: @Sendable () -> Void = { model.endRanks() }
+        state.withLock { if $0.world != nil, !$0.isCampaign, $0.endRanks == nil { $0.endRanks = end } }
     }
 
     /// Ends the other ranks where they wait for work, and MPI.
     static func end() {
-        let (world, model) = state.withLock { ($0.world, $0.model) }
+        let (world, endRanks) = state.withLock { ($0.world, $0.endRanks) }
         guard let world else { return }
-        model?.endRanks()
+        endRanks?()
         world.finish()
     }
 
     /// Says what went wrong and ends all ranks.
     static func fail(_ text: String, status: Int32) -> Never {
-        let (world, model) = state.withLock { ($0.world, $0.model) }
+        let (world, endRanks) = state.withLock { ($0.world, $0.endRanks) }
         if let world, world.rank > 0 {
             // What is wrong on all ranks is said by the first.
             usleep(500_000)
@@ -119,8 +121,8 @@ enum RankLaunch {
         }
         Terminal.note(text)
         guard let world, world.count > 1 else { Foundation.exit(status) }
-        guard let model else { world.abort(status) }
-        model.endRanks()
+        guard let endRanks else { world.abort(status) }
+        endRanks()
         world.finish()
         Foundation.exit(status)
     }
