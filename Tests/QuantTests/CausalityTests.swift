@@ -44,8 +44,8 @@ import Testing
 
     static let numbers: [Float] = [.nan, .infinity, -.infinity, Float(bitPattern: 0x0001_0000)]
 
-    /// NaN at every token, infinities and a subnormal at every fifth, of two prompts: one from the
-    /// beginning, one behind 56 tokens that crosses into the second chunk of the scan.
+    /// NaN, infinities and a subnormal at every token of two prompts: one from the beginning, one
+    /// behind 56 tokens that crosses into the second chunk of the scan.
     @Test(arguments: LogitBitsTests.tables.map(\.rawValue), [EnginePrecision.f32, .bf16, .int8])
     func aTokenChangesNothingBeforeIt(isa: UInt32, precision: EnginePrecision) throws {
         let fixture = try ConformanceModel("m2")
@@ -65,7 +65,7 @@ import Testing
                 let tokens = (0..<length).map { 20 + $0 * 31 }
                 let clean = try Self.bits(plain, start, tokens, [length])
                 for (number, model) in zip(Self.numbers, planted) {
-                    for token in 0..<length where number.isNaN || token % 5 == 3 {
+                    for token in 0..<length {
                         var ids = tokens
                         ids[token] = odd
                         let whole = try Self.bits(model, start, ids, [length])
