@@ -102,11 +102,31 @@ import Testing
         #expect(7...9 ~= value["n"]?.int ?? 0, "\(value)")
         #expect(try say("--regex", "[ab]{3}-[0-9]{2}").output.wholeMatch(of: /[ab]{3}-[0-9]{2}\n/) != nil)
         #expect(try ["yes, sir\n", "no\n"].contains(say("--chat", "--choice", "yes\\, sir,no").output))
+        let tokens = try JSON(parsing: Duality.run("tokenize", "--json", "</think>").output)
+        let end = (tokens.array ?? []).compactMap(\.int)
+        // Each of the mark's tokens once, in order.
+        let thoughtEnds =
+            ["--presence-penalty", "1e6"]
+            + end.enumerated().flatMap { ["--logit-bias", "\($1)=\(1000 * (end.count - $0))"] }
+        // A template that thinks is told not to; a thought that it begins itself is not shown.
+        for template in ["{%- if enable_thinking is not false %}<think>\n{% endif %}", "<think>\n"] {
+            try Data("{{ messages[0].content }}\n{% if add_generation_prompt %}\(template){% endif %}".utf8)
+                .write(to: directory.appendingPathComponent("thinking.jinja"))
+            let arguments = [
+                "--chat", "--template", path("thinking.jinja"), "--choice", "yes,no", "--max-tokens", "900",
+            ]
+            let run = try Duality.run(arguments: ["generate", "Write:", "--greedy"] + thoughtEnds + arguments)
+            #expect(["yes\n", "no\n"].contains(run.output), "\(run.output) \(run.errors)")
+        }
+        try Data(repeating: UInt8(ascii: " "), count: (1 << 20) + 1).write(
+            to: directory.appendingPathComponent("huge.json"))
         try Data(#"{"not": {}}"#.utf8).write(to: directory.appendingPathComponent("schema.json"))
         for (arguments, word) in [
             (["--json-schema", path("schema.json")], "schema.json.not"),
             (["--json-schema", path("nowhere")], "nowhere"), (["--regex", "("], "--regex"),
             (["--choice", "a,,b"], "--choice"), (["--choice", "a", "--regex", "b"], "one of"),
+            (["--choice", "a,b\\"], "backslash"), (["--choice", "a", "--ignore-end"], "--ignore-end"),
+            (["--json-schema", path("huge.json")], "1,048,576 bytes"),
         ] {
             let run = try Duality.run(arguments: ["generate", "Write:"] + arguments)
             #expect(run.status != 0 && run.output.isEmpty && run.errors.contains(word), "\(run.errors)")

@@ -12,7 +12,7 @@ struct DataFolderTests {
 
     /// A folder with these files, and what a task finds in it.
     private static func rows(
-        _ task: String, _ files: [String: String], lengths: [Int]? = nil, binsTokens: Bool = false
+        _ task: String, _ files: [String: String], lengths: [Int]? = nil, binsTokens: Bool = false, limit: Int? = nil
     ) throws -> TaskRows {
         let folder = try Fixtures.temporaryDirectory()
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -24,7 +24,7 @@ struct DataFolderTests {
         }
         let data = DataFolder(
             folder.path, fewshot: nil, shots: nil, lengths: lengths,
-            tokenizer: try tokenizer.get(), binsTokens: binsTokens)
+            tokenizer: try tokenizer.get(), binsTokens: binsTokens, limit: limit)
         return try data.rows(try TaskCatalogue.entry(task))
     }
 
@@ -138,6 +138,30 @@ struct DataFolderTests {
         #expect(inputs[3].contains("Ranking: 1 > 0\n\n[ID: 0] Document (Title: T0): a"))
         let scores = try found.rows.map { try Helmet().score($0.doc, .outputs(["1 > 0, x, 2"])).scores[0].value.number }
         #expect(scores == [1, 0, 1, 1])
+    }
+
+    @Test func aLimitIsThatOfEverySetOfHelmet() throws {
+        func lines(_ row: String, _ count: Int) -> String { String(repeating: row + "\n", count: count) }
+        let demos = #"{"question": "p", "answers": ["shown"], "ctxs": []}"#
+        // Nobody asks for the third row, so that nobody needs its fields.
+        let files = [
+            "helmet/data/json_kv/test_k105_dep6.jsonl":
+                lines(#"{"context": "{}", "question": "k", "answer": "v", "demos": []}"#, 2) + "{}\n",
+            "helmet/data/json_kv/test_k220_dep6.jsonl":
+                lines(#"{"context": "{}", "question": "k", "answer": "v", "demos": []}"#, 1),
+            "helmet/data/kilt/popqa_test_1000_k50_dep6.jsonl":
+                #"{"question": "q", "answers": ["x"], "ctxs": [], "s_pop": 5000}"# + "\n"
+                + lines(#"{"question": "q", "answers": ["x"], "ctxs": [], "s_pop": 5}"#, 3),
+            "helmet/data/kilt/popqa_test_1000_k3_dep6.jsonl": demos,
+        ]
+        let found = try Self.rows("helmet", files, limit: 2)
+        #expect(
+            found.rows.map { "\($0.id) \($0.length ?? 0)" } == [
+                "json_kv/0 8192", "json_kv/1 8192", "json_kv/0 16384", "kilt_popqa_3/1 8192", "kilt_popqa_3/2 8192",
+            ])
+        // Rows that are shown decide results too.
+        #expect(found.files.contains { $0.hasSuffix("popqa_test_1000_k3_dep6.jsonl") })
+        #expect(throws: InputError.self) { try Self.rows("helmet", files) }
     }
 
     @Test(arguments: ["gsm8k", "math", "mmlu", "popqa", "bbh", "ifeval", "mrcr", "babilong", "ruler", "helmet"])

@@ -131,6 +131,83 @@ struct RunnerTests {
         }
     }
 
+    /// HumanEval, whose answers may go as far as the context does, and a task of so many tokens.
+    private static func answering(_ words: Int, limit: Int? = nil, context: Int?, cutsLeft: Bool = false) throws
+        -> EvaluationPlan
+    {
+        let doc = try JSONFields(["prompt": .string(String(repeating: "word ", count: words))], place: "row")
+        let row = EvaluationRow(id: "0", doc: doc)
+        let whole = try TaskCatalogue.entry("humaneval").make(nil)
+        let task = limit.map { Limited(limit: $0, whole: whole) } ?? whole
+        let planned = PlannedTask(name: task.name, task: task, isChat: false, rows: [row], shots: 0, dataHash: "")
+        let encoder = RequestEncoder(try tokenizer.get(), template: nil, first: 4095)
+        return try EvaluationPlan([planned], encoder: encoder, context: context, maxTokens: nil, cutsLeft: cutsLeft)
+    }
+
+    /// HumanEval with answers of so many tokens.
+    private struct Limited: EvaluationTask {
+        let limit: Int
+        let whole: any EvaluationTask
+
+        var name: String { "limited" }
+        var primary: String { whole.primary }
+
+        func score(_ doc: JSONFields, _ response: Response) throws(InputError) -> ItemScore {
+            try whole.score(doc, response)
+        }
+
+        func request(_ doc: JSONFields, examples: [JSONFields], isChat: Bool) throws(InputError) -> TaskRequest {
+            var request = try whole.request(doc, examples: examples, isChat: isChat)
+            guard case .generate(var generation) = request.kind else { return request }
+            generation.maxTokens = limit
+            request.kind = .generate(generation)
+            return request
+        }
+    }
+
+    @Test func anAnswerAsFarAsTheContextGoesHasAnAnswersShareOfMemory() throws {
+        for context in [nil, 1 << 20] {
+            let plan = try Self.answering(40, context: context)
+            let prompt = plan.requests[0].tokens.prompt.count
+            #expect(plan.longest(context) == prompt + 4096)
+        }
+        #expect(try Self.answering(40, context: 512).longest(512) == 512)
+        let short = try Self.answering(40, limit: 30, context: nil)
+        #expect(short.longest(nil) == short.requests[0].tokens.prompt.count + 30)
+    }
+
+    @Test func onlyABatchThatIsAskedForIsRefused() throws {
+        func batch(_ asked: Int?, _ most: Int?) throws -> Int {
+            try RunnerSettings.batch(asked: asked, fitting: most, tokens: 8192)
+        }
+        #expect(try [0, 1, 5, 16, 90].map { try batch(nil, $0) } == [1, 1, 5, 16, 16])
+        #expect(try [batch(nil, nil), batch(200, nil), batch(5, 5), batch(1, 0)] == [16, 200, 5, 1])
+        #expect(throws: InputError.self) { try batch(6, 5) }
+        #expect(throws: InputError.self) { try batch(2, 0) }
+    }
+
+    @Test func aPromptThatIsCutLeavesRoomForItsAnswer() throws {
+        for (context, room) in [(600, 300), (4096, 1024)] {
+            let cut = try Self.answering(9000, context: context, cutsLeft: true).requests[0]
+            #expect(cut.fits && cut.tokens.prompt.count == context - room && cut.tokens.mostGenerated == 20 * room)
+        }
+        // What fits is left alone, and what is not cut needs no more than a token.
+        let whole = try Self.answering(30, context: 600, cutsLeft: true).requests[0]
+        #expect(whole.cut == 0 && whole.tokens.mostGenerated == 20 * (600 - whole.tokens.prompt.count))
+        let length = whole.tokens.prompt.count
+        #expect(try Self.answering(30, context: length + 1).requests[0].fits)
+        #expect(try !Self.answering(30, context: length).requests[0].fits)
+    }
+
+    @Test func anAnswerOfNoTokensIsNotAsked() throws {
+        for cutsLeft in [false, true] {
+            for context in [600, 4] {
+                let request = try Self.answering(30, limit: 0, context: context, cutsLeft: cutsLeft).requests[0]
+                #expect(!request.fits && request.cut == 0)
+            }
+        }
+    }
+
     @Test func thePlotLabelsLengthsAndTasks() {
         let interval = Interval(lower: 0.4, upper: 0.9)
         let plot = AccuracyPlot(

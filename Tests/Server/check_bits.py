@@ -100,7 +100,9 @@ def compare(count, seed):
         comparison.run(client, shuffled(), "in batches of 64")
         comparison.run(client, shuffled(), "cached")
         comparison.run(client, shuffled(), "streamed", streamed=True)
-        notes.append(f"{client.metric('vllm:prefix_cache_hits_total'):.0f} tokens from the cache")
+        hits = client.metric("vllm:prefix_cache_hits_total")
+        assert hits > 0, "nothing came from the cache"
+        notes.append(f"{hits:.0f} tokens from the cache")
     with server("--threads", "3", *queue) as client:
         comparison.run(client, shuffled(), "with three threads")
         comparison.run(client, shuffled(), "with three threads, cached", workers=7)
@@ -112,15 +114,20 @@ def compare(count, seed):
         notes.append(f"{preempted:.0f} preemptions, {evicted:.0f} evictions")
     with server("--lookup", *queue) as client:
         comparison.run(client, shuffled(), "guessed at", workers=3)
-        notes.append(f"{client.metric('vllm:spec_decode_num_accepted_tokens_total'):.0f} of {client.metric('vllm:spec_decode_num_draft_tokens_total'):.0f} guesses right")
+        accepted, guessed = client.metric("vllm:spec_decode_num_accepted_tokens_total"), client.metric("vllm:spec_decode_num_draft_tokens_total")
+        assert accepted > 0, f"none of {guessed:.0f} guesses was right"
+        notes.append(f"{accepted:.0f} of {guessed:.0f} guesses right")
     with server("--max-num-batched-tokens", "37", "--max-num-seqs", "5", *queue) as client:
         comparison.run(client, shuffled(), "in small pieces")
     with tempfile.TemporaryDirectory() as folder:
+        hits = []
         for name in ("before a restart", "behind a restart"):
             with server("--state-dir", folder, *queue) as client:
                 comparison.run(client, shuffled(), name, workers=16)
-                hits = client.metric("vllm:prefix_cache_hits_total")
-        notes.append(f"{hits:.0f} tokens behind the restart")
+                hits.append(client.metric("vllm:prefix_cache_hits_total"))
+        # The requests share beginnings among themselves too: what was kept adds to that.
+        assert hits[1] > hits[0], f"{hits[1]:.0f} tokens from the cache behind the restart, {hits[0]:.0f} before it"
+        notes.append(f"{hits[1]:.0f} tokens from the cache behind the restart, {hits[0]:.0f} before it")
     return comparison, notes
 
 

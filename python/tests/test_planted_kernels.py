@@ -12,6 +12,8 @@ from planted_kernels import KERNELS
 import duality_ssd
 from duality_ssd import vectors, verify_kernel
 
+#: Faults that move nothing by more than bfloat16 rounds, in no case of the suite.
+UNSEEN = {("gradients", "bf16"): {"grad-b-between-decay-off-by-one", "grad-c-between-decay-off-by-one"}}
 #: Faults of a mixer's parts keep their names in it.
 PARTS = ["conv-bias-missing", "norm-over-one-group", "gate-after-norm", "dt-bias-missing", "d-missing"]
 
@@ -27,7 +29,7 @@ def cases(kind, dtype):
     if "DUALITY_TABLE" in os.environ:
         return listed
     if kind == "gradients":
-        return listed[::3]
+        return listed[1::3]
     return [case for case in listed if kind != "mixer" or case.name == "mixer-rotated"]
 
 
@@ -66,11 +68,14 @@ def test_right_kernels_pass(kind, dtype):
 @pytest.mark.parametrize("kind", KERNELS)
 def test_faults_are_rejected_and_named(kind, dtype):
     visible = named = 0
-    misses = []
+    misses, unseen = [], set()
     for fault in faults(kind):
         report = run(kind, dtype, fault)
         by_name = {case["name"]: case for case in report.cases}
-        for name in changed(kind, dtype, fault):
+        moved = changed(kind, dtype, fault)
+        if not moved:
+            unseen.add(fault)
+        for name in moved:
             case = by_name[name]
             # Gradients that are sums which cancel lose more than that in a bfloat16 model.
             if (kind, dtype) != ("gradients", "bf16"):
@@ -81,6 +86,7 @@ def test_faults_are_rejected_and_named(kind, dtype):
         misses += [f"{fault} on {case['name']}: {case['diagnosis'][:3]}" for case in wrong if case not in found]
         if "DUALITY_TABLE" in os.environ:
             print(f"{kind:12} {dtype:5} {fault:34} {len(wrong):3} rejected {len(found):3} named first")
+    assert unseen == UNSEEN.get((kind, dtype), set())
     assert visible and named >= 0.95 * visible, f"{named} of {visible}; not: {misses}"
 
 

@@ -91,7 +91,9 @@ struct EvaluateDataOptions: ParsableArguments {
     var fewshot: String?
     @Option(name: .long, help: ArgumentHelp("How many of them.", valueName: "k"))
     var shots: Int?
-    @Option(name: .long, help: ArgumentHelp("At most so many rows of a task.", valueName: "n"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("At most so many rows of a task; of a long one of each set and length.", valueName: "n"))
     var limit: Int?
     @Flag(name: .long, help: "Ask in plain text instead of a conversation.")
     var noChat = false

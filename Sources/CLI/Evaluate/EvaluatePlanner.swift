@@ -46,13 +46,15 @@ struct EvaluatePlanner {
         return try text.split(separator: ",").map { try EvaluateGeneratorOptions.tokens(String($0), flag: "--lengths") }
     }
 
-    private func limited(_ rows: [EvaluationRow]) -> [EvaluationRow] {
+    /// So many rows as are asked for, of a long task of each of its sets at each length.
+    private func limited(_ rows: [EvaluationRow], isLong: Bool = false) -> [EvaluationRow] {
         guard let limit = runner.data.limit else { return rows }
-        // So many of each length.
-        var counts: [Int: Int] = [:]
+        var counts: [String: Int] = [:]
         return rows.filter { row in
-            counts[row.length ?? 0, default: 0] += 1
-            return counts[row.length ?? 0, default: 0] <= limit
+            let set = row.id[..<(row.id.lastIndex(of: "/") ?? row.id.startIndex)]
+            let key = isLong ? "\(row.length ?? 0) \(set)" : ""
+            counts[key, default: 0] += 1
+            return counts[key, default: 0] <= limit
         }
     }
 
@@ -76,11 +78,13 @@ struct EvaluatePlanner {
         let folder = DataFolder(
             data, fewshot: fewshot, shots: runner.data.shots, lengths: try lengths(default: nil),
             tokenizer: tokenizer, binsTokens: runner.options.bins == "tokens",
-            helmetTemplates: name == "helmet" && isReference ? try Self.helmetTemplates(data) : nil)
+            helmetTemplates: name == "helmet" && isReference ? try Self.helmetTemplates(data) : nil,
+            limit: runner.data.limit)
         var found = try folder.rows(entry)
         if name == "babilong", isReference { try Self.reword(&found, data) }
         return PlannedTask(
-            name: name, task: task, isChat: !runner.data.noChat && hasTemplate, rows: limited(found.rows),
+            name: name, task: task, isChat: !runner.data.noChat && hasTemplate,
+            rows: limited(found.rows, isLong: ["babilong", "helmet", "mrcr", "ruler"].contains(name)),
             shots: found.shots, dataHash: try RunFolder.hash(files: found.files),
             template: ["babilong", "helmet"].contains(name) ? runner.options.template : "reference")
     }

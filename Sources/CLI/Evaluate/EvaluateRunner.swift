@@ -97,7 +97,9 @@ struct EvaluateRunner {
         settings.turnEnds = template.map { $0.endTokens(defaults, tokenizer) } ?? settings.ends
         let folder = out ?? "duality-evaluation/\((loader.directory as NSString).lastPathComponent)-\(Self.stamp())"
         let manifest = try manifest(loader, computation, plan)
-        if !options.dryRun { try RunFolder.open(folder, settings: manifest) }
+        // What is wrong with the folder is said before the weights are read, and nothing is written
+        // before it is known that the run can begin.
+        if !options.dryRun { try RunFolder.check(folder, settings: manifest) }
         let loaded = try loader.loadShown(tokens: longest)
         guard let batched = loaded as? any BatchedModel else {
             throw InputError(
@@ -105,6 +107,7 @@ struct EvaluateRunner {
         }
         settings.batch = try batch(batched, plan, longest)
         if options.dryRun { return try estimate(batched, tokenizer, settings, plan) }
+        try RunFolder.open(folder, settings: manifest)
         try carryOut(batched, tokenizer, settings, plan, folder, computation, loader, configuration)
     }
 
@@ -112,15 +115,10 @@ struct EvaluateRunner {
     private func batch<Model: BatchedModel>(_ model: Model, _ plan: EvaluationPlan, _ longest: Int) throws -> Int {
         let snapshots = plan.snapshots(reuses: !options.noReuse, Model.self)
         // An eighth stays for passes and for what else runs.
-        guard let free = MemoryNeed.available(),
-            let most = model.batch(tokens: longest, snapshots: snapshots, memory: free / 8 * 7)
-        else { return options.batch ?? 16 }
-        guard most >= options.batch ?? 1 else {
-            throw InputError(
-                .value, in: "--batch", expected: "at most \(most) sequences of \(longest.grouped) tokens in memory",
-                found: "\(options.batch ?? 1)", remedy: "Give a smaller --batch, shorter --lengths or --kv int8.")
+        let most = MemoryNeed.available().flatMap { free in
+            model.batch(tokens: longest, snapshots: snapshots, memory: free / 8 * 7)
         }
-        return options.batch ?? min(most, 16)
+        return try RunnerSettings.batch(asked: options.batch, fitting: most, tokens: longest)
     }
 
     private static func stamp() -> String {

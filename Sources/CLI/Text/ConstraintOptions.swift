@@ -16,7 +16,8 @@ struct ConstraintOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "The text is one of these, separated by commas; \\, is a comma within one.", valueName: "a,b"))
+            "The text is one of these, separated by commas; \\, is a comma within one, \\\\ a backslash, and spaces count.",
+            valueName: "a,b"))
     var choice: String?
 
     var isOn: Bool { jsonSchema != nil || regex != nil || choice != nil }
@@ -25,7 +26,11 @@ struct ConstraintOptions: ParsableArguments {
         guard [jsonSchema, regex, choice].compactMap({ $0 }).count < 2 else {
             throw ValidationError("Give one of --json-schema, --regex and --choice.")
         }
-        guard choice == nil || !Self.texts(choice ?? "").contains("") else {
+        guard let choice else { return }
+        guard let texts = Self.texts(choice) else {
+            throw ValidationError("--choice ends with a backslash: write \\\\ for one.")
+        }
+        guard !texts.contains("") else {
             throw ValidationError("--choice takes texts that are not empty, separated by commas.")
         }
     }
@@ -51,21 +56,35 @@ struct ConstraintOptions: ParsableArguments {
         var rules = AnswerRules()
         rules.thought = thought
         if let jsonSchema {
-            rules.form = .schema(try JSON(contentsOf: jsonSchema), place: jsonSchema)
+            rules.form = .schema(try Self.schema(jsonSchema), place: jsonSchema)
         } else if let regex {
             rules.form = .regex(regex, place: "--regex")
         } else if let choice {
-            rules.form = .choice(Self.texts(choice), place: "--choice")
+            rules.form = .choice(Self.texts(choice) ?? [], place: "--choice")
         }
         let compiler = ConstraintCompiler(TokenTrie(tokenizer, endTokens: ends, size: vocabularySize))
         let constraint = try compiler.constraint(rules)
-        // What is wrong with a grammar as a whole shows in its first mask.
+        // What is wrong with a grammar as a whole may show in its first mask.
         _ = try constraint?.mask()
         return constraint
     }
 
-    /// The texts of a list; a backslash makes the next character one like others.
-    static func texts(_ list: String) -> [String] {
+    /// The most bytes of a schema: beyond what people write by hand, far below what parsing notices.
+    private static let schemaLimit = 1 << 20
+
+    private static func schema(_ path: String) throws(InputError) -> JSON {
+        let file = try MappedFile(path: path)
+        guard file.count <= schemaLimit else {
+            throw InputError(
+                .value, in: path, expected: "a JSON Schema of at most \(schemaLimit.grouped) bytes",
+                found: "\(file.count.grouped) bytes")
+        }
+        return try JSON(contentsOf: path)
+    }
+
+    /// The texts of a list; a backslash makes the next character one like others. Nil where there
+    /// is no next one.
+    static func texts(_ list: String) -> [String]? {
         var (texts, isEscaped) = ([""], false)
         for character in list {
             if !isEscaped, character == "\\" {
@@ -77,6 +96,6 @@ struct ConstraintOptions: ParsableArguments {
                 isEscaped = false
             }
         }
-        return texts
+        return isEscaped ? nil : texts
     }
 }

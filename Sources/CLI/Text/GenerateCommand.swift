@@ -5,7 +5,6 @@ import Duality
 import DualityCore
 import DualityInference
 import DualityReference
-import DualityServer
 import Foundation
 
 struct GenerateCommand: AsyncParsableCommand, RankedCommand {
@@ -15,6 +14,10 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
         discussion: """
             The prompt is an argument or comes from stdin; the continuation streams to stdout. Sampling defaults come \
             from the model's generation_config.json.
+
+            With --json-schema, --regex or --choice the whole text has that form, unless --max-tokens ends it before. With \
+            --chat the model is then asked not to think (enable_thinking false); a thought that a template begins all the \
+            same is not printed, and counts as tokens.
 
             Examples:
               duality generate "Once upon a time there was a little fox named Pip."
@@ -49,6 +52,9 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
 
     func validate() throws {
         guard maxTokens >= 0 else { throw ValidationError("--max-tokens must be at least 0.") }
+        guard !ignoreEnd || !form.isOn else {
+            throw ValidationError("--ignore-end leaves a text of a given form no end: leave out one of the two.")
+        }
     }
 
     func run() async throws {
@@ -64,7 +70,7 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
             let prompt = try template.prompt(request(text))
             ids = tokenizer.encode(prompt)
             ends = template.endTokens(defaults, tokenizer)
-            if AnswerParsers(template).qwen3 { thought = AnswerRules.Thought(behind: prompt, mayBegin: true) }
+            if AnswerParsers(template).qwen3 { thought = AnswerRules.Thought(behind: prompt, mayBegin: false) }
         } else {
             ids = tokenizer.encode(text)
         }
@@ -80,35 +86,38 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
         let drafts = try speculation.loader(beside: tokenizer)
         let loaded = try loader.loadShown(tokens: ids.count + maxTokens)
         let drafters = try speculation.drafters(drafts, for: loaded)
-        try await run(loaded, computation, tokenizer, ids, sampling, seed, limits, constraint, drafters)
+        let generation = GenerationInput(
+            ids: ids, sampling: sampling, seed: seed, limits: limits, constraint: constraint,
+            hidesThought: form.isOn && thought == .open)
+        try await run(loaded, computation, tokenizer, generation, drafters)
     }
 
     func modelLoader() throws -> ModelLoader { try engine.loader(model) }
 
     private func run(
-        _ model: some LanguageModel, _ computation: Computation, _ tokenizer: Tokenizer, _ ids: [Int],
-        _ sampling: SamplingParameters, _ seed: UInt64?, _ limits: GenerationLimits, _ constraint: TokenConstraint?,
+        _ model: some LanguageModel, _ computation: Computation, _ tokenizer: Tokenizer, _ input: GenerationInput,
         _ drafters: [any TokenDrafter]
     ) async throws {
         let generation = try Generation(
-            model, tokenizer: tokenizer, prompt: ids, sampling: sampling, limits: limits, constraint: constraint,
-            drafters: drafters)
+            model, tokenizer: tokenizer, prompt: input.ids, sampling: input.sampling, limits: input.limits,
+            constraint: input.constraint, drafters: drafters)
 
         var text = ""
         for try await event in generation {
             switch event {
             case .token(_, let piece):
                 text += piece
-                if !json { Terminal.stream(piece) }
+                if !json, !input.hidesThought { Terminal.stream(piece) }
             case .finished(let completion):
                 text += completion.remainingText
+                if input.hidesThought { text = AnswerParser.behindThought(text) }
                 if json {
-                    var object = report(text, ids, completion, seed)
+                    var object = report(text, input.ids, completion, input.seed)
                     computation.write(to: &object)
                     print(JSON.object(object).serialized(indented: true))
                 } else {
-                    Terminal.stream(completion.remainingText + "\n")
-                    Terminal.note(summary(completion, seed))
+                    Terminal.stream((input.hidesThought ? text : completion.remainingText) + "\n")
+                    Terminal.note(summary(completion, input.seed))
                 }
             }
         }
@@ -131,7 +140,8 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
     private func request(_ text: String) -> ChatRequest {
         let system = system.map { [ChatMessage(role: .system, content: $0)] } ?? []
         return ChatRequest(
-            messages: system + [ChatMessage(role: .user, content: text)], addGenerationPrompt: true)
+            messages: system + [ChatMessage(role: .user, content: text)], addGenerationPrompt: true,
+            enableThinking: form.isOn ? false : nil)
     }
 
     private func summary<Model>(_ completion: Completion<Model>, _ seed: UInt64?) -> String {
@@ -162,6 +172,17 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
             "speculation": speculation.isOn ? speculation.report(timings.speculation) : .null,
         ]
     }
+}
+
+/// What a text is generated from, and how.
+private struct GenerationInput {
+    let ids: [Int]
+    let sampling: SamplingParameters
+    let seed: UInt64?
+    let limits: GenerationLimits
+    let constraint: TokenConstraint?
+    /// Whether the text begins with a thought that is not shown.
+    let hidesThought: Bool
 }
 
 extension SamplingOptions {

@@ -45,13 +45,16 @@ package struct DataFolder: Sendable {
     var binsTokens = false
     /// The official wording of HELMET; nil for ours.
     var helmetTemplates: [String: String]?
+    /// The most rows that will be asked of a set at a length; nil for all. More may be returned.
+    var limit: Int?
 
     package init(
         _ path: String, fewshot: [JSONFields]?, shots: Int?, lengths: [Int]?, tokenizer: Tokenizer,
-        binsTokens: Bool = false, helmetTemplates: [String: String]? = nil
+        binsTokens: Bool = false, helmetTemplates: [String: String]? = nil, limit: Int? = nil
     ) {
         (self.path, self.fewshot, self.shots, self.lengths) = (path, fewshot, shots, lengths)
         (self.tokenizer, self.binsTokens, self.helmetTemplates) = (tokenizer, binsTokens, helmetTemplates)
+        self.limit = limit
     }
 
     /// The rows of a task of the catalogue.
@@ -279,7 +282,7 @@ package struct DataFolder: Sendable {
         var result = TaskRows(rows: [])
         let archive = HelmetArchive(
             "\(path)/helmet/data", templates: helmetTemplates, tokenizer: tokenizer, shots: shots ?? entry.shots)
-        try archive.rows(isWanted: isWanted, &result)
+        try archive.rows(isWanted: isWanted, limit: limit ?? .max, &result)
         for name in names("helmet/data", ending: ".jsonl") {
             for (i, row) in try RowFile.rows("\(path)/helmet/data/\(name)").enumerated() {
                 let length = try row.int("length", in: 1...1 << 30)

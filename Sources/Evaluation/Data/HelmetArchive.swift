@@ -117,13 +117,20 @@ package struct HelmetArchive {
     }
 
     /// The rows of all sets that are there, at the lengths that are wanted.
-    package func rows(isWanted: (Int) -> Bool, _ result: inout TaskRows) throws(InputError) {
+    ///
+    /// - Parameter limit: the most of a set at a length.
+    package func rows(isWanted: (Int) -> Bool, limit: Int, _ result: inout TaskRows) throws(InputError) {
         for part in Self.parts where isWanted(part.length) && DataFile.exists("\(path)/\(part.file)") {
             let file = "\(path)/\(part.file)"
             var demos: [JSONFields] = []
-            if let name = part.demos { demos = try RowFile.rows("\(path)/\(name)") }
-            for (i, row) in try RowFile.rows(file).enumerated() {
+            if let name = part.demos, shots > 0 {
+                demos = try RowFile.rows("\(path)/\(name)")
+                if !result.files.contains("\(path)/\(name)") { result.files.append("\(path)/\(name)") }
+            }
+            var count = 0
+            for (i, row) in try RowFile.rows(file).enumerated() where count < limit {
                 guard try isKnown(row, part) else { continue }
+                count += 1
                 result.rows.append(
                     EvaluationRow(
                         id: "\(part.dataset)/\(i)", doc: try doc(row, part, demos), length: part.length))

@@ -76,16 +76,18 @@ package struct EvaluationPlan: Sendable {
         _ request: TokenRequest, _ task: PlannedTask, _ place: (task: Int, row: Int), context: Int?, cutsLeft: Bool
     ) -> PlannedRequest {
         var tokens = request
-        // What must be free behind the prompt.
-        var least = 0
+        // What must be free behind the prompt, and whether no room at all is enough.
+        var (least, needsRoom) = (0, false)
         if let context {
             switch tokens.kind {
             case .generate(var generation):
-                // "As far as the context goes" is what a limit above any context means.
+                needsRoom = true
+                // "As far as the context goes" is what a limit above any context means; a prompt
+                // that is cut leaves room for a whole answer.
                 if generation.maxTokens > 100_000 {
                     generation.maxTokens = max(context - tokens.prompt.count, 0)
                     tokens.kind = .generate(generation)
-                    least = 1
+                    least = cutsLeft ? min(1024, context / 2) : 1
                 } else {
                     least = task.name.hasPrefix("mrcr") ? min(generation.maxTokens, 1024) : generation.maxTokens
                 }
@@ -95,7 +97,8 @@ package struct EvaluationPlan: Sendable {
         }
         let room = context.map { $0 - least } ?? .max
         var cut = 0
-        if cutsLeft, tokens.prompt.count > room, room > 0 {
+        let isAsked = least > 0 || !needsRoom
+        if cutsLeft, isAsked, tokens.prompt.count > room, room > 0 {
             cut = tokens.prompt.count - room
             tokens.prompt.removeFirst(cut)
             if case .generate(var generation) = tokens.kind, generation.maxTokens < least {
@@ -103,11 +106,11 @@ package struct EvaluationPlan: Sendable {
                 tokens.kind = .generate(generation)
             }
         }
-        let fits = !tokens.prompt.isEmpty && tokens.prompt.count <= room
+        let fits = isAsked && !tokens.prompt.isEmpty && tokens.prompt.count <= room
         return PlannedRequest(task: place.task, row: place.row, tokens: tokens, fits: fits, cut: cut)
     }
 
-    /// The longest sequence that is held, prompt and answer.
+    /// The longest sequence that memory is set aside for, prompt and answer.
     package func longest(_ context: Int?) -> Int {
         requests.filter(\.fits).map { $0.tokens.longest(context) }.max() ?? 1
     }

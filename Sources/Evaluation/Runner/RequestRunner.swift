@@ -16,6 +16,24 @@ package struct RunnerSettings: Sendable {
     package var turnEnds: Set<Int> = []
 
     package init() {}
+
+    /// Sequences that are worked on together: as many as asked for, else as fit, at most 16.
+    ///
+    /// - Parameters:
+    ///   - asked: what `--batch` says; nil for nothing.
+    ///   - most: how many fit into memory; nil where nobody knows. One always runs.
+    ///   - tokens: the length of each.
+    /// - Throws: `InputError` (`.value`) for more than fit.
+    package static func batch(asked: Int?, fitting most: Int?, tokens: Int) throws(InputError) -> Int {
+        guard let most else { return asked ?? 16 }
+        guard let asked else { return max(min(most, 16), 1) }
+        guard asked <= max(most, 1) else {
+            throw InputError(
+                .value, in: "--batch", expected: "at most \(max(most, 1)) sequences of \(tokens) tokens in memory",
+                found: "\(asked)", remedy: "Give a smaller --batch, shorter --lengths or --kv int8.")
+        }
+        return asked
+    }
 }
 
 package struct RequestRunner<Model: BatchedModel> {

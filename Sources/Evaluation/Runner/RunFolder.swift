@@ -5,11 +5,12 @@ import DualityVerify
 import Foundation
 
 package enum RunFolder {
-    /// Makes the folder, or checks that the run in it is this one.
+    /// Checks that a run can begin in the folder or go on in it; changes nothing.
     ///
     /// - Parameter settings: everything that decides the results.
+    /// - Returns: whether this run is there already.
     /// - Throws: `InputError` (`.value`) that names the first setting that differs.
-    package static func open(_ folder: String, settings: JSON.Object) throws {
+    @discardableResult package static func check(_ folder: String, settings: JSON.Object) throws -> Bool {
         let path = "\(folder)/run.json"
         if DataFile.exists(path) {
             let before = try JSONFields(JSON(contentsOf: path), place: path)
@@ -20,16 +21,27 @@ package enum RunFolder {
                     found: before.object[name]?.serialized() ?? "nothing",
                     remedy: "Another run is in this folder: give another --out, or the settings of that run.")
             }
-            return
+            return true
         }
+        try refuseForeign(folder)
+        return false
+    }
+
+    /// Makes the folder, or checks that the run in it is this one.
+    ///
+    /// - Parameter settings: everything that decides the results.
+    /// - Throws: `InputError` as `check` does, and for a folder that cannot be made.
+    package static func open(_ folder: String, settings: JSON.Object) throws {
+        guard try !check(folder, settings: settings) else { return }
         do {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         } catch {
             throw InputError(
                 .inaccessibleFile, in: folder, expected: "a folder that can be made", found: error.localizedDescription)
         }
-        try refuseForeign(folder)
-        try writeAtomically(to: path) { try $0.write(JSON.object(settings).serialized(indented: true) + "\n") }
+        try writeAtomically(to: "\(folder)/run.json") {
+            try $0.write(JSON.object(settings).serialized(indented: true) + "\n")
+        }
     }
 
     /// A folder with other things in it is not ours.

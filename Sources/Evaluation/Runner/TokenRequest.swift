@@ -25,15 +25,19 @@ package struct TokenRequest: Sendable {
     package var isChat: Bool
 
     /// The most tokens that are generated, over all samples.
-    var mostGenerated: Int {
+    package var mostGenerated: Int {
         if case .generate(let generation) = kind { generation.maxTokens * (generation.repeats ?? 1) } else { 0 }
     }
 
-    /// The longest sequence.
+    /// The most tokens of an answer that memory is set aside for; limits of 999,999 are no forecast.
+    package static let answerShare = 4096
+
+    /// The longest sequence, of an answer at most its share.
     package func longest(_ context: Int?) -> Int {
         switch kind {
         case .generate(let generation):
-            return prompt.count + min(generation.maxTokens, max((context ?? .max) - prompt.count, 1))
+            let room = max((context ?? .max) - prompt.count, 1)
+            return prompt.count + min(generation.maxTokens, Self.answerShare, room)
         case .choose(let choices): return prompt.count + (choices.map(\.count).max() ?? 0)
         case .rolling(let tokens): return min(tokens.count + 1, context ?? .max)
         }
