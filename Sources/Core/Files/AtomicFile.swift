@@ -2,7 +2,18 @@
 //  takes its name only when everything is on the disk. A reader, or a run that is interrupted, sees
 //  the old file or the new one.
 
-import Foundation
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// The system's `write`, whose name methods here have too.
+private func writeBytes(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+    write(descriptor, bytes, count)
+}
 
 /// Receives the bytes of a file piece by piece.
 public struct FileSink {
@@ -18,7 +29,7 @@ public struct FileSink {
     public func write(_ bytes: UnsafeRawBufferPointer) throws(InputError) {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let written = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+            let written = writeBytes(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
             if written < 0 {
                 if errno == EINTR { continue }
                 throw InputError.system(in: path, expected: "room for \(bytes.count) bytes")
@@ -57,7 +68,7 @@ public func writeAtomically(to path: String, _ body: (FileSink) throws -> Void) 
             free(resolved)
         }
     }
-    let temporary = "\(destination).\(UUID().uuidString.prefix(8)).part"
+    let temporary = FileSystem.temporary(beside: destination)
     // Permissions of an ordinary new file: everything the user's umask leaves.
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw InputError.system(in: path, expected: "a place where a file can be written") }

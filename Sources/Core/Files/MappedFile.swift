@@ -1,6 +1,12 @@
 //  A file in the address space: nothing is read before it is touched, and nothing is copied.
 
-import Foundation
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 /// The bytes of a regular file, mapped read-only for as long as this object lives.
 ///

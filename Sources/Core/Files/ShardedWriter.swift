@@ -6,7 +6,13 @@
 //
 //  and a directory that appears as a whole.
 
-import Foundation
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 /// Collects tensors, then writes them in files of bounded size.
 package struct ShardedWriter {
@@ -64,28 +70,21 @@ package struct ShardedWriter {
 /// - Throws: `InputError` when something is there already or the directory cannot be made, and what
 ///   `body` throws; nothing is left behind then.
 package func createDirectoryAtomically(at path: String, _ body: (String) throws -> Void) throws {
-    let files = FileManager.default
-    guard !files.fileExists(atPath: path) else {
+    guard !FileSystem.exists(path) else {
         throw InputError(
             .inaccessibleFile, in: path, expected: "a path where nothing is yet", found: "something",
             remedy: "Remove it, or choose another path.")
     }
-    let place = (path as NSString).standardizingPath
-    let temporary = "\(place).\(UUID().uuidString.prefix(8)).part"
-    do {
-        try files.createDirectory(atPath: temporary, withIntermediateDirectories: true)
-    } catch {
-        throw InputError(
-            .inaccessibleFile, in: path, expected: "a place where a directory can be made",
-            found: error.localizedDescription)
-    }
+    let place = FileSystem.standardized(path)
+    let temporary = FileSystem.temporary(beside: place)
+    try FileSystem.makeDirectory(temporary, place: path)
     do {
         try body(temporary)
         guard rename(temporary, place) == 0 else {
             throw InputError.system(in: path, expected: "a place where a directory can be made")
         }
     } catch {
-        try? files.removeItem(atPath: temporary)
+        FileSystem.remove(temporary)
         throw error
     }
 }

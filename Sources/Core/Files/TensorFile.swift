@@ -1,8 +1,6 @@
 //  A file of tensors of whatever kind: safetensors, or arrays of NumPy. What it is is told by its
 //  first bytes.
 
-import Foundation
-
 /// A file that holds named tensors.
 public struct TensorFile: TensorSource {
     /// The file's own string table; empty where its kind has none.

@@ -6,8 +6,6 @@
 //
 //  (and the tokenizer's files, which other rooms read).
 
-import Foundation
-
 /// A model on the disk: its configuration and its tensors, in one file or in shards.
 public final class Checkpoint: TensorSource {
     /// What config.json says, with the changes that were asked for.
@@ -134,9 +132,9 @@ package struct ModelDirectory {
         self.path = path
     }
 
-    package func path(_ name: String) -> String { (path as NSString).appendingPathComponent(name) }
-    package func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
-    package var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] }
+    package func path(_ name: String) -> String { FileSystem.join(path, name) }
+    package func has(_ name: String) -> Bool { FileSystem.exists(path(name)) }
+    package var names: [String] { FileSystem.names(in: path) ?? [] }
 
     /// The model that an adapter in the directory is for.
     func adapterBase() -> String? {
@@ -145,11 +143,10 @@ package struct ModelDirectory {
 
     /// - Throws: `InputError` unless this is a directory that holds a config.json.
     package func requireConfiguration() throws(InputError) {
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+        guard let kind = FileSystem.kind(of: path) else {
             throw InputError(.missingFile, in: path, expected: "a model's directory", found: "nothing there")
         }
-        guard isDirectory.boolValue else {
+        guard kind == .directory else {
             throw InputError(
                 .inaccessibleFile, in: path, expected: "a model's directory", found: "a file",
                 remedy: "Give the directory that holds config.json and the weights.")
@@ -160,7 +157,7 @@ package struct ModelDirectory {
                     .unsupported, in: path, expected: "a model's directory, with a config.json", found: other.found,
                     remedy: other.remedy)
             }
-            let inside = names.sorted().filter { FileManager.default.fileExists(atPath: "\(path($0))/config.json") }
+            let inside = names.filter { FileSystem.exists("\(path($0))/config.json") }
             throw InputError(
                 .missingFile, in: path, expected: "a model's directory, with a config.json", found: "none in it",
                 remedy: inside.first.map { "Is it \(path($0))?" } ?? "")

@@ -6,8 +6,6 @@
 //  The hub's cache is $HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub.
 //  Source: huggingface_hub, file_download.py and constants.py.
 
-import Foundation
-
 /// Finds the directory of a model that is called in another way.
 package enum ModelFolder {
     /// The directory that holds the files: the snapshot of a folder of the hub's cache, the cached
@@ -15,11 +13,10 @@ package enum ModelFolder {
     ///
     /// - Throws: `InputError` for a folder of the cache whose snapshot is not there.
     package static func resolve(
-        _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+        _ path: String, environment: [String: String] = FileSystem.environment
     ) throws(InputError) -> String {
-        let files = FileManager.default
-        if files.fileExists(atPath: path) {
-            if files.fileExists(atPath: "\(path)/config.json") { return path }
+        if FileSystem.exists(path) {
+            if FileSystem.exists("\(path)/config.json") { return path }
             return try snapshot(of: path) ?? path
         }
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
@@ -27,23 +24,23 @@ package enum ModelFolder {
             return path
         }
         let folder = "\(cache(environment))/models--\(parts[0])--\(parts[1])"
-        return files.fileExists(atPath: folder) ? try snapshot(of: folder) ?? path : path
+        return FileSystem.exists(folder) ? try snapshot(of: folder) ?? path : path
     }
 
     private static func cache(_ environment: [String: String]) -> String {
         if let cache = environment["HF_HUB_CACHE"], !cache.isEmpty { return cache }
         if let home = environment["HF_HOME"], !home.isEmpty { return "\(home)/hub" }
-        let home = environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "\(NSHomeDirectory())/.cache"
+        let home = environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? "\(FileSystem.home)/.cache"
         return "\(home)/huggingface/hub"
     }
 
     /// The snapshot that a folder of the cache means; nil when it is none.
     private static func snapshot(of folder: String) throws(InputError) -> String? {
-        let files = FileManager.default
         let snapshots = "\(folder)/snapshots"
-        guard let names = try? files.contentsOfDirectory(atPath: snapshots), !names.isEmpty else { return nil }
-        if let reference = files.contents(atPath: "\(folder)/refs/main").map({ String(decoding: $0, as: UTF8.self) }) {
-            let name = reference.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard let names = FileSystem.names(in: snapshots), !names.isEmpty else { return nil }
+        if let file = try? MappedFile(path: "\(folder)/refs/main") {
+            let reference = file.withBytes { String(decoding: $0, as: UTF8.self) }
+            let name = reference.trimmed
             guard names.contains(name) else {
                 throw InputError(
                     .missingFile, in: snapshots, expected: "the snapshot \(name) that refs/main names",

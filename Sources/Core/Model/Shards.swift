@@ -1,7 +1,5 @@
 //  The files of a sharded checkpoint: by an index, or by names that tell the set.
 
-import Foundation
-
 /// The files of a sharded checkpoint, checked against their index.
 struct Shards {
     var files: [String: SafetensorsFile] = [:]

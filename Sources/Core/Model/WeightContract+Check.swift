@@ -1,6 +1,12 @@
 //  A checkpoint held against the contract: everything that is wrong at once, with the likely typo.
 
-import Foundation
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 extension WeightContract {
     /// One way in which a checkpoint breaks the contract.

@@ -31,8 +31,6 @@
 //  Source: awslabs/hybrid-model-factory, layers/*; transformers, modeling_mamba2.py;
 //  state-spaces/mamba, mixer_seq_simple.py.
 
-import Foundation
-
 extension WeightContract {
     mutating func requireGatedDeltaNet(_ prefix: String, _ layer: Int, _ component: Component) {
         let options = configuration.gatedDeltaNet
@@ -144,9 +142,9 @@ extension WeightContract {
         for requirement in requirements where !source.contains(requirement.name) {
             var other = requirement.name
             if requirement.component == .slidingWindowAttention {
-                other = other.replacingOccurrences(of: ".swa.", with: ".self_attn.")
+                other = other.replacing(".swa.", with: ".self_attn.")
             } else if requirement.component == .embedding {
-                other = other.replacingOccurrences(of: "backbone.embeddings.", with: "backbone.embedding.")
+                other = other.replacing("backbone.embeddings.", with: "backbone.embedding.")
             }
             if other != requirement.name, source.contains(other) { originals[requirement.name] = other }
         }

@@ -1,14 +1,12 @@
 //  What the files of a model's directory are called, and what to say of a directory that holds
 //  something else than a checkpoint.
 
-import Foundation
-
 /// The names of the files in a directory, as weights.
 struct WeightFileNames {
     let names: [String]
 
     init(_ directory: ModelDirectory) {
-        names = directory.names.sorted()
+        names = directory.names
     }
 
     /// The shards `NAME-00001-of-00003.safetensors` of one set, in order; nil when there is no such

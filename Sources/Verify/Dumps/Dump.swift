@@ -2,7 +2,6 @@
 //  foreign names, foreign axes.
 
 import DualityCore
-import Foundation
 
 /// One call in one file.
 public struct Dump: Sendable {
@@ -35,8 +34,8 @@ public struct Dump: Sendable {
         }
         var described = file.metadata
         let given = try Self.pairs(options, in: "--options")
-        for (key, value) in given { described[key] = value.replacingOccurrences(of: ":", with: ",") }
-        let name = URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        for (key, value) in given { described[key] = value.replacing(":", with: ",") }
+        let name = FileSystem.stem(path)
         call = try CallDescription(name: name, metadata: described)
         try call.requireKnown(given.keys, in: "--options")
         for ours in aliases.keys.sorted() where !call.kind.tensors.contains(ours) {
@@ -49,7 +48,7 @@ public struct Dump: Sendable {
     private static func pairs(_ text: String?, in place: String) throws -> [String: String] {
         var pairs: [String: String] = [:]
         for item in text?.split(separator: ",") ?? [] {
-            let parts = item.split(separator: "=", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+            let parts = item.split(separator: "=", maxSplits: 1).map { $0.trimmed }
             guard parts.count == 2, pairs.updateValue(parts[1], forKey: parts[0]) == nil else {
                 let form = place == "--map" ? "OURS=THEIRS" : "KEY=VALUE"
                 throw InputError(.value, in: place, expected: "\(form), each once", found: "\"\(item)\"")

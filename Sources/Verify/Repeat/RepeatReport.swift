@@ -1,7 +1,6 @@
 //  Two results of one kernel held against each other bit for bit: files, or directories of files.
 
 import DualityCore
-import Foundation
 
 /// What two runs left, case by case.
 public struct RepeatReport: Sendable {
@@ -56,7 +55,7 @@ public struct RepeatReport: Sendable {
                 remedy: "Run the kernel again and write its results elsewhere.")
         }
         guard areDirectories[0] else {
-            let name = URL(fileURLWithPath: second).deletingPathExtension().lastPathComponent
+            let name = FileSystem.stem(second)
             cases = [try Self.compare(name, first, second)]
             missing = []
             return
@@ -97,9 +96,7 @@ public struct RepeatReport: Sendable {
     }
 
     private static func isDirectoryOfResults(_ path: String) -> Bool {
-        var isDirectory: ObjCBool = false
-        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-        return exists && isDirectory.boolValue && !NumPyTensors.isDirectoryOfArrays(path)
+        FileSystem.kind(of: path) == .directory && !NumPyTensors.isDirectoryOfArrays(path)
     }
 }
 
@@ -112,13 +109,12 @@ struct ResultFiles {
     /// - Throws: `InputError` when the directory is not there or holds no file of results.
     init(_ directory: String) throws {
         self.directory = directory
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: directory, isDirectory: &isDirectory), isDirectory.boolValue else {
+        guard FileSystem.kind(of: directory) == .directory, let names = FileSystem.names(in: directory) else {
             throw InputError(.missingFile, in: directory, expected: "a directory of results", found: "none")
         }
         var files: [String: String] = [:]
         // Sorted, so that of two files of one case it is always the same that is read.
-        for file in try FileManager.default.contentsOfDirectory(atPath: directory).sorted().reversed() {
+        for file in names.reversed() {
             for suffix in [".npz", ".safetensors"] where file.hasSuffix(suffix) {
                 files[String(file.dropLast(suffix.count))] = file
             }

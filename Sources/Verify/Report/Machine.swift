@@ -1,6 +1,6 @@
 //  The machine a report was made on, in words.
 
-import Foundation
+import DualityCore
 
 /// The machine a report was made on.
 enum Machine {
@@ -15,6 +15,6 @@ enum Machine {
         #else
             let architecture = "arm64"
         #endif
-        return "\(system) \(architecture), \(ProcessInfo.processInfo.activeProcessorCount) cores"
+        return "\(system) \(architecture), \(FileSystem.processorCount) cores"
     }
 }

@@ -8,7 +8,6 @@
 import DualityCore
 import DualityNumerics
 import DualityReference
-import Foundation
 
 /// A directory of test vectors.
 public struct SuiteDirectory: Sendable {
@@ -41,7 +40,7 @@ public struct SuiteDirectory: Sendable {
     public init(path: String) throws {
         self.path = path
         let place = "\(path)/manifest.json"
-        guard FileManager.default.fileExists(atPath: place) else {
+        guard FileSystem.exists(place) else {
             throw InputError(
                 .missingFile, in: place, expected: "the manifest of a suite", found: "no such file",
                 remedy: "Write test vectors there with: duality vectors \(path)")
@@ -88,12 +87,7 @@ public struct SuiteDirectory: Sendable {
         _ cases: [VectorCase], called name: String, in format: NumberFormat, to path: String,
         progress: (String) -> Void = { _ in }
     ) throws -> Int {
-        do {
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw InputError(
-                .inaccessibleFile, in: path, expected: "a directory to write to", found: error.localizedDescription)
-        }
+        try FileSystem.makeDirectory(path)
         var total = 0
         var list: [JSON] = []
         for item in cases {
@@ -103,9 +97,9 @@ public struct SuiteDirectory: Sendable {
             var writer = SafetensorsWriter(metadata: item.options)
             for name in table.names { try writer.add(name, from: table) }
             try writer.write(to: place)
-            let data = try Data(contentsOf: URL(fileURLWithPath: place))
-            total += data.count
-            let hash = data.withUnsafeBytes { sha256($0) }
+            let file = try MappedFile(path: place)
+            total += file.count
+            let hash = file.withBytes { sha256($0) }
             list.append(try manifestEntry(item, table, hash: hash))
         }
         let manifest: JSON = [

@@ -2,7 +2,6 @@
 //  meant for.
 
 import DualityCore
-import Foundation
 
 extension Verifier {
     func verify(
@@ -43,10 +42,7 @@ extension Verifier {
 
 /// Whether two paths lead to one directory.
 func isSameDirectory(_ a: String, _ b: String) -> Bool {
-    func resolved(_ path: String) -> String {
-        URL(fileURLWithPath: path).resolvingSymlinksInPath().standardizedFileURL.path
-    }
-    return resolved(a) == resolved(b)
+    FileSystem.resolved(a) == FileSystem.resolved(b)
 }
 
 extension CaseReport {
@@ -69,7 +65,7 @@ extension SuiteDirectory.Entry {
     /// to blame for that.
     fileprivate func requireHash(of place: String) throws {
         guard !hash.isEmpty else { return }
-        let found = try Data(contentsOf: URL(fileURLWithPath: place)).withUnsafeBytes { sha256($0) }
+        let found = try MappedFile(path: place).withBytes { sha256($0) }
         guard found == hash else {
             throw InputError(
                 .malformed, in: place,

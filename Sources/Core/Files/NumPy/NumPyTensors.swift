@@ -3,8 +3,6 @@
 //
 //  What is no array of real numbers (a text, a Python object) is left out and told of.
 
-import Foundation
-
 /// Named NumPy arrays, row-major and little-endian in memory.
 public struct NumPyTensors: TensorSource {
     /// The path of the archive, the array or the directory.
@@ -22,16 +20,15 @@ public struct NumPyTensors: TensorSource {
     /// - Complexity: one pass over the bytes, which are copied.
     public init(path: String) throws {
         place = path
-        var isDirectory: ObjCBool = false
-        if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
-            let files = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0.hasSuffix(".npy") }
-            for file in files.sorted() { try addArray(String(file.dropLast(4)), MappedFile(path: "\(path)/\(file)")) }
+        if FileSystem.kind(of: path) == .directory {
+            let files = (FileSystem.names(in: path) ?? []).filter { $0.hasSuffix(".npy") }
+            for file in files { try addArray(String(file.dropLast(4)), MappedFile(path: "\(path)/\(file)")) }
         } else {
             let file = try MappedFile(path: path)
             if file.withBytes({ FileKind($0) }) == .zip {
                 try addMembers(of: file)
             } else {
-                try addArray(URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent, file)
+                try addArray(FileSystem.stem(path), file)
             }
         }
         guard !names.isEmpty else {
@@ -44,7 +41,7 @@ public struct NumPyTensors: TensorSource {
 
     /// Whether a directory holds arrays.
     public static func isDirectoryOfArrays(_ path: String) -> Bool {
-        (try? FileManager.default.contentsOfDirectory(atPath: path))?.contains { $0.hasSuffix(".npy") } ?? false
+        FileSystem.names(in: path)?.contains { $0.hasSuffix(".npy") } ?? false
     }
 
     private mutating func addArray(_ name: String, _ file: MappedFile) throws(InputError) {
