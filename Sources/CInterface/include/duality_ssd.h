@@ -148,7 +148,7 @@ duality_result *duality_verify(const duality_case *cases, int64_t count, const c
  *     "dtype"         "f32" (default), "bf16", "f16": the format in which every number is exact
  *     "cases"         names of the cases to make the operands of, default none
  *
- * Result: text "json", {"suite", "dtype", "cases": [{"name", "kind", "catches", "options"}]} of the whole suite; the operands of
+ * Result: text "json", {"suite", "dtype", "cases": [{"name", "kind", "catches", "options"}], "faults", "kinds"} of the whole suite; operands of
  * the cases asked for as tensors CASE/NAME.
  */
 duality_result *duality_vectors(const char *options);

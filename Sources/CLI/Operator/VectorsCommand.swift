@@ -17,6 +17,9 @@ struct VectorsCommand: ParsableCommand {
 
             With any of the sizes (--heads … --batch) the cases are scans, steps and gradients of that shape instead of \
             those of a suite: duality vectors OUT --heads 8 --groups 1 --head-dim 64 --state 256 --chunk 256
+
+            With --seal the expected outputs are written too, in float64, with hashes of operands, outputs and program: \
+            a suite that is frozen. A later version proves that it still expects the same with: duality verify OUT --sealed
             """)
 
     @Argument(help: ArgumentHelp("Where to write.", valueName: "OUT"))
@@ -28,6 +31,15 @@ struct VectorsCommand: ParsableCommand {
             (default: standard)
             """)
     var suite: Suite?
+
+    @Option(
+        help: ArgumentHelp(
+            "Only cases of these kinds, separated by commas: \(CaseKind.allCases.map(\.rawValue).joined(separator: ", ")).",
+            valueName: "kind,…"))
+    var kinds: String?
+
+    @Flag(help: "Write the expected outputs too, and seal the suite.")
+    var seal = false
 
     @Option(help: "The number format in which all operands are exact: f32, bf16 or f16.")
     var dtype: Format = .f32
@@ -68,14 +80,42 @@ struct VectorsCommand: ParsableCommand {
     }
 
     func run() throws {
-        let (name, cases) = try chosen()
+        var (name, cases) = try chosen()
+        if let wanted = try wantedKinds() { cases = cases.filter { wanted.contains($0.kind) } }
+        guard !cases.isEmpty else {
+            throw InputError(
+                .value, in: "--kinds \(kinds ?? "")", expected: "kinds of which \(name) has cases", found: "none")
+        }
         let bytes = try SuiteDirectory.write(
             cases, called: name, in: NumberFormat(named: dtype.rawValue), to: output
         ) { Terminal.progress("writing \($0)") }
         Terminal.clearProgress()
         let size = Double(bytes * 10 / 1_048_576) / 10
         print("\(output): \(cases.count) cases of suite \(name) in \(dtype.rawValue), \(size) MiB")
+        if seal {
+            let sealed = try SuiteSeal(sealing: output, program: "/proc/self/exe") { done, count in
+                Terminal.progress("sealing \(done) of \(count)")
+            }
+            Terminal.clearProgress()
+            print("sealed \(sealed.hash)")
+            Terminal.note(
+                "\(sealed.preciseCases) of \(sealed.cases) cases in double-double; float64 differs from it by up to "
+                    + "\(sealed.largestDifference) of an output's largest number")
+        }
         Terminal.note("next: run your kernel on them, then  duality verify \(output) --against RESULTS")
+    }
+
+    private func wantedKinds() throws -> Set<CaseKind>? {
+        guard let kinds else { return nil }
+        return try Set(
+            kinds.split(separator: ",", omittingEmptySubsequences: false).map { word in
+                guard let kind = CaseKind(rawValue: String(word)) else {
+                    throw InputError(
+                        .unknown, in: "--kinds",
+                        expected: CaseKind.allCases.map(\.rawValue).joined(separator: ", "), found: "\"\(word)\"")
+                }
+                return kind
+            })
     }
 
     private func chosen() throws -> (name: String, cases: [VectorCase]) {

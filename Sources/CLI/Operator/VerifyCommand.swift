@@ -25,6 +25,9 @@ struct VerifyCommand: ParsableCommand {
             With --repeat, compares two results bit for bit and says where a kernel is not repeatable: \
             duality verify RUN1 --repeat RUN2, or beside --against, where RESULTS is the first run.
 
+            With --sealed, holds what this version expects of a sealed suite against what stands in it: \
+            duality verify SUITE --sealed
+
             Exit status: 0 PASS, 1 FAIL or SUSPECT, 2 UNCHECKED, usage or input.
             """)
 
@@ -42,6 +45,9 @@ struct VerifyCommand: ParsableCommand {
         help: ArgumentHelp(
             "The results of another run of the kernel, whose bits are compared with the first.", valueName: "RUN2"))
     var again: String?
+
+    @Flag(help: "Check that the numbers of a sealed suite are still expected, and do nothing else.")
+    var sealed = false
 
     @Option(
         help: ArgumentHelp(
@@ -89,6 +95,7 @@ struct VerifyCommand: ParsableCommand {
                 remedy: "Write test vectors with: duality vectors OUT")
         }
         try requireOneForm()
+        if sealed { return try checkSeal(path) }
         if let again, against == nil { return try compare(path, again) }
         let verifier = Verifier(
             precision: try precision.map { try DeclaredPrecision(parsing: $0) } ?? .inferred, diagnoses: !noDiagnosis)
@@ -138,7 +145,7 @@ struct VerifyCommand: ParsableCommand {
             ofCalls + [
                 (path ?? "", path != nil), ("--against", against != nil), ("--repeat", again != nil),
                 ("--precision", precision != nil), ("--markdown", markdown), ("--html", html), ("--verbose", verbose),
-                ("--no-diagnosis", noDiagnosis), ("--presets", faults && presets),
+                ("--no-diagnosis", noDiagnosis), ("--sealed", sealed), ("--presets", faults && presets),
             ], with: what, remedy: "\(what) lists, and does nothing else.")
         if json {
             let items: [JSON] =
@@ -174,6 +181,19 @@ struct VerifyCommand: ParsableCommand {
                 ("--no-diagnosis", noDiagnosis),
             ], with: "--repeat alone", remedy: "Two runs are compared as they are; to judge them too, add --against.")
         let report = try RepeatReport(first, second)
+        print(json ? report.json.serialized(indented: true) : report.text)
+        try end(with: report.verdict)
+    }
+
+    /// A sealed suite, against this version.
+    private func checkSeal(_ path: String) throws {
+        try refuse(
+            ofCalls + [
+                ("--against", against != nil), ("--repeat", again != nil), ("--precision", precision != nil),
+                ("--markdown", markdown), ("--html", html), ("--verbose", verbose), ("--no-diagnosis", noDiagnosis),
+            ], with: "--sealed", remedy: "What is sealed is compared with what is expected now; no kernel takes part.")
+        let report = try SealReport(checking: path) { Terminal.progress("computing \($0) of \($1)") }
+        Terminal.clearProgress()
         print(json ? report.json.serialized(indented: true) : report.text)
         try end(with: report.verdict)
     }

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Literal, Optional, Sequence, Tuple
 
 from numpy.typing import NDArray
 
+from ._errors import InputError
 from ._library import list_vectors
 
 Suite = Literal["smoke", "standard", "stress"]
@@ -117,6 +118,10 @@ def vectors(
         Case(item["name"], item["kind"], item["catches"], item["options"], suite, dtype, shape)
         for item in listed["cases"]
     ]
+    unknown = sorted(set(kinds or []) - set(listed["kinds"]))
+    if isinstance(kinds, str) or unknown:
+        found = repr(kinds) if isinstance(kinds, str) else ", ".join(map(repr, unknown))
+        raise InputError("unknown", "kinds", f"a list of {', '.join(listed['kinds'])}", found)
     return [case for case in cases if kinds is None or case.kind in kinds]
 
 

@@ -168,7 +168,7 @@ assert_close = assert_ssd_close
 
 def verify_kernel(
     kernel: Callable[[Case], Optional[Outputs]],
-    suite: Suite = "standard",
+    suite: Union[Suite, Sequence[Case]] = "standard",
     *,
     dtype: Dtype = "f32",
     kinds: Optional[Sequence[str]] = None,
@@ -183,7 +183,8 @@ def verify_kernel(
     Args:
         kernel: is called with each :class:`Case`, and returns its outputs, or None for a case that it does not know. A kernel
             that knows no case is UNCHECKED.
-        suite: "smoke", "standard" or "stress".
+        suite: "smoke", "standard" or "stress"; or the cases themselves, as :func:`vectors` gives them, and then without `dtype`,
+            `kinds` and `shape`.
         dtype: the number format in which all operands are exact: "f32", "bf16" or "f16".
         kinds: the kinds of cases to run, such as ``["scan"]``; all when None.
         repeats: how often the kernel is run on each case. The first run is judged; where another leaves other bits, the case is
@@ -195,8 +196,17 @@ def verify_kernel(
     candidate = name or str(getattr(kernel, "__name__", "kernel"))
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise InputError("value", "repeats", "a whole number >= 1", repr(repeats))
+    if isinstance(suite, str):
+        cases = [case for case in vectors(suite, dtype=dtype, **(shape or {})) if kinds is None or case.kind in kinds]
+        reference = f"suite {suite} in {dtype}" if shape is None else f"suite for {dict(shape)} in {dtype}"
+    else:
+        cases, reference = list(suite), "chosen cases"
+        others = [type(item).__name__ for item in cases if not isinstance(item, Case)]
+        if others or kinds is not None or shape is not None:
+            given = others[0] if others else "kinds or shape beside them"
+            raise InputError("value", "suite", "the name of a suite, or cases of vectors() alone", given)
     calls: List[Call] = []
-    for case in vectors(suite, dtype=dtype, kinds=kinds, **(shape or {})):
+    for case in cases:
         # Every run gets operands of its own, and its outputs are copied: kernels that update a state in place, or write to one
         # buffer again and again, do not change what is judged.
         first = kernel(replace(case))
@@ -207,7 +217,6 @@ def verify_kernel(
                 raise InputError("value", f"{case.name}: run {number + 1}", "outputs, as from run 1", "None")
             found = _call(_copied(again), case, name=case.name)
             calls.append(Call(f"{case.name} again", {"repeat_of": case.name}, [], found.outputs))
-    reference = f"suite {suite} in {dtype}" if shape is None else f"suite for {dict(shape)} in {dtype}"
     return _judged(calls, precision, candidate, reference, diagnose)
 
 
