@@ -21,7 +21,17 @@ struct AttentionKernel: Sendable {
         "attn-sinks-ignored", "attn-heads-tiled", "attn-softmax-without-maximum", "attn-softmax-not-normalised",
         "attn-softmax-base-two", "attn-scores-in-bf16", "attn-weights-in-bf16",
     ]
-    static let blockPlants = ["attn-blocks-not-rescaled", "attn-last-keys-missing", "attn-first-block-missing"]
+    static let blockPlants = [
+        "attn-blocks-not-rescaled", "attn-last-keys-missing", "attn-first-block-missing", "attn-scores-in-bf16",
+        "attn-weights-in-bf16",
+    ]
+    /// What kernels of a model in bfloat16 do anyway.
+    static let usualInBFloat16: Set = ["attn-scores-in-bf16", "attn-weights-in-bf16"]
+
+    /// Whole rows and blocks, each with every plant.
+    static var planted: [AttentionKernel] {
+        plants.map { AttentionKernel(plant: $0) } + blockPlants.map { AttentionKernel(block: 64, plant: $0) }
+    }
 
     func callAsFunction(_ source: TensorTable, _ options: [String: String]) throws -> Tensor<Double> {
         func read(_ name: String) throws -> Tensor<Float> { try source.tensor(name) }
@@ -49,9 +59,10 @@ struct AttentionKernel: Sendable {
                                 q.elements[((b * queries + t) * heads + h) * width + i]
                                 * k.elements[((b * keys + s) * shared + own) * width + i]
                         }
-                        scores[s] = sum * scale
                         let rounds = plant == "attn-scores-in-bf16" || isNarrow && block == nil
-                        if rounds { scores[s] = DeltaKernel.bf16(scores[s]) }
+                        // An eager kernel stores the product, and again what scaling leaves.
+                        if rounds && block == nil { sum = DeltaKernel.bf16(sum) }
+                        scores[s] = rounds ? DeltaKernel.bf16(sum * scale) : sum * scale
                     }
                     let rows = (0..<keys).map { s in
                         let at = ((b * keys + s) * shared + own) * values

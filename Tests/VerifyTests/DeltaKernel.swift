@@ -11,6 +11,8 @@ struct DeltaKernel: Sendable {
     var chunk: Int?
     /// Whether matrix products, inverse, values and the chunks' states are bfloat16.
     var isNarrow = false
+    /// Whether norms are taken in bfloat16, every operation rounded.
+    var hasNarrowNorms = false
     /// What is wrong, by the name that the diagnosis should find.
     var plant = ""
 
@@ -22,8 +24,18 @@ struct DeltaKernel: Sendable {
         "delta-decay-after-update", "delta-decay-base-two", "delta-decay-one-token-late",
         "delta-correction-missing", "delta-output-before-update", "delta-across-boundary",
         "delta-initial-state-ignored", "delta-initial-state-transposed", "delta-final-state-transposed",
-        "delta-final-state-misses-last-token", "delta-state-in-bf16", "delta-state-in-f16",
+        "delta-final-state-misses-last-token", "delta-state-in-bf16", "delta-state-in-f16", "delta-l2norm-in-bf16",
     ]
+    /// What kernels of a model in bfloat16 do anyway.
+    static let usualInBFloat16: Set = [
+        "delta-l2norm-in-bf16", "delta-inverse-in-bf16", "delta-inverse-in-tf32", "delta-products-in-tf32",
+    ]
+
+    /// Token by token and in chunks of 32, each with every plant.
+    static var planted: [DeltaKernel] {
+        plants.map { DeltaKernel(plant: $0) } + chunkPlants.map { DeltaKernel(chunk: 32, plant: $0) }
+    }
+
     static let chunkPlants = [
         "delta-wy-decay-missing", "delta-wy-decay-one-token-late", "delta-wy-decay-one-token-early",
         "delta-wy-beta-missing", "delta-wy-diagonal-kept", "delta-inverse-first-order", "delta-inverse-truncated",
@@ -131,6 +143,12 @@ struct DeltaKernel: Sendable {
 
     private func unit(_ row: inout [Float]) {
         var sum: Float = 0
+        if hasNarrowNorms || plant == "delta-l2norm-in-bf16" {
+            for x in row { sum += Self.bf16(x * x) }
+            let root = Self.bf16(1 / Self.bf16(Self.bf16(sum) + 1e-6).squareRoot())
+            for i in row.indices { row[i] = Self.bf16(row[i] * root) }
+            return
+        }
         for x in row { sum += x * x }
         let factor: Float =
             plant == "delta-l2norm-epsilon-outside" ? 1 / (sum.squareRoot() + 1e-6) : 1 / (sum + 1e-6).squareRoot()

@@ -1,7 +1,6 @@
 //  What a kernel of the gated delta rule computes in. fl_F rounds to the format F, everything else
 //  is in `accumulate`:
 //
-//      inputs       q', k', v <- fl_inputs
 //      normalized   q, k = fl_normalized(q' / |q'|), where the kernel normalises; `norms` is what |q'| is computed in
 //      products     A_ij = β_i e^(ℓ_i - ℓ_j) fl_products(k_i) · fl_products(k_j)
 //      merge        T = (I + A)^-1 in blocks of 16 by substitution, put together by products in `merge`
@@ -11,7 +10,7 @@
 //      state        S <- fl_state(e^ℓ_Q S + fl_products(K)ᵀ fl_products(e^(ℓ_Q - ℓ) δ))
 //      out          o = fl_out(e^ℓ Q S + fl_products(Q Kᵀ ∘ e^(ℓ_i - ℓ_j)) fl_products(δ))
 //
-//  The recurrent form has inputs, normalized, state and out. Sources: flash-linear-attention,
+//  The recurrent form has normalized, norms, state and out. Sources: flash-linear-attention,
 //  ops/gated_delta_rule/{chunk,chunk_fwd,wy_fast,fused_recurrent}.py, ops/common/{chunk_delta_h,
 //  chunk_o}.py; transformers, models/qwen3_next; vLLM and SGLang carry the first's kernels.
 
@@ -21,7 +20,6 @@ import DualityReference
 /// The number formats of a kernel of the gated delta rule.
 package struct DeltaArithmetic: Sendable, Hashable {
     package var form: RecurrenceForm = .recurrent
-    package var inputs = NumberFormat.f32
     package var normalized = NumberFormat.f32
     package var norms = NumberFormat.f32
     package var products = NumberFormat.f32
@@ -38,7 +36,7 @@ package struct DeltaArithmetic: Sendable, Hashable {
     /// in float32.
     package init(_ format: NumberFormat, form: RecurrenceForm) {
         self.form = form
-        (inputs, output) = (format, format)
+        output = format
         guard format == .f64 else { return }
         (normalized, norms, products, merge, inverse) = (.f64, .f64, .f64, .f64, .f64)
         (values, chunkStates, state, accumulate) = (.f64, .f64, .f64, .f64)
@@ -49,8 +47,6 @@ package struct DeltaArithmetic: Sendable, Hashable {
         var fla = DeltaArithmetic(.bf16, form: .chunked(size: 64))
         (fla.normalized, fla.products, fla.merge, fla.inverse) = (.bf16, .bf16, .tf32, .bf16)
         (fla.values, fla.chunkStates, fla.exponential) = (.bf16, .bf16, .fast)
-        var tf32 = DeltaArithmetic(.f32, form: .chunked(size: 64))
-        (tf32.products, tf32.merge, tf32.exponential) = (.tf32, .tf32, .fast)
         var fused = DeltaArithmetic(.bf16, form: .recurrent)
         fused.exponential = .fast
         var torch = DeltaArithmetic(.bf16, form: .chunked(size: 64))
@@ -62,7 +58,6 @@ package struct DeltaArithmetic: Sendable, Hashable {
                 "fla_gated_delta", fla,
                 "flash-linear-attention, chunk_gated_delta_rule in bfloat16, inverse merged in TF32"
             ),
-            ("fla_gated_delta_f32", tf32, "the same on float32, whose products are TF32"),
             (
                 "fla_gated_delta_recurrent", fused,
                 "flash-linear-attention, fused_recurrent_gated_delta_rule: float32 inside"
@@ -85,7 +80,7 @@ package struct DeltaArithmetic: Sendable, Hashable {
 
 extension DeltaArithmetic: CustomStringConvertible {
     private static let formats: [(key: String, path: WritableKeyPath<DeltaArithmetic, NumberFormat> & Sendable)] = [
-        ("inputs", \.inputs), ("normalized", \.normalized), ("norms", \.norms), ("products", \.products),
+        ("normalized", \.normalized), ("norms", \.norms), ("products", \.products),
         ("merge", \.merge), ("inverse", \.inverse), ("values", \.values), ("chunks", \.chunkStates),
         ("state", \.state), ("out", \.output), ("accumulate", \.accumulate),
     ]
@@ -95,44 +90,18 @@ extension DeltaArithmetic: CustomStringConvertible {
         return "form=\(form)," + Self.formats.map { "\($0)=\(self[keyPath: $1])" }.joined(separator: ",")
             + ",exp=\(exponential.rawValue)"
     }
+}
 
-    /// Reads a preset, `KEY=VALUE` items, or both, as `KernelArithmetic` does.
-    ///
-    /// - Throws: `InputError` naming the item.
-    package init(parsing text: String) throws(InputError) {
-        self.init(.f32, form: .recurrent)
-        for (i, item) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
-            let parts = item.split(separator: "=", maxSplits: 1).map { part in
-                String(part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
-            }
-            if parts.count == 2 {
-                try set(parts[0], to: parts[1])
-            } else if i == 0, let preset = Self.named(parts.first ?? "") {
-                self = preset
-            } else {
-                throw InputError(
-                    .unknown, in: "precision \"\(item)\"", expected: "KEY=VALUE" + (i == 0 ? " or a preset" : ""),
-                    found: "\"\(item)\"", remedy: "Presets: \(Self.presets.map(\.name).joined(separator: ", ")).")
-            }
-        }
+extension DeltaArithmetic: ArithmeticText {
+    package static var usual: DeltaArithmetic { DeltaArithmetic(.f32, form: .recurrent) }
+    package static var named: [(name: String, arithmetic: DeltaArithmetic)] {
+        [("float32", usual), ("float64", DeltaArithmetic(.f64, form: .recurrent))]
+            + presets.map { ($0.name, $0.arithmetic) }
     }
 
-    private static func named(_ name: String) -> DeltaArithmetic? {
-        switch name {
-        case "float32": DeltaArithmetic(.f32, form: .recurrent)
-        case "float64": DeltaArithmetic(.f64, form: .recurrent)
-        default: presets.first { $0.name == name }?.arithmetic
-        }
-    }
-
-    private mutating func set(_ key: String, to value: String) throws(InputError) {
+    package mutating func set(_ key: String, to value: String) throws(InputError) {
         if let path = Self.formats.first(where: { $0.key == key })?.path {
-            do { self[keyPath: path] = try NumberFormat(named: value) } catch {
-                throw error.within("precision \"\(key)\"")
-            }
-            guard key != "accumulate" || value == "f32" || value == "f64" else {
-                throw InputError(.value, in: "precision \"accumulate\"", expected: "f32 or f64", found: "\"\(value)\"")
-            }
+            self[keyPath: path] = try format(key, value)
         } else if key == "form" {
             let parts = value.split(separator: ":").map(String.init)
             if parts == ["recurrent"] {
@@ -143,13 +112,10 @@ extension DeltaArithmetic: CustomStringConvertible {
                 throw InputError(
                     .value, in: "precision \"form\"", expected: "recurrent or chunked:SIZE", found: "\"\(value)\"")
             }
-        } else if key == "exp", let choice = KernelArithmetic.Exponential(rawValue: value) {
-            exponential = choice
+        } else if key == "exp" {
+            exponential = try choice(key, value)
         } else {
-            throw InputError(
-                .unknown, in: "precision",
-                expected: "a key among form, \(Self.formats.map(\.key).joined(separator: ", ")), exp",
-                found: "\"\(key)=\(value)\"")
+            throw noKey(key, among: ["form"] + Self.formats.map(\.key) + ["exp"])
         }
     }
 }

@@ -74,28 +74,56 @@ package struct DeltaBound {
         return condition
     }
 
+    /// What a bound says that has grown beyond all use; larger ones would overflow in what follows.
+    private static let ceiling = 1e150
+
+    /// The bound, where it is one.
+    private static func limited(_ bound: Double) -> Double { bound < ceiling ? bound : ceiling }
+
     private func norm(_ rows: [Double], _ t: Int) -> Double {
         (0..<head.keyDim).reduce(0) { $0 + rows[t * head.keyDim + $1] * rows[t * head.keyDim + $1] }.squareRoot()
     }
 
     /// Bounds of the outputs of a sequence before they are stored, `[tokens, V]`, and of the state
-    /// after it, `[K, V]`.
+    /// after it, `[K, V]`. Infinite from where a state may be beyond what it is computed in.
     package mutating func sizes(_ tokens: Range<Int>, state entering: [Double]) -> (o: [Double], state: [Double]) {
         var state = entering
         var errors = [Double](repeating: 0, count: head.valueDim)
+        var isLost = [Bool](repeating: false, count: head.valueDim)
         var out = [Double](repeating: 0, count: tokens.count * head.valueDim)
         switch arithmetic.form {
         case .recurrent:
-            for (i, t) in tokens.enumerated() { step(t, &state, &errors, &out, i) }
+            for (i, t) in tokens.enumerated() {
+                step(t, &state, &errors, &out, i)
+                for j in isLost.indices where !isLost[j] {
+                    isLost[j] = !stride(from: j, to: state.count, by: head.valueDim).allSatisfy { holds(state[$0]) }
+                }
+                lose(&out, row: i, isLost)
+            }
         case .chunked(let size):
             for first in stride(from: tokens.lowerBound, to: tokens.upperBound, by: size) {
                 let part = first..<min(first + size, tokens.upperBound)
-                chunk(part, &state, &errors, &out, first - tokens.lowerBound)
+                let lost = chunk(part, &state, &errors, &out, first - tokens.lowerBound)
+                for j in isLost.indices where lost[j] { isLost[j] = true }
+                for i in part { lose(&out, row: i - tokens.lowerBound, isLost) }
             }
         }
         // Copies err by nothing; a state that was computed by its column's bound in each number.
         let isCopy = tokens.isEmpty
-        return (out, state.indices.map { isCopy ? 0 : errors[$0 % head.valueDim] })
+        return (
+            out,
+            state.indices.map { i in
+                let j = i % head.valueDim
+                return isCopy ? 0 : isLost[j] ? .infinity : errors[j]
+            }
+        )
+    }
+
+    /// Whether the format that is accumulated in holds a number, the bound's own rounding included.
+    func holds(_ x: Double) -> Bool { x.magnitude < arithmetic.accumulate.largest * (1 - 0x1p-8) }
+
+    private func lose(_ out: inout [Double], row: Int, _ isLost: [Bool]) {
+        for j in isLost.indices where isLost[j] { out[row * head.valueDim + j] = .infinity }
     }
 
     private mutating func step(
@@ -133,15 +161,16 @@ package struct DeltaBound {
                 keyNorm * ofDelta + keyNorm * delta.magnitude * (2 * unit + ofKeys)
                 + after.squareRoot() * unit + tiny
             let unstored = rho * (decay * errors[j] + own) + added
-            out[row * values + j] =
-                queryNorm * unstored + (growth(keys) + ofQueries) * read + tiny * (1 + queryNorm)
-            errors[j] = unstored + after.squareRoot() * storing(arithmetic.state)
+            out[row * values + j] = Self.limited(
+                queryNorm * unstored + (growth(keys) + ofQueries) * read + tiny * (1 + queryNorm))
+            errors[j] = Self.limited(unstored + after.squareRoot() * storing(arithmetic.state))
         }
     }
 
+    /// - Returns: for each column, whether something in the chunk may be beyond its format.
     private mutating func chunk(
         _ tokens: Range<Int>, _ state: inout [Double], _ errors: inout [Double], _ out: inout [Double], _ row: Int
-    ) {
+    ) -> [Bool] {
         let local = DeltaChunkBound(self, tokens, state)
         let (values, start) = (head.valueDim, tokens.lowerBound)
         var product = 1.0
@@ -152,13 +181,14 @@ package struct DeltaBound {
             product *= rho
             let passed = product * local.fromStart[i]
             for j in 0..<values {
-                out[(row + i) * values + j] =
-                    norm(head.q, start + i) * passed * errors[j] + local.out[i * values + j]
+                out[(row + i) * values + j] = Self.limited(
+                    norm(head.q, start + i) * passed * errors[j] + local.out[i * values + j])
             }
         }
         for j in 0..<values {
-            errors[j] = product * (local.fromStart.last ?? 1) * errors[j] + local.state[j]
+            errors[j] = Self.limited(product * (local.fromStart.last ?? 1) * errors[j] + local.state[j])
         }
         state = local.leaving
+        return local.isLost
     }
 }

@@ -2,14 +2,16 @@
 //  it is.
 //
 //      |ΔA_ij| <= β_i e_ij ((γ_K + 2 u_products + 2 u_k) Σ|k_i k_j| + ε_ij |k_i · k_j|)
-//      |ΔT|    <= |T| (|ΔA| + (γ_Q + 4 u_merge) (I + |A|)) |T| + u_inverse |T|
+//      |ΔT|    <= (I - M)^-1 M |T| + u_inverse |T|        M = |T| (|ΔA| + (γ_Q + 4 u_merge) (I + |A|))
 //      |ΔU|    <= (|ΔT| + (γ_Q + 2 u_products) |T|) |β V| + u_values |U|            and W alike
-//      |Δδ|    <= |ΔU| + |ΔW| |S| + (γ_K + u_products + u_chunks) |W| |S| + u_values |δ|
+//      |Δδ|    <= |ΔU| + |ΔW| |S| + (γ_K + 2 u_products + u_chunks) |W| |S| + u_values |δ|
 //
 //  with ε_ij what e^(ℓ_i - ℓ_j) errs by, relatively. The second line is that of the inverse of a
 //  triangular matrix by substitution (Higham, Accuracy and Stability, 2nd ed., section 14.2) with
-//  the error of its matrix beside it. T is what amplifies: |T| (I + |A|) is the condition that
-//  reports print.
+//  the error of its matrix beside it, of every order: T' - T = -T E T' for the inverse T' of I + A + E
+//  gives |T' - T| <= M (|T| + |T' - T|), and M is a lower triangle, so that rows follow from one
+//  another. It takes Q³ / 3 products, as many as the inverse itself. T is what amplifies:
+//  |T| (I + |A|) is the condition that reports print.
 
 import DualityCore
 import DualityReference
@@ -25,6 +27,9 @@ struct DeltaChunkBound {
     /// e^ℓ_i.
     let fromStart: [Double]
     private(set) var condition = 1.0
+    /// Whether the inverse, or something in a column of δ or of the state that goes out, may be
+    /// beyond what it is computed in.
+    private(set) var isLost: [Bool] = []
 
     private let bound: DeltaBound
     private let start: Int
@@ -51,6 +56,13 @@ struct DeltaChunkBound {
         let (delta, ofDelta) = deltas(inverse, ofInverse, entering)
         read(delta, ofDelta, entering)
         pass(delta, ofDelta, entering)
+        let holdsInverse = inverse.allSatisfy { bound.holds($0) }
+        isLost = (0..<values).map { j in
+            !holdsInverse
+                || [delta, leaving].contains { numbers in
+                    !stride(from: j, to: numbers.count, by: values).allSatisfy { bound.holds(numbers[$0]) }
+                }
+        }
     }
 
     private init(_ bound: DeltaBound, _ tokens: Range<Int>) {
@@ -106,30 +118,48 @@ struct DeltaChunkBound {
             }
         }
         let solving = bound.growth(size) + 4 * bound.storing(bound.arithmetic.merge)
-        // (|ΔA| + solving (I + |A|)) |T|
-        var right = [Double](repeating: 0, count: size * size)
+        var changes = [Double](repeating: 0, count: size * size)
         var conditions = [Double](repeating: 0, count: size)
         for i in 0..<size {
             for j in 0...i {
                 let a = i == j ? 1 : system[i * size + j].magnitude
-                let factor = errors[i * size + j] + solving * a
-                for m in 0...j { right[i * size + m] += factor * inverse[j * size + m].magnitude }
+                changes[i * size + j] = errors[i * size + j] + solving * a
                 conditions[i] += a
             }
         }
-        var ofInverse = [Double](repeating: 0, count: size * size)
-        let storing = bound.storing(bound.arithmetic.inverse)
         for i in 0..<size {
-            var row = 0.0
-            for j in 0...i {
-                let t = inverse[i * size + j].magnitude
-                row += t * conditions[j]
-                ofInverse[i * size + j] += storing * t
-                for m in 0...j { ofInverse[i * size + m] += t * right[j * size + m] }
-            }
+            let row = (0...i).reduce(0) { $0 + inverse[i * size + $1].magnitude * conditions[$1] }
             condition = max(condition, row)
         }
+        var ofInverse = perturbed(inverse, changes)
+        let storing = bound.storing(bound.arithmetic.inverse)
+        for i in ofInverse.indices { ofInverse[i] += storing * inverse[i].magnitude }
         return (inverse, ofInverse)
+    }
+
+    /// X = (I - M)^-1 M |T| with M = |T| E, row by row: X = M (|T| + X).
+    private func perturbed(_ inverse: [Double], _ changes: [Double]) -> [Double] {
+        var result = [Double](repeating: 0, count: size * size)
+        for i in 0..<size {
+            var row = [Double](repeating: 0, count: i + 1)
+            for s in 0...i {
+                let t = inverse[i * size + s].magnitude
+                if t != 0 { for j in 0...s { row[j] += t * changes[s * size + j] } }
+            }
+            guard row[i] < 1 else {
+                for m in 0...i { result[i * size + m] = .infinity }
+                continue
+            }
+            for j in 0...i where row[j] != 0 {
+                for m in 0...j {
+                    // The row's own X is found at the end; products of 0 and infinity are 0.
+                    let term = inverse[j * size + m].magnitude + (j < i ? result[j * size + m] : 0)
+                    if term != 0 { result[i * size + m] += row[j] * term }
+                }
+            }
+            for m in 0...i { result[i * size + m] /= 1 - row[i] }
+        }
+        return result
     }
 
     /// δ and |Δδ|, `[Q, V]`.
@@ -138,7 +168,7 @@ struct DeltaChunkBound {
         let products = bound.storing(bound.arithmetic.products)
         let stored = bound.storing(bound.arithmetic.values)
         let using = bound.growth(size) + 2 * products + 2 * bound.unit
-        let reading = bound.growth(keys) + products + bound.storing(bound.arithmetic.chunkStates)
+        let reading = bound.growth(keys) + 2 * products + bound.storing(bound.arithmetic.chunkStates)
         var (delta, ofDelta) = (
             [Double](repeating: 0, count: size * values), [Double](repeating: 0, count: size * values)
         )

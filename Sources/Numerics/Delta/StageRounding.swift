@@ -3,12 +3,11 @@
 //
 //      storing in F             x + spacing_F(x) U(-1/2, 1/2)
 //      one operation            x + u |terms| U(-1/2, 1/2)
-//      a sum of n products      Σ + u sqrt(n) (0.3 |terms|₂ + 0.24 |Σ|) N,  var N = 1
+//      a sum of n products      Σ + u sqrt(n) (0.300 |terms|₂ + 0.245 |Σ|) N,  var N = 1 (RunningSum.swift)
 //      an exponential           e^x (1 + u (2 ε + U(-1, 1) + |x| U(-1, 1)));  ε is one number for all exponentials of a run
 //
-//  The sum is the variance of one running sum, ν Σ (partial sum)², for terms of random signs (0.3)
-//  and of one sign (0.24); ν = u² / (8 ln 2). Where a matrix unit multiplies narrow operands it may
-//  cut its additions: twice that. docs/numerics.md, "The family".
+//  Where a matrix unit multiplies narrow operands it may cut its additions: twice that.
+//  docs/numerics.md, "The family".
 
 import DualityCore
 import DualityReference
@@ -55,7 +54,7 @@ package struct StageRounding {
     @inline(__always)
     package mutating func sum(_ x: Double, squares: Double, count: Int, isCut: Bool) -> Double {
         if isNearest { return accumulate.round(x) }
-        let size = Double(count).squareRoot() * (0.3 * squares.squareRoot() + 0.24 * x.magnitude) + 0.3 * x.magnitude
+        let size = RunningSum.size(count, squares: squares, sum: x) + 0.3 * x.magnitude
         return x + noise() * (isCut ? 2 : 1) * unit * size
     }
 

@@ -9,25 +9,16 @@
 import DualityCore
 import DualityReference
 
-extension KernelArithmetic {
+extension KernelArithmetic: ArithmeticText {
+    package static var usual: KernelArithmetic { KernelArithmetic(.f32, form: .recurrent) }
+    package static var named: [(name: String, arithmetic: KernelArithmetic)] { presets }
+
     /// Reads `text`.
     ///
     /// - Throws: `InputError` naming the item: `.unknown` for a key or preset, `.dtype` for a
     ///   format, `.value` for the rest.
     public init(parsing text: String) throws(InputError) {
-        self.init(.f32, form: .recurrent)
-        for (i, item) in text.split(separator: ",", omittingEmptySubsequences: false).enumerated() {
-            let parts = item.split(separator: "=", maxSplits: 1).map { String($0).trimmingSpaces() }
-            if parts.count == 2 {
-                try set(parts[0], to: parts[1])
-            } else if i == 0, let name = parts.first, let preset = Self.presets.first(where: { $0.name == name }) {
-                self = preset.arithmetic
-            } else {
-                throw InputError(
-                    .unknown, in: "precision \"\(item)\"", expected: "KEY=VALUE" + (i == 0 ? " or a preset" : ""),
-                    found: "\"\(item)\"", remedy: "Presets: \(Self.presets.map(\.name).joined(separator: ", ")).")
-            }
-        }
+        self = try Self.read(text)
     }
 
     /// Arithmetics that have a name.
@@ -57,46 +48,26 @@ extension KernelArithmetic {
         ]
     }
 
-    private mutating func set(_ key: String, to value: String) throws(InputError) {
-        func format() throws(InputError) -> NumberFormat {
-            do { return try NumberFormat(named: value) } catch { throw error.within("precision \"\(key)\"") }
-        }
-        func choice<Choice: RawRepresentable & CaseIterable>(
-            _ type: Choice.Type = Choice.self
-        ) throws(InputError) -> Choice where Choice.RawValue == String {
-            guard let choice = Choice(rawValue: value) else {
-                throw InputError(
-                    .value, in: "precision \"\(key)\"",
-                    expected: "one of " + Choice.allCases.map(\.rawValue).joined(separator: ", "), found: "\"\(value)\""
-                )
-            }
-            return choice
-        }
+    package mutating func set(_ key: String, to value: String) throws(InputError) {
+        func optional() throws(InputError) -> NumberFormat? { value == "none" ? nil : try format(key, value) }
         switch key {
         case "form": form = try Self.form(value)
-        case "inputs": inputs = try format()
-        case "parameters": parameters = try format()
-        case "steps": steps = try format()
-        case "scaled": scaledInput = value == "none" ? nil : try format()
-        case "skip": skippedOutput = value == "none" ? nil : try format()
-        case "gate": gatedOutput = value == "none" ? nil : try format()
-        case "products": products = try format()
-        case "chunks": chunkStates = try format()
-        case "state": state = try format()
-        case "out": output = try format()
-        case "accumulate":
-            accumulate = try format()
-            guard accumulate.holds(.f32) && accumulate != .tf32 else {
-                throw InputError(.value, in: "precision \"accumulate\"", expected: "f32 or f64", found: "\"\(value)\"")
-            }
-        case "sums": decaySums = try choice()
-        case "softplus": softplus = try choice()
-        case "exp": exponential = try choice()
-        case "subnormals": subnormals = try choice()
-        default:
-            throw InputError(
-                .unknown, in: "precision", expected: "a key among " + items.map(\.key).joined(separator: ", "),
-                found: "\"\(key)\"")
+        case "inputs": inputs = try format(key, value)
+        case "parameters": parameters = try format(key, value)
+        case "steps": steps = try format(key, value)
+        case "scaled": scaledInput = try optional()
+        case "skip": skippedOutput = try optional()
+        case "gate": gatedOutput = try optional()
+        case "products": products = try format(key, value)
+        case "chunks": chunkStates = try format(key, value)
+        case "state": state = try format(key, value)
+        case "out": output = try format(key, value)
+        case "accumulate": accumulate = try format(key, value)
+        case "sums": decaySums = try choice(key, value)
+        case "softplus": softplus = try choice(key, value)
+        case "exp": exponential = try choice(key, value)
+        case "subnormals": subnormals = try choice(key, value)
+        default: throw noKey(key, among: items.map(\.key))
         }
     }
 
@@ -131,11 +102,5 @@ extension KernelArithmetic: Codable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(description)
-    }
-}
-
-extension String {
-    fileprivate func trimmingSpaces() -> String {
-        String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
     }
 }

@@ -71,13 +71,13 @@ struct AttentionCall: Sendable {
     }
 
     /// The output with a fault; nil where the fault is about something that is not there.
-    func run(_ fault: AttentionFault) -> Tensor<Double>? {
+    func run(_ fault: AttentionFault, _ rounding: AttentionFault.Rounding = .last) -> Tensor<Double>? {
         guard applies(fault) else { return nil }
         var o = Tensor(repeating: 0.0, shape: [q.shape[0], length, heads, valueDim])
         for b in 0..<q.shape[0] {
             for t in 0..<length {
                 for h in 0..<heads {
-                    let row = output(b, t, h, fault)
+                    let row = output(b, t, h, fault, rounding)
                     let first = ((b * length + t) * heads + h) * valueDim
                     for j in row.indices { o.elements[first + j] = row[j] }
                 }
@@ -94,19 +94,26 @@ struct AttentionCall: Sendable {
         }
     }
 
-    private func score(_ query: ArraySlice<Double>, _ key: ArraySlice<Double>, _ fault: AttentionFault) -> Double {
+    private func score(
+        _ query: ArraySlice<Double>, _ key: ArraySlice<Double>, _ fault: AttentionFault,
+        _ rounding: AttentionFault.Rounding
+    ) -> Double {
         var sum = 0.0
         for (a, b) in zip(query, key) { sum += product(a, fault) * product(b, fault) }
         switch fault {
         case .scaleMissing: return sum
-        case .scaleTwice, .scaleNotRooted: return sum * scale * scale
+        case .scaleTwice: return sum * scale * scale
         case .baseTwo: return sum * scale * 0.6931471805599453
-        case .scoresBFloat16: return NumberFormat.bf16.round(sum * scale)
+        case .scoresBFloat16:
+            if rounding == .every { sum = NumberFormat.bf16.round(sum) }
+            return NumberFormat.bf16.round(sum * scale)
         default: return sum * scale
         }
     }
 
-    private func output(_ b: Int, _ t: Int, _ h: Int, _ fault: AttentionFault) -> [Double] {
+    private func output(
+        _ b: Int, _ t: Int, _ h: Int, _ fault: AttentionFault, _ rounding: AttentionFault.Rounding
+    ) -> [Double] {
         let shared = keyHead(h, fault)
         var scores: [Double] = []
         var seen: [Int] = []
@@ -114,30 +121,55 @@ struct AttentionCall: Sendable {
             let visible = sees(t, s, fault)
             guard visible || fault == .maskedAsZero else { continue }
             seen.append(s)
-            scores.append(visible ? score(query(b, t, h), Self.row(k, b, s, shared), fault) : 0)
+            scores.append(visible ? score(query(b, t, h), Self.row(k, b, s, shared), fault, rounding) : 0)
         }
         let sink = fault == .sinksIgnored ? nil : sinks?.elements[h]
         let largest = fault == .maximumMissing ? 0 : max(scores.max() ?? -.infinity, sink ?? -.infinity)
         var out = [Double](repeating: 0, count: valueDim)
         guard !seen.isEmpty else { return out }
-        var sum = sink.map { Double.exp($0 - largest) } ?? 0
-        var running = -Double.infinity
-        for (s, value) in zip(seen, scores) {
-            var weight = Double.exp(value - largest)
-            if fault == .rescaleMissing {
-                // The maximum of the blocks so far, not of all.
-                running = scores.indices.filter { seen[$0] / AttentionFault.block <= s / AttentionFault.block }
-                    .reduce(-.infinity) { max($0, scores[$1]) }
-                weight = Double.exp(value - running)
+        let maxima = fault == .rescaleMissing || rounding == .blocks ? runningMaxima(scores, seen, sink) : []
+        var weights = scores.enumerated().map { i, score in
+            // Not rescaled, a weight is beside the maximum of the blocks so far, not of all.
+            Double.exp(score - (fault == .rescaleMissing ? maxima[i] : largest))
+        }
+        if fault == .maximumMissing {
+            let float = NumberFormat.f32
+            weights = weights.map { $0 > float.largest ? .infinity : $0 < float.smallestSubnormal ? 0 : $0 }
+        }
+        // A sink comes first: at its time it is the maximum.
+        let ofSink = sink.map { fault == .rescaleMissing ? 1 : Double.exp($0 - largest) }
+        let sum = weights.reduce(ofSink ?? 0, +)
+        if fault == .weightsBFloat16 {
+            for i in weights.indices {
+                // What a weight is relative to when it is rounded.
+                let unit =
+                    switch rounding {
+                    case .last: 1.0
+                    case .every: sum
+                    case .blocks: Double.exp(maxima[i] - largest)
+                    }
+                if unit > 0 { weights[i] = unit * NumberFormat.bf16.round(weights[i] / unit) }
             }
-            if fault == .maximumMissing {
-                weight = weight > NumberFormat.f32.largest ? .infinity : weight < 1e-45 ? 0 : weight
-            }
-            sum += weight
-            if fault == .weightsBFloat16 { weight = NumberFormat.bf16.round(weight) }
-            let row = Self.row(v, b, s, shared)
-            for (j, x) in row.enumerated() { out[j] += weight * product(x, fault) }
+        }
+        for (weight, s) in zip(weights, seen) {
+            for (j, x) in Self.row(v, b, s, shared).enumerated() { out[j] += weight * product(x, fault) }
         }
         return fault == .normMissing ? out : out.map { $0 / sum }
+    }
+
+    /// For each key that is seen, the largest score of its block and of those before.
+    private func runningMaxima(_ scores: [Double], _ seen: [Int], _ sink: Double?) -> [Double] {
+        var maxima = scores
+        var (first, largest) = (0, sink ?? -.infinity)
+        while first < seen.count {
+            var end = first
+            while end < seen.count, seen[end] / AttentionFault.block == seen[first] / AttentionFault.block {
+                largest = max(largest, scores[end])
+                end += 1
+            }
+            for i in first..<end { maxima[i] = largest }
+            first = end
+        }
+        return maxima
     }
 }

@@ -4,7 +4,6 @@
 enum AttentionFault: String, CaseIterable, Sendable {
     case scaleMissing = "attn-scale-missing"
     case scaleTwice = "attn-scale-twice"
-    case scaleNotRooted = "attn-scale-not-rooted"
     case maskMissing = "attn-mask-missing"
     case maskStrict = "attn-mask-misses-diagonal"
     case maskLate = "attn-mask-sees-next-token"
@@ -27,15 +26,33 @@ enum AttentionFault: String, CaseIterable, Sendable {
     case productsTF32 = "attn-products-in-tf32"
     case productsBFloat16 = "attn-products-in-bf16"
 
-    /// Keys of a block of an online softmax.
+    /// Keys of a block of an online softmax: those of the public kernels.
     static let block = 64
+
+    /// What is rounded where, which differs from kernel to kernel.
+    enum Rounding: CaseIterable {
+        /// The last number before it is used: a score that is scaled, a weight e^(s - max).
+        case last
+        /// Every number on the way: q · k and again what scaling leaves, a weight over the sum of all.
+        case every
+        /// Weights beside the maximum of the keys so far, block by block.
+        case blocks
+    }
+
+    /// The ways in which kernels have the fault.
+    var roundings: [Rounding] {
+        switch self {
+        case .scoresBFloat16: [.last, .every]
+        case .weightsBFloat16: Rounding.allCases
+        default: [.last]
+        }
+    }
 
     /// What a kernel with the fault does instead.
     var summary: String {
         switch self {
         case .scaleMissing: "scores are not scaled"
-        case .scaleTwice: "scores are scaled twice"
-        case .scaleNotRooted: "scores are scaled by the square of the scale: 1 / D in place of 1 / sqrt(D)"
+        case .scaleTwice: "scores are scaled twice: by 1 / D where the scale is 1 / sqrt(D)"
         case .maskMissing: "tokens see those after them"
         case .maskStrict: "the causal mask leaves out the token itself"
         case .maskLate: "the causal mask lets a token see the next one"

@@ -41,6 +41,10 @@ struct AttentionJudge: KindJudge {
             throw InputError(
                 .shape, in: "\(place): v", expected: "\(Array(k.shape.dropLast())) and a width", found: "\(v.shape)")
         }
+        for (name, shape) in [("q", q.shape), ("k", k.shape), ("v", v.shape)] {
+            try InputError.requireSize(shape, "\(place): \(name)", of: "a tensor")
+        }
+        try InputError.requireSize(q.shape.dropLast() + [v.shape[3]], "\(place): q, v", of: "outputs [B, L, H, V]")
         let sinks = source.contains("sinks") ? try finite(source, "sinks") : nil
         try sinks?.requireShape([q.shape[2]], "\(place): sinks")
         let scale = try call.number("scale", default: 1 / Double(q.shape[3]).squareRoot())
@@ -64,10 +68,15 @@ struct AttentionJudge: KindJudge {
     }
 
     /// The arithmetics a kernel may have, wide ones first.
-    private func arithmetics(output: NumberFormat) -> [AttentionArithmetic] {
+    func arithmetics(output: NumberFormat) -> [AttentionArithmetic] {
         if let declared { return [declared] }
-        if inputFormat == .f64 || output == .f64 { return [AttentionArithmetic(.f64)] }
-        let wide = AttentionArithmetic(inputFormat)
+        if inputFormat == .f64 || output == .f64 {
+            var double = AttentionArithmetic(.f64)
+            double.output = output
+            return [double]
+        }
+        var wide = AttentionArithmetic(.f32)
+        wide.output = output
         guard !inputFormat.holds(.f32) else { return [wide] }
         var (flash, eager) = (wide, wide)
         flash.weights = inputFormat
@@ -80,14 +89,14 @@ struct AttentionJudge: KindJudge {
         let choices = arithmetics(output: format)
         let tensor = found["o"]
         let results = parallelMap(call.heads) { h in
-            var best: (rows: [AttentionErrors], worst: Double, choice: Int)?
-            for (i, arithmetic) in choices.enumerated() {
+            var best: (rows: [AttentionErrors], fit: ErrorFit, choice: AttentionArithmetic)?
+            for arithmetic in choices {
                 let rows = errors(h, arithmetic)
-                let worst = largest(h, rows, tensor, format)
-                if best.map({ worst < $0.worst }) ?? true { best = (rows, worst, i) }
-                if worst < Limits.sigma / 2 { break }
+                let fit = fit(h, rows, tensor, arithmetic, format)
+                if best.map({ fit < $0.fit }) ?? true { best = (rows, fit, arithmetic) }
+                if fit.isGood { break }
             }
-            return best ?? (rows: [], worst: 0, choice: 0)
+            return best ?? (rows: [], fit: ErrorFit(), choice: choices[0])
         }
         let shape = outputs[0].shape
         var exact = Tensor(repeating: 0.0, shape: shape)
@@ -97,11 +106,11 @@ struct AttentionJudge: KindJudge {
                 for j in 0..<call.valueDim {
                     let target = (i * call.heads + h) * call.valueDim + j
                     exact.elements[target] = row.exact[j]
-                    sizes[target] = Self.stored(row, j, format)
+                    sizes[target] = Self.allowed(row, j, result.choice, format)
                 }
             }
         }
-        let words = Set(results.map { "\(choices[$0.choice])" }).sorted().joined(separator: " or ")
+        let words = Set(results.map { "\($0.choice)" }).sorted().joined(separator: " or ")
         return Expectations(
             outputs: [
                 Expectation(
@@ -123,27 +132,27 @@ struct AttentionJudge: KindJudge {
         }
     }
 
-    private static func stored(_ row: AttentionErrors, _ j: Int, _ format: NumberFormat) -> LayerError {
-        guard row.exact[j].isFinite, row.variance[j].isFinite else { return LayerError(bound: .infinity, variance: 1) }
-        return LayerError(bound: row.bound[j], variance: row.variance[j]).stored(row.exact[j], as: format)
+    private static func allowed(
+        _ row: AttentionErrors, _ j: Int, _ arithmetic: AttentionArithmetic, _ format: NumberFormat
+    ) -> LayerError {
+        .promised(
+            row.exact[j], bound: row.overflows ? .infinity : row.bound[j], variance: row.variance[j],
+            accumulate: arithmetic.accumulate, stored: [arithmetic.output, format])
     }
 
-    private func largest(
-        _ h: Int, _ rows: [AttentionErrors], _ tensor: Tensor<Double>?, _ format: NumberFormat
-    ) -> Double {
-        guard let tensor else { return 0 }
-        var (worst, squares) = (0.0, 0.0)
+    private func fit(
+        _ h: Int, _ rows: [AttentionErrors], _ tensor: Tensor<Double>?, _ arithmetic: AttentionArithmetic,
+        _ format: NumberFormat
+    ) -> ErrorFit {
+        var fit = ErrorFit()
+        guard let tensor else { return fit }
         for (i, row) in rows.enumerated() {
             for j in 0..<call.valueDim {
-                let error = (tensor.elements[(i * call.heads + h) * call.valueDim + j] - row.exact[j]).magnitude
-                let allowed = Self.stored(row, j, format)
-                guard error != 0, allowed.bound.isFinite else { continue }
-                let ratio = error / max(allowed.variance.squareRoot(), 1e-150)
-                worst = max(worst, error <= allowed.bound ? ratio : 1e30)
-                squares += ratio.isFinite ? min(ratio * ratio, 1e16) : 1e16
+                let found = tensor.elements[(i * call.heads + h) * call.valueDim + j]
+                fit.add(found, row.exact[j], Self.allowed(row, j, arithmetic, format))
             }
         }
-        return worst < 1e30 ? worst : 1e30 + squares
+        return fit
     }
 
     static let faults = AttentionFault.allCases.map(\.asLayerFault)
@@ -151,11 +160,15 @@ struct AttentionJudge: KindJudge {
     func diagnose(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
     ) -> Diagnosis {
-        let results = parallelMap(AttentionFault.allCases.count) { call.run(AttentionFault.allCases[$0]) }
-        let byName = Dictionary(
-            zip(AttentionFault.allCases.map(\.rawValue), results), uniquingKeysWith: { first, _ in first })
-        return LayerFault.diagnose(Self.faults, found, expectations) { fault in
-            (byName[fault.name] ?? nil).map { ["o": $0] }
+        let attempts = AttentionFault.allCases.flatMap { fault in fault.roundings.map { (fault, $0) } }
+        let results = parallelMap(attempts.count) { call.run(attempts[$0].0, attempts[$0].1) }
+        let faults = attempts.enumerated().map { i, attempt in
+            var fault = attempt.0.asLayerFault
+            fault.attempt = i
+            return fault
+        }
+        return LayerFault.diagnose(faults, found, expectations) { fault in
+            results[fault.attempt].map { ["o": $0] }
         }
     }
 }

@@ -16,55 +16,44 @@ struct DeltaHeadExpectation: Sendable {
         var bound: [Double] = []
         var variance: [Double] = []
 
-        func error(_ i: Int, as format: NumberFormat) -> LayerError {
-            // Beyond float32 nothing is promised.
-            let isLost = !(exact[i].magnitude < 1e38) || !variance[i].isFinite
-            if isLost { return LayerError(bound: .infinity, variance: 1) }
-            return LayerError(bound: bound[i], variance: variance[i]).stored(exact[i], as: format)
+        /// - Parameter formats: that the kernel stores it in, and that it was handed in.
+        func error(_ i: Int, in accumulate: NumberFormat, as formats: [NumberFormat]) -> LayerError {
+            .promised(exact[i], bound: bound[i], variance: variance[i], accumulate: accumulate, stored: formats)
         }
     }
 
     var o = Numbers()
     var states = Numbers()
     var growth = 1.0
-    var arithmetic = 0
-
-    /// Runs of random roundings.
-    private static let samples = 12
-    /// The same in a call of more updates of the state than this, all heads together.
-    private static let fewSamples = 4
-    private static let manyUpdates = 100_000_000
+    private(set) var arithmetic = DeltaArithmetic(.f32, form: .recurrent)
 
     static func best(
-        _ operands: DeltaOperands<Double>, _ h: Int, _ arithmetics: [DeltaArithmetic],
-        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat], _ inputs: NumberFormat
+        _ operands: DeltaOperands<Double>, _ h: Int, _ choices: DeltaChoices,
+        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat]
     ) -> DeltaHeadExpectation {
         let head = operands.head(h)
-        let exact = exact(operands, h, isWide: arithmetics[0].accumulate == .f64)
-        var best: (DeltaHeadExpectation, Double)?
-        for (i, arithmetic) in arithmetics.enumerated() {
+        let exact = exact(operands, h, isWide: choices.all.contains { $0.accumulate == .f64 })
+        var best: (expectation: DeltaHeadExpectation, fit: ErrorFit)?
+        for (i, arithmetic) in choices.all.enumerated() {
+            if i == choices.sorts, best?.fit.isHopeless ?? false { break }
             var candidate = exact
-            candidate.arithmetic = i
             candidate.add(operands, head, arithmetic, h)
-            let fit = candidate.ratios(operands, h, found, formats, inputs)
-            // Where all of them fail, the one that is nearest.
-            let worst = fit.worst.isFinite ? fit.worst : 1e30 + fit.squares
-            if best.map({ worst < $0.1 }) ?? true { best = (candidate, worst) }
+            let fit = candidate.fit(operands, h, found, formats)
+            if best.map({ fit < $0.fit }) ?? true { best = (candidate, fit) }
             // The narrow ones come last: what a wide one allows needs no other.
-            if worst < Limits.sigma / 2 { break }
+            if fit.isGood { break }
         }
-        return best?.0 ?? exact
+        return best?.expectation ?? exact
     }
 
-    /// How large the errors of a head are by an arithmetic: the largest error / sigma, infinite
-    /// beyond a bound, and the sum of its squares.
+    /// How large the errors of a head are by an arithmetic.
     static func fit(
         _ operands: DeltaOperands<Double>, _ h: Int, _ arithmetic: DeltaArithmetic,
-        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat], _ inputs: NumberFormat
-    ) -> (worst: Double, squares: Double) {
+        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat]
+    ) -> ErrorFit {
         var candidate = exact(operands, h, isWide: false)
         candidate.add(operands, operands.head(h), arithmetic, h)
-        return candidate.ratios(operands, h, found, formats, inputs)
+        return candidate.fit(operands, h, found, formats)
     }
 
     private static func exact(_ operands: DeltaOperands<Double>, _ h: Int, isWide: Bool) -> DeltaHeadExpectation {
@@ -89,6 +78,7 @@ struct DeltaHeadExpectation: Sendable {
     private mutating func add(
         _ operands: DeltaOperands<Double>, _ head: DeltaHead<Double>, _ arithmetic: DeltaArithmetic, _ h: Int
     ) {
+        self.arithmetic = arithmetic
         let normalizes = operands.epsilon != nil
         var bounds = DeltaBound(head, arithmetic, normalizes: normalizes)
         for (s, tokens) in operands.sequences.enumerated() {
@@ -98,7 +88,7 @@ struct DeltaHeadExpectation: Sendable {
         }
         growth = bounds.growth
         let updates = operands.v.count * operands.keyDim
-        let count = updates > Self.manyUpdates ? Self.fewSamples : Self.samples
+        let count = updates > FamilyLimits.manyUpdates ? FamilyLimits.fewSamples : FamilyLimits.samples
         var (ofO, ofStates) = (o.exact.map { _ in 0.0 }, states.exact.map { _ in 0.0 })
         var (nearO, nearStates) = (ofO, ofStates)
         for sample in 0...count {
@@ -132,34 +122,33 @@ struct DeltaHeadExpectation: Sendable {
         var variances = sampled
         for first in stride(from: 0, to: sampled.count, by: max(width, 1)) {
             let row = first..<min(first + width, sampled.count)
-            let mean = row.reduce(0) { $0 + sampled[$1] + 0.5 * nearest[$1] } / Double(row.count)
-            for i in row { variances[i] = 1.2 * (sampled[i] + mean) + nearest[i] }
+            let mean =
+                row.reduce(0) { $0 + sampled[$1] + FamilyLimits.shareOfNearest * nearest[$1] } / Double(row.count)
+            for i in row { variances[i] = FamilyLimits.factorOfSamples * (sampled[i] + mean) + nearest[i] }
         }
         return variances
     }
 
-    /// The largest error / sigma of the head's numbers, infinite beyond a bound, and the sum of the
-    /// squares.
-    private func ratios(
+    /// What is allowed of a number of an output.
+    func error(_ output: String, _ i: Int, as format: NumberFormat) -> LayerError {
+        output == "o"
+            ? o.error(i, in: arithmetic.accumulate, as: [arithmetic.output, format])
+            : states.error(i, in: arithmetic.accumulate, as: [format])
+    }
+
+    private func fit(
         _ operands: DeltaOperands<Double>, _ h: Int, _ found: [String: Tensor<Double>],
-        _ formats: [String: NumberFormat], _ inputs: NumberFormat
-    ) -> (worst: Double, squares: Double) {
-        var (worst, squares) = (0.0, 0.0)
+        _ formats: [String: NumberFormat]
+    ) -> ErrorFit {
+        var fit = ErrorFit()
         for (name, numbers) in [("o", o), ("final_state", states)] {
-            guard let tensor = found[name] else { continue }
+            guard let tensor = found[name], let format = formats[name] else { continue }
             let size = name == "o" ? operands.valueDim : operands.keyDim * operands.valueDim
-            let format = formats[name] ?? (name == "o" ? inputs : .f32)
-            for i in numbers.exact.indices {
+            for (i, exact) in numbers.exact.enumerated() {
                 let value = tensor.elements[(i / size * operands.heads + h) * size + i % size]
-                let allowed = numbers.error(i, as: format)
-                let error = (value - numbers.exact[i]).magnitude
-                let ratio = error / max(allowed.variance.squareRoot(), 1e-150)
-                if allowed.bound.isFinite, error > 0 || error.isNaN {
-                    worst = max(worst, error <= allowed.bound ? ratio : .infinity)
-                    squares += ratio.isFinite ? min(ratio * ratio, DiagnosisLimits.ceiling) : DiagnosisLimits.ceiling
-                }
+                fit.add(value, exact, error(name, i, as: format))
             }
         }
-        return (worst, squares)
+        return fit
     }
 }

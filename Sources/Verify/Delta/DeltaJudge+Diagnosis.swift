@@ -10,30 +10,59 @@ import DualityReference
 
 extension DeltaJudge {
     static let faults = DeltaFault.allCases.map(\.asLayerFault)
-    /// The share of the error that may be left of numbers that have grown beyond all rounding.
-    private static let shareLeft = 0.01
 
     func diagnose(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
     ) -> Diagnosis {
-        let faults = DeltaFault.allCases.filter { !isStep || !$0.isOfChunks }
-        let results = parallelMap(faults.count) { i -> [String: Tensor<Double>]? in
-            let faulty = FaultyDelta(operands: operands, fault: faults[i], chunkSize: chunkSize ?? 64)
-            guard var outputs = faulty.outputs() else { return nil }
+        // Kernels have chunks of their own, and norms step by step or at once.
+        let attempts = DeltaFault.allCases.flatMap { fault -> [FaultyDelta] in
+            if fault == .normBFloat16 {
+                return [false, true].map { FaultyDelta(operands: operands, fault: fault, normsAreStepwise: $0) }
+            }
+            guard fault.isOfChunks else { return [FaultyDelta(operands: operands, fault: fault)] }
+            return chunkSizes.map { FaultyDelta(operands: operands, fault: fault, chunkSize: $0) }
+        }
+        let results = parallelMap(attempts.count) { i -> [String: Tensor<Double>]? in
+            guard var outputs = attempts[i].outputs() else { return nil }
             outputs["o"] = outputs["o"].flatMap { try? $0.reshaped(self.outputs[0].shape) }
             return outputs
         }
-        let byName = Dictionary(zip(faults.map(\.rawValue), results), uniquingKeysWith: { first, _ in first })
-        var diagnosis = LayerFault.diagnose(faults.map(\.asLayerFault), found, expectations) {
-            byName[$0.name] ?? nil
+        let faults = attempts.enumerated().map { i, attempt in
+            var fault = attempt.fault.asLayerFault
+            fault.attempt = i
+            return fault
         }
+        var diagnosis = LayerFault.diagnose(faults, found, expectations) { results[$0.attempt] }
         if diagnosis.findings.isEmpty {
             let evidence = FaultEvidence(found, expectations)
             diagnosis.findings =
                 narrower(found, expectations, evidence)
-                ?? nearest(zip(faults, results).map { ($0, $1) }, found, evidence)
+                ?? nearest(zip(attempts, results).map { ($0.fault, $1) }, found, evidence)
         }
         return diagnosis
+    }
+
+    /// The narrow arithmetics that are tried, mild ones first.
+    private func narrowArithmetics(_ base: DeltaArithmetic) -> [(DeltaFault, DeltaArithmetic)] {
+        var trials: [(DeltaFault, DeltaArithmetic)] = []
+        func add(_ fault: DeltaFault, _ path: WritableKeyPath<DeltaArithmetic, NumberFormat>, _ format: NumberFormat) {
+            guard base[keyPath: path].holds(format), base[keyPath: path] != format else { return }
+            var arithmetic = base
+            arithmetic[keyPath: path] = format
+            let forms = fault.isOfChunks ? chunkSizes.map { RecurrenceForm.chunked(size: $0) } : [.recurrent]
+            for form in forms {
+                arithmetic.form = form
+                trials.append((fault, arithmetic))
+            }
+        }
+        add(.inverseTF32, \.inverse, .tf32)
+        add(.productsTF32, \.products, .tf32)
+        add(.inverseBFloat16, \.inverse, .bf16)
+        add(.chunkStateBFloat16, \.state, .bf16)
+        add(.productsBFloat16, \.products, .bf16)
+        add(.stateFloat16, \.state, .f16)
+        add(.stateBFloat16, \.state, .bf16)
+        return trials
     }
 
     /// The mildest narrow arithmetic that allows for the errors.
@@ -41,36 +70,19 @@ extension DeltaJudge {
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], _ evidence: FaultEvidence
     ) -> [Finding]? {
         let formats = Dictionary(expectations.map { ($0.name, $0.format) }, uniquingKeysWith: { first, _ in first })
-        var base = arithmetics(output: formats["o"] ?? inputFormat).last ?? DeltaArithmetic(.f32, form: .recurrent)
+        let base = choices(output: formats["o"] ?? inputFormat).narrowest
         guard base.accumulate != .f64 else { return nil }
-        var trials: [(DeltaFault, DeltaArithmetic)] = []
-        base.form = .recurrent
-        func add(_ fault: DeltaFault, _ path: WritableKeyPath<DeltaArithmetic, NumberFormat>, _ format: NumberFormat) {
-            var arithmetic = base
-            if fault.isOfChunks { arithmetic.form = .chunked(size: chunkSize ?? 64) }
-            guard arithmetic[keyPath: path].holds(format), arithmetic[keyPath: path] != format else { return }
-            arithmetic[keyPath: path] = format
-            trials.append((fault, arithmetic))
-        }
-        if !isStep {
-            add(.inverseTF32, \.inverse, .tf32)
-            add(.productsTF32, \.products, .tf32)
-            add(.inverseBFloat16, \.inverse, .bf16)
-            add(.chunkStateBFloat16, \.state, .bf16)
-            add(.productsBFloat16, \.products, .bf16)
-        }
-        add(.stateFloat16, \.state, .f16)
-        add(.stateBFloat16, \.state, .bf16)
-        for (fault, arithmetic) in trials {
-            let heads = parallelMap(operands.heads) { h in
-                DeltaHeadExpectation.fit(operands, h, arithmetic, found, formats, inputFormat)
-            }
-            let (worst, squares) = heads.reduce((0.0, 0.0)) { (max($0.0, $1.worst), $0.1 + $1.squares) }
-            let mean = squares / Double(max(evidence.found.count, 1))
-            guard worst <= Limits.sigma, mean >= 0.003, mean < evidence.baseline / 4 else { continue }
+        for (fault, arithmetic) in narrowArithmetics(base) {
+            let fit = parallelMap(operands.heads) { h in
+                DeltaHeadExpectation.fit(operands, h, arithmetic, found, formats)
+            }.reduce(ErrorFit(), +)
+            let mean = fit.squares / Double(max(evidence.found.count, 1))
+            guard !fit.isOutside, fit.largest <= Limits.sigma, mean >= FamilyLimits.leastMeanOfNarrower,
+                mean < FamilyLimits.shareLeftByNarrower * evidence.baseline
+            else { continue }
             return [
                 Finding(
-                    names: [fault.rawValue], scope: nil, remainder: mean.squareRoot(), worst: worst,
+                    names: [fault.rawValue], scope: nil, remainder: mean.squareRoot(), worst: fit.largest,
                     explained: 1 - mean / evidence.baseline)
             ]
         }
@@ -86,15 +98,17 @@ extension DeltaJudge {
         for (fault, outputs) in trials {
             guard let outputs, let values = evidence.gather({ outputs[$0] }) else { continue }
             var (left, error) = (0.0, 0.0)
-            for i in values.indices where evidence.found[i].isFinite && values[i].magnitude < 1e37 {
+            for i in values.indices where evidence.found[i].isFinite && values[i].magnitude < evidence.largest {
                 // Relative to the largest, whose squares would overflow.
-                let unit = max(evidence.groupSquares[evidence.group[i]].squareRoot(), 1e-300)
+                let unit = max(evidence.groupSquares[evidence.group[i]].squareRoot(), FamilyLimits.leastSigma)
                 let (r, e) = ((evidence.found[i] - values[i]) / unit, (evidence.found[i] - evidence.exact[i]) / unit)
-                left += min(r * r, 1e200)
-                error += min(e * e, 1e200)
+                left += min(r * r, FamilyLimits.ceilingOfGrown)
+                error += min(e * e, FamilyLimits.ceilingOfGrown)
             }
             let share = error > 0 ? left / error : 1
-            if share < Self.shareLeft * Self.shareLeft, share < best?.1 ?? 1 { best = (fault, share) }
+            if share < FamilyLimits.shareLeftOfGrown * FamilyLimits.shareLeftOfGrown, share < best?.1 ?? 1 {
+                best = (fault, share)
+            }
         }
         return best.map { fault, share in
             [Finding(names: [fault.rawValue], scope: nil, remainder: 0, worst: 0, explained: 1 - share)]

@@ -52,8 +52,14 @@ struct DeltaJudge: KindJudge {
                 found: "\(g.elements[i])",
                 remedy: "If g is the decay itself, take its logarithm.")
         }
+        try InputError.requireSize([batch, length, heads, v.shape[3]], "\(place): v", of: "values")
+        try InputError.requireSize(q.shape, "\(place): q", of: "keys")
+        try InputError.requireSize(
+            [batch, heads, q.shape[3], v.shape[3]], "\(place): q, v", of: "states [B, H, K, V]")
         var ranges = (0..<batch).map { $0 * length..<($0 + 1) * length }
         if source.contains("cu_seqlens") { ranges = try Self.packed(source, batch: batch, length: length) }
+        try InputError.requireSize(
+            [ranges.count, heads, q.shape[3], v.shape[3]], "\(place): q, v", of: "states [S, H, K, V]")
         let state = source.contains("initial_state") ? try finite(source, "initial_state") : nil
         try state?.requireShape([ranges.count, heads, q.shape[3], v.shape[3]], "\(place): initial_state")
         let tokens = batch * length
@@ -71,7 +77,7 @@ struct DeltaJudge: KindJudge {
             v: try v.reshaped([tokens, heads, v.shape[3]]), logDecay: try g.reshaped([tokens, heads]),
             beta: try beta.reshaped([tokens, heads]), initialState: state, sequences: ranges, scale: scale,
             epsilon: try call.flag("use_qk_l2norm_in_kernel", default: false) ? epsilon : nil)
-        chunkSize = try call.count("chunk_size").map { min($0, 4096) }
+        chunkSize = try call.count("chunk_size").map { min($0, FamilyLimits.largestChunk) }
         inputFormat = try source.info("v").dtype.numberFormat
         isStep = call.kind == .gatedDeltaStep
         self.batch = batch
@@ -113,39 +119,34 @@ struct DeltaJudge: KindJudge {
         ]
     }
 
-    /// The arithmetics a kernel may have; it must be within what one of them allows, head by head.
-    func arithmetics(output: NumberFormat) -> [DeltaArithmetic] {
-        if let declared { return [declared] }
-        let size = chunkSize ?? 64
-        if inputFormat == .f64 || output == .f64 {
-            return [DeltaArithmetic(.f64, form: .recurrent)]
-                + (isStep ? [] : [DeltaArithmetic(.f64, form: .chunked(size: size))])
+    /// Tokens in a chunk: as proposed, and as public kernels have them. None where there are none;
+    /// no two that are the whole sequence.
+    var chunkSizes: [Int] {
+        guard !isStep else { return [] }
+        let longest = operands.sequences.map(\.count).max() ?? 0
+        var sizes = [chunkSize ?? FamilyLimits.usualChunk]
+        for size in FamilyLimits.chunkSizes where !sizes.contains(where: { min($0, longest) == min(size, longest) }) {
+            sizes.append(size)
         }
-        var recurrent = DeltaArithmetic(inputFormat, form: .recurrent)
-        recurrent.exponential = .fast
-        var chunked = recurrent
-        chunked.form = .chunked(size: size)
-        guard !isStep else { return [recurrent] }
-        guard !inputFormat.holds(.f32) else { return [recurrent, chunked] }
-        var narrow = chunked
-        (narrow.normalized, narrow.products, narrow.merge, narrow.inverse) = (
-            inputFormat, inputFormat, .tf32, inputFormat
-        )
-        (narrow.values, narrow.chunkStates) = (inputFormat, inputFormat)
-        var torch = chunked
-        (torch.normalized, torch.norms) = (inputFormat, inputFormat)
-        return [recurrent, chunked, torch, narrow]
+        return sizes
+    }
+
+    /// The arithmetics a kernel may have.
+    func choices(output: NumberFormat) -> DeltaChoices {
+        declared.map { DeltaChoices(declared: $0) }
+            ?? DeltaChoices(
+                inputs: inputFormat, output: output, sizes: chunkSizes, normalizes: operands.epsilon != nil)
     }
 
     /// What is expected of the outputs, by the arithmetics of which each head has its best.
     func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations {
-        let arithmetics = arithmetics(output: formats["o"] ?? inputFormat)
+        let choices = choices(output: formats["o"] ?? inputFormat)
         let results = parallelMap(operands.heads) { h in
-            DeltaHeadExpectation.best(operands, h, arithmetics, found, formats, inputFormat)
+            DeltaHeadExpectation.best(operands, h, choices, found, formats)
         }
         var expectations: [Expectation] = []
-        for (place, output) in outputs.enumerated() where found[output.name] != nil {
-            let format = formats[output.name] ?? (place == 0 ? inputFormat : .f32)
+        for (place, output) in outputs.enumerated() {
+            guard found[output.name] != nil, let format = formats[output.name] else { continue }
             let size = place == 0 ? operands.valueDim : operands.keyDim * operands.valueDim
             let count = output.shape.reduce(1, *)
             var exact = Tensor(repeating: 0.0, shape: output.shape)
@@ -155,7 +156,7 @@ struct DeltaJudge: KindJudge {
                 for i in numbers.exact.indices {
                     let target = (i / size * operands.heads + h) * size + i % size
                     exact.elements[target] = numbers.exact[i]
-                    errors[target] = numbers.error(i, as: format)
+                    errors[target] = result.error(output.name, i, as: format)
                 }
             }
             expectations.append(
@@ -163,7 +164,7 @@ struct DeltaJudge: KindJudge {
                     output.name, axes: output.axes, exact: exact, errors: errors, magnitudes: nil, format: format))
         }
         return Expectations(
-            outputs: expectations, precision: words(results.map { arithmetics[$0.arithmetic] }),
+            outputs: expectations, precision: words(results.map(\.arithmetic)),
             remarks: remarks(results), decays: decays)
     }
 
@@ -188,12 +189,13 @@ struct DeltaJudge: KindJudge {
             isStep
             ? []
             : parallelMap(operands.heads) { h in
-                DeltaBound.condition(of: operands.head(h), operands.sequences, chunkSize: chunkSize ?? 64)
+                DeltaBound.condition(
+                    of: operands.head(h), operands.sequences, chunkSize: chunkSize ?? FamilyLimits.usualChunk)
             }
         if let condition = conditions.max(), condition > 1 {
             let head = conditions.firstIndex(of: condition) ?? 0
             remarks.append(
-                "the triangular systems I + A of chunks of \(chunkSize ?? 64) have conditions |T| (I + |A|) of up to "
+                "the triangular systems I + A of chunks of \(chunkSize ?? FamilyLimits.usualChunk) have conditions |T| (I + |A|) of up to "
                     + "\(figure(condition)) (head \(head))")
         }
         let growth = results.map(\.growth).max() ?? 1

@@ -8,7 +8,9 @@ import DualityReference
 struct FaultyDelta {
     let operands: DeltaOperands<Double>
     let fault: DeltaFault
-    let chunkSize: Int
+    var chunkSize = FamilyLimits.usualChunk
+    /// Whether norms that are taken in bfloat16 are rounded after every operation, and not once.
+    var normsAreStepwise = false
 
     /// Whether the fault changes what it is about: without an initial state it cannot be ignored.
     var applies: Bool {
@@ -170,12 +172,6 @@ struct FaultyDelta {
         var head = changed.head(h)
         normalize(&head, h)
         if fault == .scaleOfKeysToo { for i in head.k.indices { head.k[i] *= operands.scale } }
-        if fault == .normBFloat16 {
-            for i in head.k.indices {
-                head.k[i] = NumberFormat.bf16.round(head.k[i])
-                head.q[i] = operands.scale * NumberFormat.bf16.round(head.q[i] / operands.scale)
-            }
-        }
         return head
     }
 
@@ -191,6 +187,20 @@ struct FaultyDelta {
         case .normOfMean:
             let root = Double(head.keyDim).squareRoot()
             for i in head.k.indices { (head.q[i], head.k[i]) = (head.q[i] * root, head.k[i] * root) }
+        case .normBFloat16 where normsAreStepwise:
+            let raw = plain.head(h)
+            for t in 0..<head.beta.count {
+                let row = t * head.keyDim..<(t + 1) * head.keyDim
+                narrow(&head.k, raw.k, row, times: 1, epsilon)
+                narrow(&head.q, raw.q, row, times: operands.scale, epsilon)
+            }
+        case .normBFloat16:
+            for i in head.k.indices {
+                head.k[i] = NumberFormat.bf16.round(head.k[i])
+                if operands.scale != 0 {
+                    head.q[i] = operands.scale * NumberFormat.bf16.round(head.q[i] / operands.scale)
+                }
+            }
         case .normEpsilonOutside:
             let raw = plain.head(h)
             for t in 0..<head.beta.count {
@@ -201,5 +211,18 @@ struct FaultyDelta {
             }
         default: break
         }
+    }
+
+    /// A row over its norm: x rsqrt(sum(x x) + ε), every operation rounded to bfloat16, and then
+    /// scaled.
+    private func narrow(
+        _ target: inout [Double], _ raw: [Double], _ row: Range<Int>, times scale: Double, _ epsilon: Double
+    ) {
+        func short(_ x: Double) -> Double { NumberFormat.bf16.round(x) }
+        guard scale != 0 else { return }
+        let numbers = row.map { raw[$0] / scale }
+        let sum = short(numbers.reduce(0) { $0 + short($1 * $1) })
+        let factor = short(1 / short(sum + epsilon).squareRoot())
+        for (i, x) in zip(row, numbers) { target[i] = scale * short(x * factor) }
     }
 }

@@ -155,4 +155,59 @@ enum WorkLimits {
     static let casesForPairs = 4
     /// The smallest cases show little, and the largest take long: the first 1 / of them is skipped.
     static let casesSkippedForPairs = 3
+
+    /// The most numbers of an operand, output or state of the family's kinds, axes of length 0
+    /// counted as 1: 16 GiB in float64. A file that holds no numbers may declare any shape.
+    static let numbersOfTensor = 1 << 31
+    /// The most numbers of an operand of a suite for one's own shape: 2 GiB in float64.
+    static let numbersOfOperand = 1 << 28
+}
+
+/// The constants of the judges of the gated delta rule and of attention.
+enum FamilyLimits {
+    // MARK: What is promised of a number
+
+    /// The standard deviation of a number whose squares are beyond float64, or which the imitated
+    /// kernel overflows at, as a share of the number: so wide that whatever a kernel near the end of
+    /// its format rounds is within, so narrow that a zero is beyond every limit.
+    static let shareBeyondSquares = 1 / (2 * Limits.certainSigma)
+    /// A number overflows where it is so many sigma from the largest of its format.
+    static let sigmasBelowOverflow = Limits.certainSigma
+    /// Standard deviations by which a number is larger than the exact one when it is stored.
+    static let sigmasOfStored = 4.0
+    /// The smallest sigma: that of a number which is exact. Above it squares do not vanish.
+    static let leastSigma = 1e-150
+
+    // MARK: The gated delta rule
+
+    /// Tokens in a chunk where a call proposes none: those of the public kernels.
+    static let usualChunk = 64
+    /// Tokens in a chunk that are tried beside the proposed ones: the chunks of the public kernels
+    /// and the blocks their inverse is put together of.
+    static let chunkSizes = [64, 16]
+    /// The most tokens in a chunk, whose triangular inverse takes the third power of them.
+    static let largestChunk = 4096
+    /// Runs of random roundings that make a variance.
+    static let samples = 12
+    /// The same in a call of more updates of the state than `manyUpdates`, all heads together, so
+    /// that a layer does not take a dozen times its own work.
+    static let fewSamples = 4
+    static let manyUpdates = 100_000_000
+    /// How much larger the variance is taken than that of the runs, which are few. Chosen.
+    static let factorOfSamples = 1.2
+    /// The share of the squared error of the one imitation to the nearest in the mean of its row;
+    /// each number has all of its own beside it. Chosen.
+    static let shareOfNearest = 0.5
+
+    // MARK: Its diagnosis
+
+    /// Mean of (error / sigma)² from which the errors fit a narrow arithmetic: further below it they
+    /// are not its roundings. Chosen.
+    static let leastMeanOfNarrower = 0.003
+    /// Share of the mean of (error / sigma)² that a narrow arithmetic may leave.
+    static let shareLeftByNarrower = 0.25
+    /// The share of the error that may be left of numbers that have grown beyond all rounding.
+    static let shareLeftOfGrown = 0.01
+    /// Ceiling of a square of a remainder relative to its row, below which sums do not overflow.
+    static let ceilingOfGrown = 1e200
 }

@@ -9,6 +9,8 @@ struct LayerFault: Sendable {
     let name: String
     let summary: String
     var isOfPrecision = false
+    /// Which of the ways in which kernels have the fault, where there are several.
+    var attempt = 0
 
     /// Runs faults and says which explain what was found.
     ///

@@ -4,8 +4,8 @@
 //      bound   γ_n Σ|terms| + half a spacing of the output's format             γ_n = n u / (1 - n u)
 //      sigma²  ν (Σ terms² + Σ partial sums²) + spacing² / 12                    ν = u² / (8 ln 2)
 //
-//  u is that of float32, in which all these layers accumulate. Source: Higham, Accuracy and
-//  Stability of Numerical Algorithms, 2nd ed., section 3.1.
+//  u is that of float32, in which these layers accumulate; kinds whose accumulator is declared have
+//  `promised`. Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.
 
 import DualityCore
 import DualityNumerics
@@ -47,6 +47,32 @@ struct LayerError {
         if format.holds(.f32) { return self }
         let spacing = format.spacing(at: value.magnitude + bound)
         return LayerError(bound: bound + spacing / 2, variance: variance + spacing * spacing / 12)
+    }
+
+    /// What is promised of a number that a kernel accumulates in `accumulate` and stores in some
+    /// formats, one after the other. Where one of them may overflow, NaN and infinities are allowed
+    /// beside what is near the exact number.
+    ///
+    /// - Parameters:
+    ///   - bound: before it is stored; infinite where something on the way to it may overflow.
+    ///   - variance: likewise; not finite where squares are beyond float64.
+    static func promised(
+        _ exact: Double, bound: Double, variance: Double, accumulate: NumberFormat, stored formats: [NumberFormat]
+    ) -> LayerError {
+        let share = exact.magnitude * FamilyLimits.shareBeyondSquares
+        var size = LayerError(bound: bound, variance: variance.isFinite ? variance : share * share)
+        var (largest, stored) = (accumulate.largest, accumulate)
+        for format in formats where !format.holds(stored) {
+            stored = format
+            let likely = exact.magnitude + FamilyLimits.sigmasOfStored * size.variance.squareRoot()
+            let ofLikely = format.spacing(at: min(likely, format.largest))
+            size.bound += format.spacing(at: min(exact.magnitude + size.bound, format.largest)) / 2
+            size.variance += ofLikely * ofLikely / 12
+            largest = min(largest, format.largest)
+        }
+        let reach = exact.magnitude + FamilyLimits.sigmasBelowOverflow * size.variance.squareRoot()
+        if size.bound.isNaN || !(reach < largest) { size.bound = .infinity }
+        return size
     }
 
     /// The slope of silu at a number with this error, which changes by at most half of it.

@@ -65,6 +65,9 @@ public struct SuiteShape: Sendable, Equatable {
     /// Tokens of the longest cases.
     var tokens: Int { length ?? 2 * chunk + 3 }
 
+    /// Packed sequences of a row.
+    private static let mostSequences = 5
+
     /// State updates that the longest case may take: B L H P N.
     static let largestCase = 1 << 32
 
@@ -87,6 +90,15 @@ public struct SuiteShape: Sendable, Equatable {
                     remedy: "Take fewer heads or tokens: heads do not see each other.")
             }
             work = product
+        }
+        // A few cases have a row more.
+        for (operand, lengths) in [
+            ("x", [batch + 1, tokens, xHeads ?? heads, headDim]), ("B", [batch + 1, tokens, groups, stateDim]),
+            ("C", [batch + 1, tokens, cGroups ?? groups, stateDim]), ("dt", [batch + 1, tokens, heads]),
+            ("initial_states", [batch * Self.mostSequences, heads, headDim, stateDim]),
+        ] {
+            try InputError.requireSize(
+                lengths, "shape: \(operand)", of: "an operand", limit: WorkLimits.numbersOfOperand)
         }
         return scans + packings + steps + gradients
     }

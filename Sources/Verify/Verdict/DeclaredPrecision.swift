@@ -80,24 +80,41 @@ public struct DeclaredPrecision: Sendable {
     public init(parsing text: String) throws(InputError) {
         let items = text.split(separator: ",", omittingEmptySubsequences: false)
         let first = items.first.map(String.init) ?? ""
-        let rest = items.dropFirst().map(String.init)
-        ofDelta = try? DeltaArithmetic(parsing: text)
-        ofAttention = try? AttentionArithmetic(parsing: text)
-        if let preset = Self.presets.first(where: { $0.name == first }) {
-            declared = try KernelArithmetic(parsing: ([preset.arithmetic.description] + rest).joined(separator: ","))
-        } else if (ofDelta != nil || ofAttention != nil) && (try? KernelArithmetic(parsing: text)) == nil {
-            declared = nil
-        } else if !first.contains("=") {
-            throw InputError(
-                .unknown, in: "precision \"\(first)\"", expected: "KEY=VALUE or a known kernel", found: "\"\(first)\"",
-                remedy: "Known kernels: \(Self.known.map(\.name).joined(separator: ", ")).")
-        } else {
-            declared = try KernelArithmetic(parsing: text)
+        let scan = Self.readingScan(text)
+        let (delta, attention) = (DeltaArithmetic.reading(text), AttentionArithmetic.reading(text))
+        declared = scan.error == nil ? scan.arithmetic : nil
+        ofDelta = delta.error == nil ? delta.arithmetic : nil
+        ofAttention = attention.error == nil ? attention.arithmetic : nil
+        let failures = [
+            (scan.items, scan.error), (delta.items, delta.error), (attention.items, attention.error),
+        ]
+        if failures.allSatisfy({ $0.1 != nil }) {
+            // Of the kinds, that which reads most of it is meant.
+            let items = failures.map(\.0).max() ?? 0
+            if items == 0 && !first.contains("=") {
+                throw InputError(
+                    .unknown, in: "precision \"\(first)\"", expected: "KEY=VALUE or a known kernel",
+                    found: "\"\(first)\"",
+                    remedy: "Known kernels: \(Self.known.map(\.name).joined(separator: ", ")).")
+            }
+            if let error = failures.first(where: { $0.0 == items })?.1 { throw error }
         }
         self.text = text
         namesForm =
             items.contains { $0.drop { $0 == " " }.hasPrefix("form=") }
             || ["ggml", "fla-recurrent"].contains(first) || first.hasSuffix("_step")
+    }
+
+    /// The arithmetic of a scan, whose known kernels are more than those of `KernelArithmetic`.
+    private static func readingScan(_ text: String) -> (arithmetic: KernelArithmetic, items: Int, error: InputError?) {
+        let items = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard let preset = presets.first(where: { $0.name == items.first }) else {
+            return KernelArithmetic.reading(text)
+        }
+        let all = preset.arithmetic.description
+        var read = KernelArithmetic.reading(([all] + items.dropFirst()).joined(separator: ","))
+        read.items -= all.count { $0 == "," }
+        return read
     }
 
     /// Kernels that have a name here.

@@ -56,7 +56,8 @@ extension OutputReport {
 
         let judgement = Judgement(
             VerdictFigures(
-                count: count, judged: count - tally.unpromised, nonFinite: nonFinite, overBound: overBound,
+                count: count, judged: count - tally.unpromised, nonFinite: nonFinite, finite: tally.finite,
+                isWide: expected.format == .f64, overBound: overBound,
                 largestOverBound: errorOverBound, largestOverSigma: errorOverSigma, rmsOverSigma: rmsOverSigma))
         (verdict, reason) = (judgement.verdict, judgement.reason)
         firstOutside = verdict <= .pass ? nil : first
@@ -78,6 +79,8 @@ private struct Tally {
     var nonFinite = 0
     /// Numbers that may be anything, because the declared formats may overflow there.
     var unpromised = 0
+    /// Numbers that are finite where the exact answer is not.
+    var finite = 0
     var hasBound = false
 
     /// - Returns: error / sigma; infinite for a number that is not finite and should be.
@@ -89,6 +92,15 @@ private struct Tally {
             // A format that may overflow promises nothing.
             unpromised += 1
             return 0
+        }
+        if !exact.isFinite {
+            // Float64 overflows: so does any kernel of a narrower format.
+            guard found.isFinite else {
+                unpromised += 1
+                return 0
+            }
+            finite += 1
+            return .infinity
         }
         if !found.isFinite {
             nonFinite += 1

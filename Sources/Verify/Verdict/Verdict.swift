@@ -99,6 +99,9 @@ struct VerdictFigures {
     var judged = 0
     /// NaN or infinite where the exact answer is neither and the formats do not overflow.
     var nonFinite = 0
+    /// Finite where even float64 overflows; a kernel in float64 may go another way.
+    var finite = 0
+    var isWide = false
     /// Numbers beyond their bound.
     var overBound = 0
     /// The largest error / bound; nil where no bound was evaluated.
@@ -125,6 +128,10 @@ struct Judgement {
             )
         } else if figures.nonFinite > 0 {
             (verdict, reason) = (.fail, "\(figures.nonFinite) of \(figures.count) numbers are NaN or infinite")
+        } else if figures.finite > 0 && !figures.isWide {
+            (verdict, reason) = (
+                .fail, "\(figures.finite) of \(figures.count) numbers are finite where even float64 overflows"
+            )
         } else if figures.overBound > 0 {
             let largest = figure(figures.largestOverBound ?? .nan)
             (verdict, reason) = (
@@ -134,6 +141,10 @@ struct Judgement {
             (verdict, reason) = (.fail, "\(place) \(figure(figures.largestOverSigma)) sigma from the exact answer")
         } else if figures.largestOverSigma > Limits.sigma {
             (verdict, reason) = (.suspect, "\(place) \(figure(figures.largestOverSigma)) sigma from the exact answer")
+        } else if figures.finite > 0 {
+            (verdict, reason) = (
+                .suspect, "\(figures.finite) of \(figures.count) numbers are finite where the reference overflows"
+            )
         } else if figures.judged >= Limits.rmsCount && figures.rmsOverSigma > Limits.rms {
             (verdict, reason) = (.suspect, "errors are \(figure(figures.rmsOverSigma)) sigma on average")
         } else {
