@@ -78,7 +78,7 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
             thought: thought)
         let computation = try loader.computation()
         let drafts = try speculation.loader(beside: tokenizer)
-        let loaded = try loader.loadShown(tokens: ids.count + maxTokens)
+        let loaded = try loader.loadShown(tokens: ids.count.adding(maxTokens))
         let drafters = try speculation.drafters(drafts, for: loaded)
         try await run(loaded, computation, tokenizer, ids, sampling, seed, limits, constraint, drafters)
     }
