@@ -23,7 +23,7 @@ struct Duality: AsyncParsableCommand {
     static func main() async {
         do {
             // Parsed by itself, since what is run must have no second owner.
-            if let ranked = try parseAsRoot() as? any RankedCommand, try !RankLaunch.begin(ranked) { return }
+            if try !RankLaunch.begin(parseAsRoot()) { return }
             var command = try parseAsRoot()
             if var asynchronous = command as? AsyncParsableCommand {
                 try await asynchronous.run()
@@ -41,8 +41,10 @@ struct Duality: AsyncParsableCommand {
                 print(message)
                 Foundation.exit(0)
             }
-            if message.isEmpty { RankLaunch.end() }
-            if message.isEmpty { Foundation.exit(code.rawValue) }
+            if message.isEmpty {
+                RankLaunch.end(status: code.rawValue)
+                Foundation.exit(code.rawValue)
+            }
             RankLaunch.fail(message, status: code == .validationFailure ? 2 : code.rawValue)
         }
     }

@@ -54,6 +54,8 @@ public struct EngineRequest: Sendable {
     public var allowsNonFinite = false
     /// The other processes that compute the model with this one; nil for none.
     package var exchange: (any RankExchange)?
+    /// What they send each other.
+    package var wire = RankWire.Form.auto
     /// What is asked for against the word of the configuration.
     public var reading = ModelReading()
 

@@ -94,7 +94,7 @@ public struct ModelLoader: Sendable {
     private func shared(_ model: QuantModel) throws -> QuantModel {
         guard let exchange = request.exchange else { return model }
         try model.requireSameModel(on: exchange)
-        return try model.cut(exchange)
+        return try model.cut(exchange, wire: RankWire(request.wire, on: exchange))
     }
 
     private func checkpoint(_ warn: (String) -> Void) throws -> Checkpoint {

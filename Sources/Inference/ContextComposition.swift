@@ -118,7 +118,7 @@ extension LanguageModel where Cache: PositionedMemory {
         var sampler = Sampler(sampling)
         var cache = composed.cache
         var history = composed.tokens
-        while history.count < composed.tokens.count + maxTokens, cache.tokenCount < contextLimit ?? .max {
+        while history.count - composed.tokens.count < maxTokens, cache.tokenCount < contextLimit ?? .max {
             let logits = try nextScores(&cache, after: [history[history.count - 1]])
             let token = try sampler.next(logits: logits, history: history)
             if endTokens.contains(token) { break }

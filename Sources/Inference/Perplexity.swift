@@ -65,6 +65,8 @@ public struct Perplexity: Sendable, Codable, Equatable {
     }
 
     /// The same, where ranks share out the windows and all get the result.
+    ///
+    /// - Throws: `InputError` (`.value`) too where their texts or windows differ.
     package static func measure<Model: LanguageModel>(
         _ model: Model, tokens: [Int], window: Int, stride: Int?, part: Part, threads: Int, share: CaseShare?,
         progress: (@Sendable (Int, Int, Double) -> Void)?
@@ -91,6 +93,13 @@ public struct Perplexity: Sendable, Codable, Equatable {
                 .value, in: "text", expected: "at least one whole window of \(window) tokens", found: "\(tokens.count)",
                 remedy: "Give a longer text or a shorter --window.")
         }
+        if let share {
+            var text = ContentHash()
+            text.add(tokens)
+            try share.requireSame([
+                ("text", text.text), ("window", "\(window)"), ("stride", "\(stride)"), ("scored part", part.rawValue),
+            ])
+        }
         var sums = [Double](repeating: 0, count: windows.count)
         var done = (windows: 0, nll: 0.0, tokens: 0)
         try await withThrowingTaskGroup(of: (Int, Double).self) { group in
@@ -113,7 +122,7 @@ public struct Perplexity: Sendable, Codable, Equatable {
                 start()
             }
         }
-        if let share { sums = share.combined(sums) }
+        if let share { sums = try share.combined(sums) }
 
         let scored = windows.reduce(0) { $0 + $1.scored.count }
         let mean = sums.reduce(0, +) / Double(scored)

@@ -94,6 +94,27 @@
             wait()
         }
 
+        func deal(
+            _ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer, receiving: [Int]
+        ) {
+            var (mine, place) = (own, all)
+            for peer in 0..<count {
+                if peer == rank {
+                    if sizes[rank] > 0 { memcpy(place, mine, sizes[rank]) }
+                } else {
+                    receive(place, receiving[peer], from: peer, .parts)
+                }
+                mine += sizes[peer]
+                place += receiving[peer]
+            }
+            mine = own
+            for peer in 0..<count {
+                if peer != rank { send(mine, sizes[peer], to: peer, .parts) }
+                mine += sizes[peer]
+            }
+            wait()
+        }
+
         func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
             guard rank == 0 else {
                 send(own, sizes[rank], to: 0, .parts)

@@ -23,12 +23,15 @@ package struct ParallelWorld: Sendable {
     package var prefix: String { "[rank \(rank) \(hosts[rank])]" }
 
     /// The number of processes that a launcher says it has started; nil where none has.
-    package static var launchedCount: Int? {
+    package static var launchedCount: Int? { number(["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"]) }
+
+    /// Which of them this one is.
+    package static var launchedRank: Int? { number(["OMPI_COMM_WORLD_RANK", "PMI_RANK"]) }
+
+    /// The first of some variables that has a number.
+    private static func number(_ names: [String]) -> Int? {
         let environment = ProcessInfo.processInfo.environment
-        for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"] {
-            if let count = environment[name].flatMap({ Int($0) }) { return count }
-        }
-        return nil
+        return names.lazy.compactMap { environment[$0].flatMap { Int($0) } }.first
     }
 
     /// How to build what can run on several ranks.
@@ -78,26 +81,30 @@ package struct ParallelWorld: Sendable {
     /// - Parameter asked: T of `--tensor-parallel`.
     package func requireCount(_ asked: Int) throws(InputError) {
         guard asked != count else { return }
-        let launcher =
-            Self.launchedCount == nil
-            ? "Start it with: mpirun -n \(asked) --bind-to none duality ..."
-            : "Start \(asked) with `mpirun -n \(asked)` of the same library: the mpirun of another one starts processes that do not see each other."
+        let start = "mpirun -n \(asked) --bind-to none duality ..."
+        let remedy =
+            switch Self.launchedCount {
+            case nil: "Start it with: \(start)"
+            case count: "Start it with: \(start), or leave --tensor-parallel out."
+            case let launched?:
+                "The launcher has started \(launched) that do not see each other: it is of another library than \(library). Start \(asked) with the mpirun of that one."
+            }
         throw InputError(
-            .value, in: "--tensor-parallel \(asked)", expected: "\(asked) processes",
-            found: "\(count); this program is linked with \(library)", remedy: launcher)
+            .value, in: "--tensor-parallel \(asked)", expected: asked == 1 ? "1 process" : "\(asked) processes",
+            found: "\(count), of a program that is linked with \(library)", remedy: remedy)
     }
 
-    /// Threads for this rank where nothing else is asked for: the processors of the host over the
-    /// ranks on it, of those that the rank may use.
+    /// Threads for this rank where nothing else is asked for: the cores of the host over the ranks
+    /// on it, of those that the rank may use.
     package var defaultThreads: Int { min(ThreadPool.processorCount, fairShare) }
 
-    private var fairShare: Int { max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))) / max(localCount, 1), 1) }
+    private var fairShare: Int { ThreadPool.share(ofRanks: localCount) }
 
-    /// What to say when the launcher has bound this rank to fewer processors than are its share.
+    /// What to say when the launcher has bound this rank to fewer cores than are its share.
     package var bindingWarning: String? {
         let (may, share) = (ThreadPool.processorCount, fairShare)
         guard may < share else { return nil }
-        return "bound to \(may) of \(share) processors that are its share; start with `mpirun --bind-to none` "
+        return "bound to \(may) of \(share) cores that are its share; start with `mpirun --bind-to none` "
             + "(several sockets: `--map-by socket:PE=\(share)`)"
     }
 }

@@ -89,6 +89,63 @@ import Testing
         #expect(differences(matrix.product(table, x, 0..<shape.tokens, split: 1), y) == 0)
     }
 
+    /// What ranks send each other: parts of rows as bytes, and the largest of their groups. The
+    /// numbers that come out are packed as those that went in.
+    @Test(arguments: Table.all, cases)
+    func numbersFromBytesArePackedAsTheirOriginals(table: Table, shape: Case) {
+        let (k, count) = (shape.columns, shape.tokens)
+        var x = random(count * k, seed: 7)
+        // Rows of zeros, of subnormal, tiny and huge numbers, and with one that is not finite.
+        let odd: [(Float) -> Float] = [
+            { _ in -0.0 }, { $0 * 0x1p-130 }, { $0 * 0x1p-98 }, { $0 * 0x1p125 }, { $0 },
+        ]
+        for t in 1..<max(count, 1) {
+            for i in t * k..<(t + 1) * k { x[i] = odd[t % odd.count](x[i]) }
+            if t % 7 == 4 { x[t * k + t % k] = [.nan, .infinity, -.infinity][t % 3] }
+        }
+        func packed(_ x: [Float]) -> [UInt8] {
+            let g = shape.group.wide
+            let packed = Memory<UInt8>(Int(dk_int8_activation_bytes(count.wide, k.wide, g)))
+            table.kernels.int8_activations(x, k.wide, count.wide, k.wide, g, 0, count.wide, packed.pointer)
+            return packed.elements
+        }
+        #expect(packed(sent(table, x, shape)) == packed(x))
+    }
+
+    /// Through two ranks, of which the first has a part of the columns, whole groups.
+    private func sent(_ table: Table, _ x: [Float], _ shape: Case) -> [Float] {
+        let (k, count) = (shape.columns, shape.tokens)
+        let unit = max(shape.group, 1)
+        let first = k / 3 / unit * unit
+        var y = [Float](repeating: 7, count: count * k)
+        var (largest, bytes) = ([[Float]](), [[Int8]]())
+        let parts = [0..<first, first..<k].filter { !$0.isEmpty }
+        for part in parts {
+            let groups = shape.group == 0 ? 1 : (part.count + unit - 1) / unit
+            var m = [Float](repeating: 0, count: count * groups)
+            table.kernels.int8_largest(
+                Array(x[part.lowerBound...]), k.wide, count.wide, part.count.wide, shape.group.wide, &m, groups.wide)
+            largest.append(m)
+        }
+        if shape.group == 0 {
+            // The larger of both, a NaN first.
+            let top = (0..<count).map { t in largest.map { $0[t].bitPattern }.max().map(Float.init(bitPattern:)) ?? 0 }
+            largest = parts.map { _ in top }
+        }
+        for (part, m) in zip(parts, largest) {
+            var q = [Int8](repeating: 3, count: count * part.count)
+            let (width, groups) = (part.count.wide, (m.count / count).wide)
+            table.kernels.int8_bytes(
+                Array(x[part.lowerBound...]), k.wide, count.wide, width, shape.group.wide, m, groups, &q, width)
+            bytes.append(q)
+            y.withUnsafeMutableBufferPointer {
+                table.kernels.int8_numbers(
+                    q, width, count.wide, width, shape.group.wide, m, groups, $0.baseAddress! + part.lowerBound, k.wide)
+            }
+        }
+        return y
+    }
+
     /// Integers of a product are known: scales of 1 come from rows whose largest number is 127.
     @Test(arguments: Table.all, [0, 32, 64])
     func theIntegersAreExact(table: Table, group: Int) {

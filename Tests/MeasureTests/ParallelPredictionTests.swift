@@ -12,21 +12,68 @@ import Testing
 
     init() throws { cost = try ModelCost(FamilyMember.released) }
 
-    /// 16384 + 16384 + 49152 + 16384 bytes per layer of the 8B shape.
-    @Test func aTokenOfTheReleasedShapeExchangesItsSums() {
-        #expect(cost.exchangedColumns.count == 144)
-        #expect(4 * cost.exchangedColumns.reduce(0, +) == 3_538_944)
+    /// Per layer of the 8B shape 16384 + 16384 + 49152 + 16384 bytes; as bytes 4096 + 16384 + 12288
+    /// + 16384, and two largest.
+    @Test func whatATokenOfTheReleasedShapeExchanges() {
+        let float = cost.exchanged(rows: 1, ranks: 2, inBytes: false)
+        #expect(float.count == 144 && float.bytes == 3_538_944)
+        let bytes = cost.exchanged(rows: 1, ranks: 2, inBytes: true)
+        #expect(bytes.count == 216 && bytes.bytes == 1_769_472 + 36 * 2 * 8)
     }
 
-    /// Two hosts of 30 GB/s, int8: half of 7.6 GB at 28.5 GB/s × 1.03 is 138 ms; 144 starts of
-    /// 35 µs are 5 ms, 3.54 MB at half of 117 MB/s 15 ms, logits 2.6 ms. Only the hand counts
-    /// scales and norms, hence the 5 %.
-    @Test func twoHostsOnGigabitAreWorkedOut() throws {
-        let speed = cost.decodeSpeed(
-            context: 1, on: host, ranks: 2, over: try Network(named: "1gbe"), bytesPerWeight: 1)
-        #expect(abs(speed - 6.2) < 0.05 * 6.2, "\(speed)")
-        let one = cost.decodeSpeed(context: 1, on: host, ranks: 1, over: try Network(named: "1GbE"), bytesPerWeight: 1)
-        #expect(abs(one - 3.6) < 0.05 * 3.6, "\(one)")
+    /// Per layer and row 4096 + 12288 + 2 (4096 + 16384 / R) bytes; with the largest of four
+    /// exchanges and 32 steps in half of the layers within 1 %.
+    @Test(arguments: [(2, 755e6), (8, 528e6)]) func whatAPromptOf512TokensExchanges(ranks: Int, bytes: Double) {
+        let found = cost.exchanged(rows: 512, ranks: ranks, inBytes: true).bytes
+        #expect(abs(found - bytes) < 0.01 * bytes, "\(found)")
+        #expect(cost.exchanged(rows: 512, ranks: ranks, inBytes: false).bytes == 512 * 3_538_944)
+    }
+
+    /// Bytes of a token of the 8B shape in int8, added up from its parts.
+    private var handCount: Double {
+        let (width, hidden) = (4096.0, 12288.0)
+        let mlp = 3 * width * hidden
+        let attention = width * (4096 + 1024 + 1024) + 4096 * width
+        // z, x, B, C and dt; convolution of x, B and C; A, D, dt_bias and three norms.
+        let mamba = width * (4096 + 1024 + 1024 + 4096 + 32) + 4096 * width + 6144 * 5 + 3 * 32 + 4096 + 256
+        let norms = 2 * width
+        let weights = 18 * (attention + 256) + 18 * mamba + 36 * (mlp + norms) + width + 151_936 * width
+        // States are read and written; a token's keys and values are written and read once.
+        return weights + 18 * 2 * 4 * (32 * 128 * 128 + 6144 * 3) + 18 * 2 * 1024 * 2
+    }
+
+    /// Tokens per second of the table: 0.95 of the bandwidth, 1.03 for several ranks, four exchanges
+    /// a layer in float32, or six with bytes over gigabit Ethernet.
+    @Test(arguments: [
+        ("2 cores", 30e9, "1GbE", [3.6, 6.2, 10.4, 15.1]), ("2 cores", 30e9, "10GbE", [3.6, 6.8, 12.8, 22.9]),
+        ("desktop", 70e9, "1GbE", [8.4, 12.7, 18.1, 21.8]), ("desktop", 70e9, "10GbE", [8.4, 15.1, 27.1, 43.0]),
+        ("server", 250e9, "1GbE", [29.9, 28.7, 30.2, 28.7]), ("server", 250e9, "25GbE", [29.9, 49.8, 81.2, 109]),
+        ("server", 250e9, "100GbE-RDMA", [29.9, 56.1, 106, 185]),
+    ]) func theTableIsWhatTheFormulaSays(name: String, bandwidth: Double, network: String, table: [Double]) throws {
+        let link = try Network(named: network)
+        let machine = Machine(name: name, bandwidth: bandwidth, operations: 1e12, memory: 1e12)
+        let (starts, bytes) = network == "1GbE" ? (6.0, 2 * 4096 * 4 + 4096 + 12288.0) : (4.0, 4 * (3 * 4096 + 12288.0))
+        for (doublings, figure) in table.enumerated() {
+            let ranks = Double(1 << doublings)
+            let start =
+                doublings == 0 ? 0 : min(link.start + (ranks - 2) * link.peer, Double(doublings) * link.start)
+            let share = (ranks - 1) / ranks / link.rate
+            let own = handCount / ranks / (0.95 * bandwidth) * (ranks == 1 ? 1 : 1.03)
+            let expected = 1 / (own + 36 * (starts * start + bytes * share) + 4 * 151_936 * share)
+            let speed = cost.decodeSpeed(context: 1, on: machine, ranks: Int(ranks), over: link, bytesPerWeight: 1)
+            #expect(abs(speed - expected) < 0.001 * expected, "\(ranks) hosts: \(speed), by hand \(expected)")
+            #expect(abs(speed - figure) < 0.01 * figure, "\(ranks) hosts: \(speed), in the table \(figure)")
+        }
+    }
+
+    /// One host has nobody to wait for, and nothing to say.
+    @Test func oneHostIsAsFastAsItsMemory() throws {
+        for network in Network.known {
+            let speed = cost.decodeSpeed(context: 1, on: host, ranks: 1, over: network, bytesPerWeight: 1)
+            #expect(abs(speed * handCount / (0.95 * host.bandwidth) - 1) < 0.001, "\(speed)")
+            let prompt = cost.promptSpeed(512, on: host, ranks: 1, over: network)
+            #expect(abs(prompt * cost.operationsOfPrompt(512) / 512 / host.operations - 1) < 1e-9, "\(prompt)")
+        }
     }
 
     @Test func fasterNetworksAreNeverSlowerAndSlowOnesStopPaying() throws {

@@ -79,9 +79,13 @@ struct OddModel: Sendable, CustomTestStringConvertible {
     func checkpoint(seed: UInt64 = 1) throws -> RandomCheckpoint { try RandomCheckpoint(configuration, seed: seed) }
 
     func fast(_ precision: EnginePrecision = .f32, threads: Int = 2) throws -> QuantModel {
+        try fast(PrecisionPlan(precision, group: 32), threads: threads)
+    }
+
+    func fast(_ plan: PrecisionPlan, threads: Int = 2) throws -> QuantModel {
         try QuantModel(
             checkpoint(), configuration: configuration,
-            options: QuantOptions(plan: PrecisionPlan(precision, group: 32), pool: ThreadPool(threads: threads)))
+            options: QuantOptions(plan: plan, pool: ThreadPool(threads: threads)))
     }
 
     func tokens(_ count: Int) -> [Int] { (0..<count).map { ($0 * 7 + $0 / 3) % configuration.vocabularySize } }

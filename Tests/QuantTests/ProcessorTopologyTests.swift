@@ -39,6 +39,29 @@ import Testing
         }
     }
 
+    /// Of 4 cores with 8 processors two ranks have 2 each, whatever the launcher binds them to.
+    @Test func aRanksShareIsOfCores() throws {
+        try withRoot(Self.server) { root in
+            let host = ProcessorTopology(root: root, allowed: nil)
+            #expect([0, 1, 2, 3, 9].map { host.share(ofRanks: $0) } == [4, 4, 2, 1, 1])
+        }
+        #expect(ProcessorTopology(processors: [], quota: 3).share(ofRanks: 2) == nil)
+    }
+
+    @Test(arguments: [
+        ["sys/fs/cgroup/cpuset.cpus.effective": "0-1,4-5\n"],
+        ["sys/fs/cgroup/cpuset/cpuset.effective_cpus": "0-1,4-5\n"],
+        [
+            "sys/fs/cgroup/cpuset.cpus.effective": "0-7\n", "sys/fs/cgroup/one/cpuset.cpus.effective": "0-1,4-5\n",
+            "proc/self/cgroup": "0::/one\n",
+        ],
+    ]) func processorsThatAControlGroupKeepsAreNotTheHosts(group: [String: String]) throws {
+        try withRoot(Self.server.merging(group) { $1 }) { root in
+            #expect(ProcessorTopology(root: root, allowed: nil).threadCount == 2)
+            #expect(ProcessorTopology(root: root, allowed: [0, 1, 2]).threadCount == 3)
+        }
+    }
+
     @Test func threadsFillTheNodeOfTheCallerFirst() throws {
         try withRoot(Self.server) { root in
             let machine = ProcessorTopology(root: root, allowed: nil)

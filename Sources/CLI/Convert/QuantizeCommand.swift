@@ -49,7 +49,9 @@ struct QuantizeCommand: ParsableCommand {
             throw ValidationError("--calibrate is for --precision int4 and int4-mixed.")
         }
         if calibrationTokens < 64 { throw ValidationError("--calibration-tokens must be at least 64.") }
-        if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
+        if let threads, !(1...4096).contains(threads) {
+            throw ValidationError("--threads must be from 1 to 4096.")
+        }
     }
 
     func run() throws {

@@ -19,21 +19,32 @@ struct FamilyCommand: ParsableCommand {
             Examples:
               duality family
               duality family --model path/to/model --bandwidth 30 --tflops 1.5 --memory 64 --weight-bytes 1
-              duality family --hosts 8 --network 10GbE --bandwidth 70 --tflops 4 --memory 64 --weight-bytes 1
+              duality family --hosts 8 --network 10GbE --bandwidth 70 --tflops 4
             """)
 
     @Option(
         name: .long,
         help: ArgumentHelp("A model's directory; a config.json will do. (default: the released 8B)", valueName: "dir"))
     var model: String?
-    @Option(name: .long, help: ArgumentHelp("Memory bandwidth of the machine.", valueName: "GB/s"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Memory bandwidth of the machine (default: that of 8 H200; with --hosts 30 per host).", valueName: "GB/s"))
     var bandwidth: Double?
-    @Option(name: .long, help: ArgumentHelp("Its arithmetic, in the format of the weights.", valueName: "TFLOP/s"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Its arithmetic, in the format of the weights (default: that of 8 H200; with --hosts 1.15 per host).",
+            valueName: "TFLOP/s"))
     var tflops: Double?
-    @Option(name: .long, help: ArgumentHelp("Its memory.", valueName: "GB"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Its memory (default: that of 8 H200; with --hosts not considered).", valueName: "GB"))
     var memory: Double?
-    @Option(name: .long, help: ArgumentHelp("Bytes of a stored weight.", valueName: "bytes"))
-    var weightBytes = 2.0
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Bytes of a stored weight (default: 2; with --hosts 1).", valueName: "bytes"))
+    var weightBytes: Double?
     @Option(
         name: .long, help: ArgumentHelp("Window of SWA and BMF layers where the model has none.", valueName: "tokens"))
     var windowSize = 2048
@@ -45,21 +56,29 @@ struct FamilyCommand: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "With --hosts: what is between them: \(Network.known.map(\.name).joined(separator: ", ")).",
+            "With --hosts: what is between them: \(Network.known.map(\.name).joined(separator: ", ")) (default: 10GbE).",
             valueName: "name"))
-    var network = "10GbE"
+    var network: String?
     @Flag(name: .long, help: "Print JSON.")
     var json = false
 
     private static let lengths = [4096, 8192, 16384, 32768, 65536, 131_072]
 
     func validate() throws {
+        // Far beyond every machine, and far from where figures overflow.
+        let range = 1e-6...1e9
         for (name, value) in [("--bandwidth", bandwidth), ("--tflops", tflops), ("--memory", memory)] {
-            if let value, !(value > 0 && value.isFinite) { throw ValidationError("\(name) must be greater than 0.") }
+            if let value, !range.contains(value) {
+                throw ValidationError("\(name) must be from 0.000001 to 1000000000.")
+            }
         }
         if let hosts, hosts < 1 || hosts > 4096 { throw ValidationError("--hosts must be from 1 to 4096.") }
-        guard weightBytes > 0, weightBytes.isFinite, windowSize >= 1 else {
-            throw ValidationError("--weight-bytes must be greater than 0 and --window-size at least 1.")
+        if hosts == nil, network != nil { throw ValidationError("--network goes with --hosts.") }
+        if let weightBytes, !(0.01...64).contains(weightBytes) {
+            throw ValidationError("--weight-bytes must be from 0.01 to 64.")
+        }
+        guard (1...1 << 30).contains(windowSize) else {
+            throw ValidationError("--window-size must be from 1 to \(1 << 30).")
         }
     }
 
@@ -68,18 +87,18 @@ struct FamilyCommand: ParsableCommand {
         if let hosts {
             let report = HostsReport(
                 cost: try ModelCost(base ?? FamilyMember.released), machine: machine, hosts: hosts,
-                network: try Network(named: network), bytesPerWeight: weightBytes)
+                network: try Network(named: network ?? "10GbE"), bytesPerWeight: weightBytes ?? 1)
             return print(json ? report.json.serialized(indented: true) : report.text)
         }
         let members = try FamilyMember.all(of: base ?? FamilyMember.released, window: windowSize)
         let report = FamilyReport(
-            members: members, machine: machine, lengths: Self.lengths, bytesPerWeight: weightBytes,
+            members: members, machine: machine, lengths: Self.lengths, bytesPerWeight: weightBytes ?? 2,
             showsPublished: base == nil)
         print(json ? report.json.serialized(indented: true) : report.text)
     }
 
     private var machine: Machine {
-        var machine = Machine.eightH200
+        var machine = hosts == nil ? Machine.eightH200 : .twoCores
         if bandwidth != nil || tflops != nil || memory != nil { machine.name = "as given" }
         if let bandwidth { machine.bandwidth = bandwidth * 1e9 }
         if let tflops { machine.operations = tflops * 1e12 }

@@ -22,7 +22,8 @@ struct HostsReport {
     }
 
     private func prompt(_ ranks: Int) -> Double {
-        cost.promptSpeed(Self.promptTokens, on: machine, ranks: ranks, over: network)
+        cost.promptSpeed(
+            Self.promptTokens, on: machine, ranks: ranks, over: network, bytesPerWeight: bytesPerWeight)
     }
 
     var text: String {
@@ -35,9 +36,13 @@ struct HostsReport {
                 prompt(count).decimals(0), (prompt(count) / prompt(1)).decimals(2))
         }
         let lines = [
-            "Predicted for tensor parallelism, one sequence, prompts of \(Self.promptTokens) tokens; \(network.name), each host "
-                + "\((machine.bandwidth / 1e9).decimals(0)) GB/s and \((machine.operations / 1e12).decimals(1)) TFLOP/s; "
-                + "\(bytesPerWeight.decimals(1)) bytes per weight", "",
+            "One sequence on hosts that compute every layer together; prompts of \(Self.promptTokens) tokens. Predicted, not measured, for",
+            "  hosts      \((machine.bandwidth / 1e9).decimals(0)) GB/s from memory, "
+                + "\((machine.operations / 1e12).decimals(2)) tera-operations/s, \(bytesPerWeight.decimals(1)) bytes per weight",
+            "  \(network.name.padding(toLength: 10, withPad: " ", startingAt: 0)) "
+                + "\((network.rate / 1e9).decimals(2)) GB/s, \((network.start * 1e6).decimals(1)) µs per exchange and "
+                + "\((network.peer * 1e6).decimals(1)) µs per further host (\(network.isMeasured ? "the last is assumed" : "assumed"))",
+            "",
         ]
         return (lines + table.lines() + notes).joined(separator: "\n")
     }
@@ -45,12 +50,19 @@ struct HostsReport {
     /// What a reader should not do.
     private var notes: [String] {
         var notes: [String] = []
+        if let fits = counts.first(where: { cost.bytes(bytesPerWeight) / Double($0) <= machine.memory }) {
+            if fits > 1 { notes.append("The weights fit the memory of \(fits) hosts and more.") }
+        } else {
+            notes.append("The weights do not fit the memory of \(hosts) hosts.")
+        }
         if let best = counts.max(by: { decode($0) < decode($1) }), best < hosts {
-            notes.append("More than \(best) hosts make one sequence slower.")
+            notes.append(
+                "More than \(best) hosts make one sequence slower: each has less to do, and all have more to say.")
         }
         if counts.contains(where: { prompt($0) < prompt(1) }) {
             notes.append(
-                "Prompts are slower than on one host where the figure is below 1: the network is too slow for them.")
+                "Where the last figure is below 1, the network is too slow for prompts: they take longer than on one host."
+            )
         }
         return notes.isEmpty ? [] : [""] + notes
     }

@@ -44,6 +44,9 @@ struct BenchCommand: ParsableCommand, RankedCommand {
     @Flag(name: .long, help: "Print JSON.")
     var json = false
 
+    /// Of a test: beyond every context, and few enough to be held.
+    private static let mostTokens = 1 << 24
+
     func validate() throws {
         guard repeats >= 1 else { throw ValidationError("--repeats must be at least 1.") }
         guard engine.engine != .reference, engine.precision != .f64 else {
@@ -91,6 +94,11 @@ struct BenchCommand: ParsableCommand, RankedCommand {
     }
 
     func modelLoader() throws -> ModelLoader {
+        if RankLaunch.exchange != nil, threadCounts.count > 1 {
+            throw InputError(
+                .unsupported, in: "--threads", expected: "one number with several ranks",
+                found: "\(threadCounts.count) numbers", remedy: "Start the command once for each of them.")
+        }
         var options = engine
         options.engine = .fast
         options.threads = ThreadCounts(threadCounts[0])
@@ -116,8 +124,11 @@ struct BenchCommand: ParsableCommand, RankedCommand {
 
     private func list(_ text: String, _ flag: String) throws -> [Int] {
         try text.split(separator: ",").map { item in
-            guard let number = Int(item.trimmingCharacters(in: .whitespaces)), number >= 0 else {
-                throw InputError(.value, in: flag, expected: "numbers >= 0, separated by commas", found: "\"\(item)\"")
+            guard let number = Int(item.trimmingCharacters(in: .whitespaces)), (0...Self.mostTokens).contains(number)
+            else {
+                throw InputError(
+                    .value, in: flag, expected: "numbers from 0 to \(Self.mostTokens), separated by commas",
+                    found: "\"\(item)\"")
             }
             return number
         }

@@ -5,6 +5,9 @@
 
 import ArgumentParser
 import Duality
+import DualityEvaluation
+import DualityInference
+import DualityQuant
 import Foundation
 
 typealias Engine = EngineRequest.Engine
@@ -13,6 +16,7 @@ typealias ModelPrecision = EngineRequest.Precision
 extension EngineRequest.Engine: ExpressibleByArgument {}
 extension EngineRequest.Precision: ExpressibleByArgument {}
 extension KeyValueFormat: ExpressibleByArgument {}
+extension RankWire.Form: ExpressibleByArgument {}
 extension EnginePrecision: ExpressibleByArgument {
     /// - Throws: a `ValidationError` for a precision that files do not keep.
     func requireStored() throws {
@@ -126,7 +130,7 @@ extension EngineOptions {
         request.keyValues = keyValues
         request.group = scales.group
         request.threads = threads?.counts[0] ?? RankLaunch.world?.defaultThreads
-        request.exchange = RankLaunch.exchange
+        (request.exchange, request.wire) = (RankLaunch.exchange, RankLaunch.wire)
         request.isResident = resident
         request.allowsNonFinite = model.allowNonFinite
         request.reading = model.reading
@@ -155,6 +159,15 @@ extension ModelLoader {
         RankLaunch.loaded(model)
         Terminal.note(try computation().line)
         return model
+    }
+}
+
+extension CaseShare {
+    /// - Throws: `InputError` (`.value`) where ranks have loaded other models.
+    func requireSame(_ model: some LanguageModel, of loader: ModelLoader) throws {
+        try requireSame([("engine", loader.choice.engineName), ("precision", loader.choice.precisionName)])
+        if let fast = model as? QuantModel { return try requireSame(fast.rankFacts) }
+        try requireSame([("model", try RunFolder.fingerprint(model: loader.directory))])
     }
 }
 

@@ -99,3 +99,11 @@ struct SamplingOptions: ParsableArguments {
     @Option(name: .long, help: "Seed of the random draws; the same seed gives the same text.")
     var seed: UInt64?
 }
+
+extension Int {
+    /// The sum with a number of tokens that somebody may have given without a limit in mind.
+    func adding(_ tokens: Int) -> Int {
+        let (sum, isOver) = addingReportingOverflow(tokens)
+        return isOver ? .max : sum
+    }
+}

@@ -23,6 +23,12 @@ struct RankOptions: ParsableArguments {
         help: ArgumentHelp(
             "Seconds that a process waits for another within a pass before all of them end.", valueName: "s"))
     var rankTimeout = 60.0
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What processes send each other, with the same results: float32, int8 (of products in int8 and int4 the rounded activations), or auto by the network's speed.",
+            valueName: "form"))
+    var wire = RankWire.Form.auto
 
     func validate() throws {
         if let tensorParallel, tensorParallel < 1 { throw ValidationError("--tensor-parallel must be at least 1.") }
@@ -51,6 +57,7 @@ enum RankLaunch {
     private struct State {
         var world: ParallelWorld?
         var isCampaign = false
+        var wire = RankWire.Form.auto
         /// Ends the waiting of the other ranks.
         var endRanks: (@Sendable () -> Void)?
     }
@@ -63,6 +70,9 @@ enum RankLaunch {
     /// The others that compute the model with this process.
     static var exchange: (any RankExchange)? { state.withLock { $0.isCampaign ? nil : $0.world?.exchange } }
 
+    /// What they send each other.
+    static var wire: RankWire.Form { state.withLock { $0.wire } }
+
     /// This process's share of a campaign's cases; nil for all.
     static var campaign: CaseShare? { state.withLock { $0.isCampaign ? $0.world.map { CaseShare($0.exchange) } : nil } }
 
@@ -71,10 +81,18 @@ enum RankLaunch {
 
     /// Whether this process is to carry out the command: it is alone, or rank 0. The other ranks
     /// have done their part of it when this returns.
-    static func begin(_ command: any RankedCommand) throws -> Bool {
-        let (asked, launched) = (command.ranks.tensorParallel, ParallelWorld.launchedCount)
+    static func begin(_ parsed: any ParsableCommand) throws -> Bool {
+        let launched = ParallelWorld.launchedCount
+        guard let command = parsed as? any RankedCommand, command.loadsModel else {
+            if let launched, launched > 1, ParallelWorld.launchedRank == 0 {
+                Terminal.note(
+                    "note: \(type(of: parsed)._commandName) has no ranks: each of \(launched) processes does all of it")
+            }
+            return true
+        }
+        let asked = command.ranks.tensorParallel
         let count = asked ?? launched ?? 1
-        guard command.loadsModel, count > 1 || (launched ?? 1) > 1 else { return true }
+        guard count > 1 || (launched ?? 1) > 1 else { return true }
         guard ParallelWorld.isBuilt else {
             throw InputError(
                 .unsupported, in: asked == nil ? "mpirun" : "--tensor-parallel",
@@ -83,7 +101,7 @@ enum RankLaunch {
         }
         let world = try ParallelWorld.start(timeout: command.ranks.rankTimeout)
         let isCampaign = command.isCampaign && asked == nil
-        state.withLock { ($0.world, $0.isCampaign) = (world, isCampaign) }
+        state.withLock { ($0.world, $0.isCampaign, $0.wire) = (world, isCampaign, command.ranks.wire) }
         try world.requireCount(count)
         if let warning = world.bindingWarning { Terminal.note("warning: rank \(world.rank) is \(warning)") }
         if isCampaign { return true }
@@ -98,15 +116,25 @@ enum RankLaunch {
 
     /// Remembers the model that the other ranks wait for.
     static func loaded(_ model: QuantModel) {
-        let end: @Sendable () -> Void = { model.endRanks() }
-        state.withLock { if $0.world != nil, !$0.isCampaign, $0.endRanks == nil { $0.endRanks = end } }
+        let end = model.endOfRanks
+        let isNew = state.withLock { state in
+            guard state.world != nil, !state.isCampaign, state.endRanks == nil else { return false }
+            state.endRanks = end
+            return true
+        }
+        if isNew, model.rankCount > 1 { Terminal.note("\(model.rankCount) ranks, --wire \(model.wire.text)") }
     }
 
-    /// Ends the other ranks where they wait for work, and MPI.
-    static func end() {
-        let (world, endRanks) = state.withLock { ($0.world, $0.endRanks) }
+    /// Ends the other ranks where they wait for work, and MPI. Ranks that wait for a model which
+    /// rank 0 has not loaded are ended with it.
+    static func end(status: Int32 = 0) {
+        let (world, isCampaign, endRanks) = state.withLock { ($0.world, $0.isCampaign, $0.endRanks) }
         guard let world else { return }
-        endRanks?()
+        if let endRanks {
+            endRanks()
+        } else if world.count > 1, !isCampaign {
+            world.abort(status)
+        }
         world.finish()
     }
 

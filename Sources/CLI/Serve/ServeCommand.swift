@@ -85,8 +85,7 @@ struct ServeCommand: AsyncParsableCommand, RankedCommand {
             do {
                 try await process.run { port in Terminal.note("Serving \(name) at http://\(host):\(port)") }
             } catch {
-                Terminal.note("error: \(host):\(settings.port) cannot be listened at: \(error)")
-                Foundation.exit(1)
+                RankLaunch.fail("error: \(host):\(settings.port) cannot be listened at: \(error)", status: 1)
             }
         }
 

@@ -97,6 +97,7 @@ struct ComposeCommand: AsyncParsableCommand {
         }
         guard prefix == nil || prefixIds == nil else { throw ValidationError("Give the prefix once.") }
         guard maxTokens >= 0 else { throw ValidationError("--max-tokens must be at least 0.") }
+        guard (1...65536).contains(chunks) else { throw ValidationError("--chunks must be from 1 to 65536.") }
         guard GapVisibility(rawValue: gap) != nil else {
             throw ValidationError("--gap is one of \(GapVisibility.allCases.map(\.rawValue).joined(separator: ", ")).")
         }
@@ -118,7 +119,7 @@ struct ComposeCommand: AsyncParsableCommand {
         let start = ContinuousClock.now
         switch loader.choice {
         case .fast, .packed:
-            let fast = try loader.loadFastShown(tokens: task.plan.keptCount + maxTokens)
+            let fast = try loader.loadFastShown(tokens: task.plan.keptCount.adding(maxTokens))
             let read = try await rows(of: task) { readsRows in
                 try fast.read(task.plan, readsRows: readsRows) { Terminal.progress("read \($0) of \($1) tokens") }
             }

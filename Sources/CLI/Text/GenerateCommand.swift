@@ -84,7 +84,7 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
             thought: thought)
         let computation = try loader.computation()
         let drafts = try speculation.loader(beside: tokenizer)
-        let loaded = try loader.loadShown(tokens: ids.count + maxTokens)
+        let loaded = try loader.loadShown(tokens: ids.count.adding(maxTokens))
         let drafters = try speculation.drafters(drafts, for: loaded)
         let generation = GenerationInput(
             ids: ids, sampling: sampling, seed: seed, limits: limits, constraint: constraint,

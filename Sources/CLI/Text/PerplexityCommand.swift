@@ -46,6 +46,8 @@ struct PerplexityCommand: AsyncParsableCommand, RankedCommand {
     var json = false
 
     mutating func validate() throws {
+        if let window, window < 2 { throw ValidationError("--window must be at least 2.") }
+        if let stride, stride < 1 { throw ValidationError("--stride must be at least 1.") }
         if secondHalf && stride != nil { throw ValidationError("--second-half goes without --stride.") }
         guard !files.isEmpty else { throw ValidationError("Give a text file.") }
     }
@@ -84,6 +86,7 @@ struct PerplexityCommand: AsyncParsableCommand, RankedCommand {
         // threads share one.
         let threads = loader.choice.engineName == "reference" ? engine.threadCount : 1
         let window = window ?? min(2048, model.contextLimit ?? 2048)
+        try RankLaunch.campaign?.requireSame(model, of: loader)
         var reports: [TextPerplexity] = []
         for (name, text) in texts {
             let tokens = tokenizer.encode(text, allowSpecial: false)

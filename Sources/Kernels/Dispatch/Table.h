@@ -20,5 +20,6 @@
         .attention_merge = attention_merge, .probe_int8 = probe_int8, .probe_f32 = probe_f32,                         \
         .probe_split = probe_f32, .probe_bf16 = probe_bf16, .probe_read = probe_read, .delta_extend = delta_extend,   \
         .kalma_extend = kalma_extend, .norm_gate = norm_gate, .fading_attention = fading_attention,                   \
+        .int8_largest = int8_largest, .int8_bytes = int8_bytes, .int8_numbers = int8_numbers,                         \
     }
 // clang-format on

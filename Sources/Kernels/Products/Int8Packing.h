@@ -56,6 +56,53 @@ static void int8_activations(const float *x, int64_t ldx, int64_t tokens, int64_
     }
 }
 
+// Between ranks activations travel as what int8_activations makes of them: the largest magnitude of
+// each group, and bytes. int8_numbers are numbers that int8_activations rounds to the same bytes
+// and scales: the largest itself wherever a byte is 127, multiples of the scale elsewhere.
+
+static void int8_largest(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t group, float *largest,
+                         int64_t ldl) {
+    int64_t width = group > 0 ? group : columns > 0 ? columns : 1;
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t k = 0, g = 0; k < columns; k += width, g++)
+            largest[t * ldl + g] = largest_magnitude(x + t * ldx + k, least(width, columns - k));
+}
+
+static void int8_bytes(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t group,
+                       const float *largest, int64_t ldl, int8_t *bytes, int64_t ldb) {
+    int64_t width = group > 0 ? group : columns > 0 ? columns : 1;
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t k = 0, g = 0; k < columns; k += width, g++) {
+            float reciprocal;
+            int8_scale(largest[t * ldl + g], &reciprocal);
+            for (int64_t piece = k, end = least(k + width, columns); piece < end; piece += 256) {
+                int8_t rounded[256];
+                int64_t count = least(256, end - piece);
+                round_row(x + t * ldx + piece, count, (count + 15) / 16 * 16, reciprocal, rounded);
+                memcpy(bytes + t * ldb + piece, rounded, (size_t)count);
+            }
+        }
+}
+
+static void int8_numbers(const int8_t *bytes, int64_t ldb, int64_t tokens, int64_t columns, int64_t group,
+                         const float *largest, int64_t ldl, float *x, int64_t ldx) {
+    int64_t width = group > 0 ? group : columns > 0 ? columns : 1;
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t k = 0, g = 0; k < columns; k += width, g++) {
+            float top = largest[t * ldl + g], reciprocal, scale = int8_scale(top, &reciprocal);
+            const int8_t *from = bytes + t * ldb + k;
+            float *to = x + t * ldx + k;
+            int64_t count = least(width, columns - k);
+            // A group of zeros, or one that is not finite.
+            if (reciprocal == 0.0f) {
+                for (int64_t i = 0; i < count; i++) to[i] = scale == 0.0f ? 0.0f : top;
+                continue;
+            }
+            for (int64_t i = 0; i < count; i++)
+                to[i] = from[i] == 127 ? top : from[i] == -127 ? -top : (float)from[i] * scale;
+        }
+}
+
 static void int8_pack(const float *source, int64_t lds, int64_t rows, int64_t columns, int64_t group, int64_t first,
                       int64_t count, uint8_t *weights, float *scales) {
     (void)rows;

@@ -89,6 +89,17 @@ typedef struct {
     /// Rounds to int8, to nearest even, one scale for each token and group (0: each token).
     void (*int8_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t group, int64_t first,
                              int64_t count, void *packed);
+    /// What int8_activations rounds by: the largest magnitude of each token and group, [T][G] with
+    /// rows `ldl` apart; a NaN where there is one. The columns may be some of a row's, a group's
+    /// largest is then that of its parts.
+    void (*int8_largest)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t group, float *largest,
+                         int64_t ldl);
+    /// The bytes that int8_activations makes of the columns, by the largest of their groups.
+    void (*int8_bytes)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t group,
+                       const float *largest, int64_t ldl, int8_t *bytes, int64_t ldb);
+    /// Numbers of which int8_activations makes these bytes, and scales from these largest.
+    void (*int8_numbers)(const int8_t *bytes, int64_t ldb, int64_t tokens, int64_t columns, int64_t group,
+                         const float *largest, int64_t ldl, float *x, int64_t ldx);
     void (*f32_activations)(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first, int64_t count,
                             void *packed);
     /// Rounded to bfloat16, for the products whose name has `dot`. Sized by

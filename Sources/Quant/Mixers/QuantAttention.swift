@@ -55,9 +55,7 @@ struct QuantAttention: SequenceMixer {
             caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
         }
 
-        let (all, allStride) = pass.gathered(attended, stride: inner, for: output)
-        let activations = pass.prepare(all, stride: allStride, for: [output]) { _ in }
-        pass.multiplyForAll(activations, output, into: out, stride: stride)
+        pass.projectForAll(attended, stride: inner, output, into: out, stride: stride)
     }
 
     private func attend(

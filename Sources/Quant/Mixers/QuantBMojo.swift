@@ -54,7 +54,10 @@ struct QuantBMojo: SequenceMixer {
                 + (fading?.query.products(into: rows.fadingQ, stride: ld) ?? []))
         let width = configuration.hiddenSize
         let f = pass.workspace.fading.pointer(width * pass.rows)
-        mixer.extend(u, in: pass, caches: &caches, layer: index, into: f, stride: width)
+        // All rows of f are needed by all ranks.
+        var whole = pass
+        whole.rowShares = nil
+        mixer.extend(u, in: whole, caches: &caches, layer: index, into: f, stride: width)
         let source = fading ?? attention
         pass.multiply(
             pass.prepare(f, stride: width, for: [source.key, source.value]) { _ in },
@@ -71,10 +74,7 @@ struct QuantBMojo: SequenceMixer {
             caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
             caches[segment.sequence].layers[index].fading?.advance(by: segment.rows.count)
         }
-        let output = attention.output
-        let (all, allStride) = pass.gathered(attended, stride: inner, for: output)
-        let activations = pass.prepare(all, stride: allStride, for: [output]) { _ in }
-        pass.multiplyForAll(activations, output, into: out, stride: stride)
+        pass.projectForAll(attended, stride: inner, attention.output, into: out, stride: stride)
     }
 
     /// Both sets of every key/value head, a part of the job each.

@@ -53,9 +53,7 @@ struct QuantGatedKalmaNet: SequenceMixer {
                 }
             }
         }
-        let (all, allStride) = pass.gathered(o, stride: inner, for: output.projection)
-        let activations = pass.prepare(all, stride: allStride, for: [output.projection]) { _ in }
-        pass.multiplyForAll(activations, output.projection, into: out, stride: stride)
+        pass.projectForAll(o, stride: inner, output.projection, into: out, stride: stride)
     }
 
     private func lend(_ body: (UnsafePointer<Float>, UnsafePointer<Float>) -> Void) { body(rates, decayBias) }

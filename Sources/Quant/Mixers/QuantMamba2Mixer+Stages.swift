@@ -59,12 +59,12 @@ extension QuantMamba2Mixer {
     /// The norm of step 6, in place, over the heads of all ranks.
     func normalize(
         _ pass: Pass, _ range: Range<Int>, _ y: UnsafeMutablePointer<Float>, _ stride: Int,
-        gate z: UnsafeMutablePointer<Float>, _ zStride: Int, _ parameters: Parameters
+        gate z: UnsafeMutablePointer<Float>, _ zStride: Int
     ) {
         let first = y + range.lowerBound * stride
         pass.kernels.gated_norm(
             first, Int64(stride), z + range.lowerBound * zStride, Int64(zStride), first, Int64(stride),
-            Int64(range.count), Int64(gatedNorm.weight.count / gatedNormGroup), Int64(gatedNormGroup), parameters.norm,
+            Int64(range.count), Int64(gatedNorm.weight.count / gatedNormGroup), Int64(gatedNormGroup), gatedNorm.weight,
             gatedNorm.epsilon)
     }
 

@@ -88,17 +88,13 @@ struct QuantMamba2Mixer: SequenceMixer {
             y: pass.workspace.inner.pointer(inner * pass.rows))
         for segment in pass.segments { caches[segment.sequence].layers[index].scan?.prepareToWrite() }
         let states = caches.map { $0.layers[index].scan }
-        let activations = withParameters { parameters in
-            if hasParts {
-                if shape.heads > 0 { scanByParts(pass, states, rows, parameters) }
-                let (y, stride) = pass.gathered(rows.y, stride: inner, for: outputProjection)
-                return pass.prepare(y, stride: stride, for: [outputProjection]) { _ in }
-            }
-            if shape.heads > 0 { scanByStages(pass, states, rows, parameters) }
-            let (z, zStride) = gatheredGate(pass, rows)
-            let (y, stride) = pass.gathered(rows.y, stride: inner, for: outputProjection)
-            return pass.prepare(y, stride: stride, for: [outputProjection]) { range in
-                normalize(pass, range, y, stride, gate: z, zStride, parameters)
+        if shape.heads > 0 {
+            withParameters { parameters in
+                if hasParts {
+                    scanByParts(pass, states, rows, parameters)
+                } else {
+                    scanByStages(pass, states, rows, parameters)
+                }
             }
         }
         for segment in pass.segments {
@@ -106,6 +102,14 @@ struct QuantMamba2Mixer: SequenceMixer {
         }
         if roundsState {
             for segment in pass.segments { states[segment.sequence].map { Self.roundToBFloat16($0.state) } }
+        }
+        if hasParts {
+            return pass.projectForAll(rows.y, stride: inner, outputProjection, into: out, stride: stride)
+        }
+        let (z, zStride) = gatheredGate(pass, rows)
+        let (y, ld) = pass.gathered(rows.y, stride: inner, for: outputProjection)
+        let activations = pass.prepare(y, stride: ld, for: [outputProjection]) { range in
+            normalize(pass, range, y, ld, gate: z, zStride)
         }
         pass.multiplyForAll(activations, outputProjection, into: out, stride: stride)
     }
@@ -146,17 +150,17 @@ struct QuantMamba2Mixer: SequenceMixer {
         let norm: UnsafePointer<Float>
     }
 
-    private func withParameters<Result>(_ body: (Parameters) -> Result) -> Result {
+    private func withParameters(_ body: (Parameters) -> Void) {
         func lend(
             _ a: UnsafePointer<Float>, _ dtBias: UnsafePointer<Float>, _ d: UnsafePointer<Float>,
             _ taps: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ norm: UnsafePointer<Float>
-        ) -> Result {
+        ) {
             body(Parameters(a: a, dtBias: dtBias, d: d, taps: taps, bias: bias, norm: norm))
         }
         if let convolutionBias {
             return lend(a, dtBias, d, taps, convolutionBias, gatedNorm.weight)
         }
-        return lend(a, dtBias, d, taps, nil, gatedNorm.weight)
+        lend(a, dtBias, d, taps, nil, gatedNorm.weight)
     }
 
     private static func roundToBFloat16(_ state: UnsafeMutableBufferPointer<Float>) {

@@ -35,6 +35,7 @@ public struct MemoryNeed: Sendable, Equatable {
         _ configuration: HybridConfiguration, plan: PrecisionPlan, keyValues: KeyValueFormat, tokens: Int,
         threads: Int, packed: PackedCheckpoint? = nil
     ) throws(InputError) {
+        let tokens = min(max(tokens, 0), Self.mostTokens)
         if let packed {
             weights = packed.inventory.byteCount
         } else {
@@ -55,6 +56,9 @@ public struct MemoryNeed: Sendable, Equatable {
         // Packed activations: float32 and int8 forms of the widest input; logits of one row.
         pass = 4 * numbers + 5 * rows * inner + 4 * configuration.vocabularySize + threads * Int(DK_WORKSPACE_BYTES)
     }
+
+    /// More than any memory holds; with more still, bytes could not be counted.
+    private static let mostTokens = 1 << 36
 
     /// The bytes of the cache of one sequence.
     static func cache(_ configuration: HybridConfiguration, _ format: KeyValueFormat, tokens: Int) -> Int {

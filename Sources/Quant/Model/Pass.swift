@@ -30,6 +30,11 @@ struct Pass {
     let sines: UnsafePointer<Float>
     /// The other ranks of a model that several compute; nil for a whole model.
     var ranks: (any RankExchange)? = nil
+    /// What is sent to them.
+    var wire = RankWire(.float32)
+    /// The rows of the residual stream of every rank, where it is divided; nil where every rank has
+    /// all.
+    var rowShares: [Range<Int>]? = nil
     /// Is shown what matrices read, in a calibration.
     var observer: ActivationObserver? = nil
 
@@ -57,16 +62,19 @@ struct Pass {
     ///
     /// - Parameters:
     ///   - x: row t begins at `x + t * stride`.
+    ///   - isRead: whether a matrix is to read them.
     ///   - produce: is called first, to compute the rows of a range into `x`.
     func prepare(
-        _ x: UnsafePointer<Float>, stride: Int, for matrices: [Projection], produce: (Range<Int>) -> Void
+        _ x: UnsafePointer<Float>, stride: Int, for matrices: [Projection],
+        where isRead: (PackedMatrix) -> Bool = { _ in true }, produce: (Range<Int>) -> Void
     ) -> Activations {
         let columns = matrices[0].columns
         let panels = matrices.reduce(0) { $0 + $1.panels }
         let parts = ProductDivision.tokenParts(rows: rows, panels: panels, threads: pool.threadCount)
         var activations = Activations(parts: parts)
         for matrix in matrices {
-            for block in matrix.blocks where !activations.holds(block.matrix.activationForm) {
+            for block in matrix.blocks
+            where isRead(block.matrix) && !activations.holds(block.matrix.activationForm) {
                 let form = block.matrix.activationForm
                 let places = activations.places(of: form, columns: columns)
                 let base = workspace.packed(activations.forms.count, byteCount: places.last ?? 0)
@@ -92,6 +100,16 @@ struct Pass {
 
     /// Computes the products of several matrices in one job.
     func multiply(_ activations: Activations, _ products: [Product]) {
+        var products = products
+        for ready in activations.ready {
+            for product in products where product.rows.matrix.weights.base == ready.weights {
+                let range = product.rows.range
+                copyRows(
+                    ready.y + range.lowerBound, stride: ready.stride, into: product.output, stride: product.stride,
+                    width: range.count)
+            }
+            products.removeAll { $0.rows.matrix.weights.base == ready.weights }
+        }
         if products.allSatisfy(\.rows.isWhole) { return multiplyPanels(activations, products) }
         // A panel that a cut goes through would write beside its place: such products are computed
         // elsewhere, and copied.
@@ -160,6 +178,15 @@ struct Activations {
     let parts: [Range<Int>]
     /// A place for every part.
     var forms: [(form: ActivationForm, packed: [UnsafeMutableRawPointer])] = []
+    /// Products that other ranks have computed too.
+    var ready: [Ready] = []
+
+    /// The outputs of a whole matrix, `[R, M]`, row t at `y + t * stride`.
+    struct Ready {
+        let weights: UnsafeRawPointer
+        let y: UnsafeMutablePointer<Float>
+        let stride: Int
+    }
 
     func packed(_ form: ActivationForm) -> [UnsafeMutableRawPointer]? { forms.first { $0.form == form }?.packed }
 

@@ -52,7 +52,7 @@ struct ResidualStream {
     let width: Int
     let h: UnsafeMutablePointer<Float>
     let delta: UnsafeMutablePointer<Float>
-    private let u: UnsafeMutablePointer<Float>
+    let u: UnsafeMutablePointer<Float>
     var hasDelta = false
 
     init(width: Int, rows: Int, workspace: Workspace) {
@@ -64,6 +64,7 @@ struct ResidualStream {
 
     /// Adds what is pending, normalises, and packs the result for `matrices`.
     mutating func normalized(_ norm: NormWeights, for matrices: [Projection], in pass: Pass) -> Activations {
+        if let division = pass.division { return normalizedByRows(norm, for: matrices, in: pass, division) }
         let (width, h, delta, u, adds) = (width, h, delta, u, hasDelta)
         hasDelta = false
         return norm.weight.withUnsafeBufferPointer { weight in
@@ -77,11 +78,31 @@ struct ResidualStream {
     func normalized(
         _ norm: NormWeights, rows: [Int], in pass: Pass, into out: UnsafeMutablePointer<Float>
     ) {
+        if let division = pass.division { return normalizedByRows(norm, rows: rows, in: pass, division, into: out) }
+        normalizeEach(norm, rows: rows, in: pass, into: out)
+    }
+
+    /// Rows that this rank has, one after another.
+    func normalizeEach(
+        _ norm: NormWeights, rows: [Int], in pass: Pass, into out: UnsafeMutablePointer<Float>
+    ) {
         norm.weight.withUnsafeBufferPointer { weight in
             for (i, row) in rows.enumerated() {
                 Self.normalize(
                     0..<1, width, h + row * width, hasDelta ? delta + row * width : nil, out + i * width, weight,
                     norm.epsilon, pass.kernels)
+            }
+        }
+    }
+
+    /// This rank's rows: row t goes to `out + t * width`.
+    func normalize(
+        _ norm: NormWeights, in pass: Pass, _ division: Pass.Division, into out: UnsafeMutablePointer<Float>
+    ) {
+        let (width, h, delta) = (width, h, hasDelta ? delta : nil)
+        norm.weight.withUnsafeBufferPointer { weight in
+            pass.overOwnRows(division) {
+                Self.normalize($0, width, h, delta, out, weight, norm.epsilon, pass.kernels)
             }
         }
     }
@@ -119,13 +140,6 @@ struct QuantFeedForward: Sendable {
                 first, Int64(ld), first + width, Int64(ld), hidden + rows.lowerBound * width, Int64(width),
                 Int64(rows.count), Int64(width))
         }
-        guard down.cut != nil else {
-            let activations = pass.prepare(hidden, stride: width, for: [down], produce: activate)
-            return pass.multiply(activations, down.products(into: out, stride: stride))
-        }
-        pass.overRows(activate)
-        let (whole, wholeStride) = pass.gathered(hidden, stride: width, for: down)
-        let activations = pass.prepare(whole, stride: wholeStride, for: [down]) { _ in }
-        pass.multiplyForAll(activations, down, into: out, stride: stride)
+        pass.projectForAll(hidden, stride: width, down, into: out, stride: stride, produce: activate)
     }
 }

@@ -32,12 +32,14 @@ public struct QuantModel: Sendable {
     let rope: RotaryFrequencies?
     private(set) var pool: ThreadPool
     let kernels: KernelTable
-    private var workspaces: WorkspacePool
+    private(set) var workspaces: WorkspacePool
     /// That of caches: `configuration`, with this rank's heads where several compute the model.
     var cacheConfiguration: HybridConfiguration
     /// The other ranks, and which logits each of them computes; nil and none for a whole model.
     var ranks: RankGroup?
     var headShares: [Range<Int>] = []
+    /// What is sent to them.
+    package internal(set) var wire = RankWire(.float32)
 
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
     /// prefill needs one row.
@@ -269,9 +271,10 @@ public struct QuantModel: Sendable {
             }
             first += length
         }
-        let pass = Pass(
+        var pass = Pass(
             kernels: kernels, pool: pool, workspace: workspace, segments: segments, rows: count, cosines: cosines,
-            sines: sines, ranks: ranks?.exchange)
+            sines: sines, ranks: ranks?.exchange, wire: wire)
+        pass.rowShares = rowShares(count)
         for (i, layer) in layers.enumerated() {
             ranks?.exchange.enter(.layer(i))
             layer.extend(&stream, in: pass, caches: &caches, layer: i)

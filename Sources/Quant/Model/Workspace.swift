@@ -36,6 +36,11 @@ final class Workspace: Sendable {
     let received = Buffer<Float>()
     let gathered = Buffer<Float>()
     let gatheredGate = Buffer<Float>()
+    /// This rank's rows of the normalised stream, and steps and decays of all.
+    let ownStream = Buffer<Float>()
+    let steering = Buffer<Float>()
+    /// Largest magnitudes of rows: of this rank, of every rank, of all.
+    let largest = Buffer<Float>()
     private let packedForms = [Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>(), Buffer<UInt8>()]
     private let threads: [AlignedMemory]
     /// The workspaces of kernels, one for each thread of the pool; as long as this object lives.

@@ -5,6 +5,9 @@
 //
 //  What comes out lies in the order of cases, so reports are the same whatever R is.
 
+import DualityCore
+import Foundation
+
 /// The cases of one rank.
 package struct CaseShare: Sendable {
     private let exchange: any RankExchange
@@ -14,15 +17,63 @@ package struct CaseShare: Sendable {
     }
 
     package var isFirst: Bool { exchange.rank == 0 }
+    package var rank: Int { exchange.rank }
+
+    /// This rank's part of some cases: those next to each other that it takes as long for as others
+    /// for theirs.
+    ///
+    /// - Parameter costs: of the cases, in an order in which neighbours have much in common.
+    package func part(_ costs: [Int]) -> Range<Int> {
+        let all = costs.reduce(0, +)
+        // A case belongs to the rank in whose part of all cost its middle lies.
+        var (before, ranks) = (0, [Int]())
+        for cost in costs {
+            ranks.append(all > 0 ? min((2 * before + cost) * exchange.count / (2 * all), exchange.count - 1) : 0)
+            before += cost
+        }
+        let first = ranks.firstIndex { $0 >= exchange.rank } ?? costs.count
+        let end = ranks.firstIndex { $0 > exchange.rank } ?? costs.count
+        return first..<max(first, end)
+    }
+
+    /// Numbers of rank 0, on every rank.
+    package func fromFirst(_ numbers: [Int]) -> [Int] {
+        // A message is never empty.
+        let sent = ([numbers.count] + numbers).withUnsafeBytes { Array($0) }
+        return exchange.fromFirst(sent).withUnsafeBytes { bytes in
+            (1..<max(bytes.count / 8, 1)).map { bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int.self) }
+        }
+    }
+
+    /// Lines of every rank, on every rank, in the order of ranks.
+    package func gathered(_ lines: [String]) -> [[String]] {
+        exchange.gatherTexts(Array(lines.joined(separator: "\n").utf8)).map { text in
+            text.isEmpty ? [] : String(decoding: text, as: UTF8.self).components(separatedBy: "\n")
+        }
+    }
 
     /// Whether case `index` is this rank's.
     package func isOwn(_ index: Int) -> Bool { index % exchange.count == exchange.rank }
 
+    /// Compares what the campaign is of.
+    ///
+    /// - Parameter facts: of the model, the cases and the options, by name.
+    /// - Throws: `InputError` (`.value`), the same on every rank, that names the first difference.
+    package func requireSame(_ facts: [(name: String, value: String)]) throws(InputError) {
+        try exchange.requireSame(facts)
+    }
+
     /// The number of every case, on every rank.
     ///
     /// - Parameter numbers: one a case, of which this rank has computed its own.
-    package func combined(_ numbers: [Double]) -> [Double] {
+    /// - Throws: `InputError` (`.shape`) where ranks have other numbers of cases.
+    package func combined(_ numbers: [Double]) throws(InputError) -> [Double] {
         let all = exchange.gatherTexts(numbers.withUnsafeBytes { Array($0) })
+        for (rank, bytes) in all.enumerated() where bytes.count != all[0].count {
+            throw InputError(
+                .shape, in: "rank \(rank)", expected: "\(all[0].count / 8) cases, as rank 0",
+                found: "\(bytes.count / 8)", remedy: "Give every rank the same cases and options.")
+        }
         return numbers.indices.map { index in
             all[index % exchange.count].withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 8 * index, as: Double.self) }
         }

@@ -3,6 +3,24 @@
 import Foundation
 
 extension Pass {
+    /// Computes the layer that ends a mixer or an MLP: its inputs come from all ranks, and all
+    /// ranks need its outputs, or their own rows of them.
+    ///
+    /// - Parameters:
+    ///   - own: this rank's inputs, row t at `own + t * stride`.
+    ///   - produce: is called first, to compute the rows of a range of them.
+    func projectForAll(
+        _ own: UnsafeMutablePointer<Float>, stride: Int, _ projection: Projection,
+        into out: UnsafeMutablePointer<Float>, stride outStride: Int, produce: (Range<Int>) -> Void = { _ in }
+    ) {
+        let isShared = ranks != nil && projection.cut != nil
+        if isShared { overRows(produce) }
+        let (x, ld) =
+            gatheredBytes(own, stride: stride, for: projection) ?? gathered(own, stride: stride, for: projection)
+        let activations = prepare(x, stride: ld, for: [projection]) { if !isShared { produce($0) } }
+        multiplyForAll(activations, projection, into: out, stride: outStride)
+    }
+
     /// The whole input of a layer, whose columns several ranks have computed; what is there already
     /// when the layer is not cut.
     ///
@@ -19,7 +37,8 @@ extension Pass {
         return (full, width)
     }
 
-    /// Computes a layer whose outputs all ranks need, bias and all.
+    /// Computes a layer whose outputs all ranks need, bias and all; of a stream that is divided,
+    /// each its own rows.
     func multiplyForAll(
         _ activations: Activations, _ projection: Projection, into out: UnsafeMutablePointer<Float>, stride: Int
     ) {
@@ -31,6 +50,7 @@ extension Pass {
         let own = workspace.ownOutputs.pointer(width * rows)
         multiply(activations, projection.products(into: own, stride: width))
         projection.addBias(own, stride: width, rows: 0..<rows, outputs: 0..<width)
+        if let division { return deal(own, width: width, shares, division, into: out, stride: stride) }
         gather(own, stride: width, shares, ranks, into: out, stride: stride)
     }
 

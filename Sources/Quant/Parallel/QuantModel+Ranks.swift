@@ -13,9 +13,13 @@ extension QuantModel {
     /// This rank's part of the model. The weights stay where they are; of a mapped file a rank
     /// touches the rows of its own.
     ///
-    /// - Parameter shares: of the work, one number a rank; nil for equal ones.
+    /// - Parameters:
+    ///   - shares: of the work, one number a rank; nil for equal ones.
+    ///   - wire: what ranks send each other; the same on all.
     /// - Throws: `InputError` (`.shape`) for another number of shares than ranks.
-    package func cut(_ exchange: any RankExchange, shares: [Int]? = nil) throws(InputError) -> QuantModel {
+    package func cut(
+        _ exchange: any RankExchange, shares: [Int]? = nil, wire: RankWire = RankWire(.float32)
+    ) throws(InputError) -> QuantModel {
         let shares = shares ?? Array(repeating: 1, count: exchange.count)
         guard shares.count == exchange.count else {
             throw InputError(
@@ -33,8 +37,26 @@ extension QuantModel {
         model.head = head.cut([outputs[cut.rank]])
         model.headShares = outputs
         model.cacheConfiguration = configuration.cut(heads)
-        model.ranks = RankGroup(exchange)
+        (model.ranks, model.wire) = (RankGroup(exchange), wire)
         return model
+    }
+
+    /// The rows of the stream of every rank in a pass of `count`; nil where every rank has all.
+    func rowShares(_ count: Int) -> [Range<Int>]? {
+        guard let ranks = ranks?.exchange.count, ranks > 1 else { return nil }
+        let columns = count * configuration.hiddenSize * (ranks - 1) / ranks
+        // Of 4 bytes a number there are 4 / R and, where products read bytes, 1 left.
+        let saved = readsStreamInBytes ? 3 * columns - 4 * columns / ranks : -4 * columns / ranks
+        guard wire.dividesStream(rows: count, saved: saved) else { return nil }
+        return RankCut(rank: 0, shares: Array(repeating: 1, count: ranks)).units(count)
+    }
+
+    /// Whether all that reads the residual stream rounds it to bytes, or nearly all.
+    private var readsStreamInBytes: Bool {
+        layers.allSatisfy { layer in
+            let mlp = layer.feedForward.map { [$0.mlp.gate, $0.mlp.up] }
+            return Pass.streamGroup(layer.mixer.inputs) != nil && (mlp.map { Pass.streamGroup($0) != nil } ?? true)
+        }
     }
 
     /// How many ranks compute the model.
@@ -42,6 +64,12 @@ extension QuantModel {
 
     /// On rank 0: lets the others end their `follow`.
     package func endRanks() { ranks?.end() }
+
+    /// What `endRanks` does, without a hold on the weights; nil for a whole model.
+    package var endOfRanks: (@Sendable () -> Void)? {
+        guard let ranks else { return nil }
+        return { ranks.end() }
+    }
 
     /// On every rank but 0: computes what rank 0 asks for until it ends.
     ///

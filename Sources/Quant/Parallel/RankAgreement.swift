@@ -7,13 +7,14 @@ import Foundation
 extension QuantModel {
     /// What must be the same on every rank, by name: formats, layouts, shape, a sample of the
     /// weights, and the numbers that came from the C library.
-    var rankFacts: [(name: String, value: String)] {
+    package var rankFacts: [(name: String, value: String)] {
         var vectors = ContentHash()
         for layer in layers {
-            add(layer.inputNorm.weight, to: &vectors)
-            if let norm = layer.feedForward?.norm { add(norm.weight, to: &vectors) }
-            for numbers in layer.mixer.vectors { add(numbers, to: &vectors) }
+            let norms = [layer.inputNorm, layer.feedForward?.norm].compactMap { $0?.weight }
+            let biases = layer.projections.compactMap(\.bias)
+            for numbers in norms + layer.mixer.vectors + biases { add(numbers, to: &vectors) }
         }
+        for numbers in [norm.weight] + [head.bias].compactMap({ $0 }) { add(numbers, to: &vectors) }
         var sample = ContentHash()
         let matrices = layers.flatMap(\.projections).flatMap { $0.blocks.map(\.matrix) }
         for matrix in [embedding] + matrices + head.blocks.map(\.matrix) {
@@ -24,7 +25,7 @@ extension QuantModel {
             ("layout of files and caches", "\(PackedCheckpoint.layout); \(QuantCache.blockFormat)"),
             ("formats", "\(plan.text), keys and values \(keyValueFormat.rawValue)"),
             ("arithmetic", plan.precision.rawValue), ("configuration", "\(configuration)"),
-            ("RoPE tables", rotationHash), ("norms and decays", vectors.text), ("weights", sample.text),
+            ("RoPE tables", rotationHash), ("norms, biases and decays", vectors.text), ("weights", sample.text),
         ]
     }
 
@@ -50,23 +51,31 @@ extension QuantModel {
     }
 
     /// - Throws: `InputError` (`.value`), the same on every rank, that names the first difference.
-    package func requireSameModel(on exchange: any RankExchange) throws {
-        let facts = rankFacts
-        let own = Array(facts.map(\.value).joined(separator: "\u{0}").utf8)
-        let all = exchange.gatherTexts(own)
-        for (rank, text) in all.enumerated() where text != all[0] {
-            let (first, other) = (all[0].split(separator: 0), text.split(separator: 0))
-            let index = zip(first, other).enumerated().first { $1.0 != $1.1 }?.offset
-            throw InputError(
-                .value, in: "rank \(rank): \(index.map { facts[$0].name } ?? "version")",
-                expected: index.map { String(decoding: first[$0].prefix(200), as: UTF8.self) } ?? "that of rank 0",
-                found: index.map { String(decoding: other[$0].prefix(200), as: UTF8.self) } ?? "another",
-                remedy: "Give every rank the same build, model files and options.")
-        }
+    package func requireSameModel(on exchange: any RankExchange) throws(InputError) {
+        try exchange.requireSame(rankFacts)
     }
 }
 
 extension RankExchange {
+    /// - Parameter facts: what must be the same on every rank, by name; as many on every rank.
+    /// - Throws: `InputError` (`.value`), the same on every rank, that names the first difference.
+    func requireSame(_ facts: [(name: String, value: String)]) throws(InputError) {
+        let own = Array(facts.map(\.value).joined(separator: "\u{0}").utf8)
+        let all = gatherTexts(own)
+        for (rank, text) in all.enumerated() where text != all[0] {
+            func values(_ text: [UInt8]) -> [ArraySlice<UInt8>] {
+                text.split(separator: 0, omittingEmptySubsequences: false)
+            }
+            let (first, other) = (values(all[0]), values(text))
+            let index = zip(first, other).enumerated().first { $1.0 != $1.1 }?.offset
+            throw InputError(
+                .value, in: "rank \(rank): \(index.map { $0 < facts.count ? facts[$0].name : "version" } ?? "version")",
+                expected: index.map { String(decoding: first[$0].prefix(200), as: UTF8.self) } ?? "that of rank 0",
+                found: index.map { String(decoding: other[$0].prefix(200), as: UTF8.self) } ?? "another",
+                remedy: "Give every rank the same build, files and options.")
+        }
+    }
+
     /// A text of every rank, on every rank.
     func gatherTexts(_ own: [UInt8]) -> [[UInt8]] {
         var lengths = [Int64](repeating: 0, count: count)
@@ -103,17 +112,27 @@ extension WeightBytes {
 }
 
 extension SequenceMixer {
-    /// Its parameters beside matrices.
+    /// Its parameters beside matrices and their biases.
     var vectors: [[Float]] {
         switch self {
         case let mixer as QuantMamba2Mixer:
-            [mixer.taps, mixer.convolutionBias ?? [], mixer.a, mixer.dtBias, mixer.d, mixer.gatedNorm.weight]
-        case let mixer as QuantGatedDeltaNet: [mixer.rates, mixer.decayBias, mixer.heads.taps ?? []]
-        case let mixer as QuantGatedKalmaNet: [mixer.rates, mixer.decayBias, mixer.heads.taps ?? []]
+            [
+                mixer.taps, mixer.convolutionBias ?? [], mixer.a, mixer.dtBias, mixer.d, mixer.gatedNorm.weight,
+                mixer.bNorm?.weight ?? [], mixer.cNorm?.weight ?? [],
+            ]
+        case let mixer as QuantGatedDeltaNet:
+            [mixer.rates, mixer.decayBias, mixer.output.norm.weight] + mixer.heads.vectors
+        case let mixer as QuantGatedKalmaNet:
+            [mixer.rates, mixer.decayBias, mixer.output.norm.weight] + mixer.heads.vectors
         case let mixer as QuantAttention: [mixer.queryNorm.weight, mixer.keyNorm.weight]
         case let mixer as QuantBMojo:
             mixer.mixer.vectors + mixer.attention.vectors + (mixer.fading?.vectors ?? [])
         default: []
         }
     }
+}
+
+extension HeadInputs {
+    /// Its parameters beside matrices and their biases.
+    var vectors: [[Float]] { [taps ?? [], convolutionBias ?? []] + expansions.map { $0.mixture ?? [] } }
 }

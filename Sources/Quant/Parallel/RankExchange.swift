@@ -2,6 +2,7 @@
 //  network.
 //
 //      gather      every rank gives bytes and gets everyone's, in the order of ranks
+//      deal        every rank gives each rank other bytes
 //      toFirst     every rank gives bytes, and rank 0 gets everyone's
 //      fromFirst   rank 0 gives bytes that every other gets
 //
@@ -30,6 +31,11 @@ package protocol RankExchange: AnyObject, Sendable {
     ///   - all: room for the sum of `sizes`; the bytes of rank 0 come first. Not the memory of
     ///     `own`.
     func gather(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer)
+
+    /// - Parameters:
+    ///   - own: what this rank gives, `sizes[r]` bytes for rank r; those for rank 0 come first.
+    ///   - all: what it gets, `receiving[r]` bytes from rank r. Not the memory of `own`.
+    func deal(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer, receiving: [Int])
 
     /// - Parameter all: as in `gather`, on rank 0; not written on the others.
     func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer)

@@ -15,12 +15,15 @@ package final class ThreadRanks: @unchecked Sendable {
     private var arrived = 0
     private var meeting = 0
     private var addresses: [UnsafeRawPointer?]
+    /// What each rank deals to each, in bytes.
+    private var dealt: [[Int]]
     private var message: [UInt8] = []
 
     /// - Parameter count: R, at least 1.
     package init(count: Int) {
         self.count = max(count, 1)
         addresses = Array(repeating: nil, count: self.count)
+        dealt = Array(repeating: [], count: self.count)
     }
 
     /// Runs `first` as rank 0 on this thread and `other` as every other rank on one of its own, and
@@ -75,6 +78,22 @@ package final class ThreadRanks: @unchecked Sendable {
 
         func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
             exchange(own, sizes, into: all, reads: rank == 0)
+        }
+
+        func deal(
+            _ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer, receiving: [Int]
+        ) {
+            ranks.condition.withLock { (ranks.addresses[rank], ranks.dealt[rank]) = (own, sizes) }
+            ranks.meet()
+            let (addresses, dealt) = ranks.condition.withLock { (ranks.addresses, ranks.dealt) }
+            var place = all
+            for (peer, size) in receiving.enumerated() {
+                let first = dealt[peer][..<rank].reduce(0, +)
+                precondition(dealt[peer][rank] == size, "rank \(peer) deals other sizes")
+                if size > 0, let address = addresses[peer] { memcpy(place, address + first, size) }
+                place += size
+            }
+            ranks.meet()
         }
 
         private func exchange(

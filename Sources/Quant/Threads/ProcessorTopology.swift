@@ -4,6 +4,7 @@
 //      /sys/devices/system/cpu/cpu N/topology/thread_siblings_list      the processors of N's core
 //      /sys/devices/system/node/node M/cpulist                          the processors of a node
 //      /sys/fs/cgroup/…/cpu.max, cpu/cpu.cfs_quota_us                    what a control group leaves of their time
+//      /sys/fs/cgroup/…/cpuset.cpus.effective                            which of them it leaves at all
 //
 //  Two processors of a core share its multipliers and its nearest caches, so that kernels which use
 //  either to the full gain nothing from the second: a pool has as many threads as cores.
@@ -34,16 +35,26 @@ struct ProcessorTopology: Sendable, Equatable {
         #endif
     }()
 
+    /// What the system would leave a process that nobody has bound to some processors.
+    static let host: ProcessorTopology = {
+        #if os(Linux)
+            return ProcessorTopology(root: "/", allowed: nil)
+        #else
+            return ProcessorTopology(processors: [], quota: nil)
+        #endif
+    }()
+
     init(processors: [Processor], quota: Int?) {
         (self.processors, self.quota) = (processors, quota)
     }
 
     /// - Parameters:
     ///   - root: where `sys` and `proc` are.
-    ///   - allowed: the processors that the affinity mask has; nil for all that are online.
+    ///   - allowed: the processors that the affinity mask has; nil for all that are online and that
+    ///     control groups leave.
     init(root: String, allowed: [Int]?) {
         let root = root.hasSuffix("/") ? root : root + "/"
-        let online = Self.list(root + "sys/devices/system/cpu/online") ?? []
+        let online = Self.cpuset(root) ?? Self.list(root + "sys/devices/system/cpu/online") ?? []
         let nodes = Self.nodes(root + "sys/devices/system/node/")
         processors = (allowed ?? online).sorted().map { number in
             let siblings = Self.list("\(root)sys/devices/system/cpu/cpu\(number)/topology/thread_siblings_list")
@@ -58,6 +69,9 @@ struct ProcessorTopology: Sendable, Equatable {
     /// Threads of a pool that nobody has said a number for, at least 1: one a core, but no more
     /// than control groups leave time for. Nil where the system does not say.
     var threadCount: Int? { processors.isEmpty ? nil : max(min(coreCount, quota ?? .max), 1) }
+
+    /// The same for each of some processes that share the machine.
+    func share(ofRanks count: Int) -> Int? { threadCount.map { max($0 / max(count, 1), 1) } }
 
     /// The nodes, that of processor `here` first.
     func nodes(from here: Int?) -> [Int] {
@@ -109,8 +123,7 @@ struct ProcessorTopology: Sendable, Equatable {
     private static func quota(_ root: String) -> Int? {
         let groups = root + "sys/fs/cgroup"
         var limits: [Double] = []
-        let own = text(root + "proc/self/cgroup")?.split(separator: "\n").first { $0.hasPrefix("0::") }
-        var path = own.map { String($0.dropFirst(3)) } ?? "/"
+        var path = ownGroup(root)
         while true {
             if let fields = text(groups + path + "/cpu.max")?.split(separator: " "), fields.count == 2,
                 let time = Double(fields[0]), let period = Double(fields[1]), period > 0
@@ -126,6 +139,19 @@ struct ProcessorTopology: Sendable, Equatable {
             limits.append(time / period)
         }
         return limits.min().map { max(Int(min($0, 4096).rounded(.up)), 1) }
+    }
+
+    /// The control group of this process.
+    private static func ownGroup(_ root: String) -> String {
+        let own = text(root + "proc/self/cgroup")?.split(separator: "\n").first { $0.hasPrefix("0::") }
+        return own.map { String($0.dropFirst(3)) } ?? "/"
+    }
+
+    /// The processors that control groups leave this process; nil when they do not say.
+    private static func cpuset(_ root: String) -> [Int]? {
+        let groups = root + "sys/fs/cgroup"
+        return list("\(groups)\(ownGroup(root))/cpuset.cpus.effective")
+            ?? list(groups + "/cpuset.cpus.effective") ?? list(groups + "/cpuset/cpuset.effective_cpus")
     }
 
     private static func text(_ path: String) -> String? {

@@ -30,6 +30,13 @@ public final class ThreadPool: Sendable {
         ProcessorTopology.current.threadCount ?? max(ProcessInfo.processInfo.activeProcessorCount, 1)
     }
 
+    /// Cores of this host, as `processorCount` counts them for a process that nobody has bound to
+    /// some of them, over the `count` ranks on it; at least 1.
+    package static func share(ofRanks count: Int) -> Int {
+        ProcessorTopology.host.share(ofRanks: count)
+            ?? max(ProcessInfo.processInfo.activeProcessorCount / max(count, 1), 1)
+    }
+
     /// On a machine of several NUMA nodes the workers stay on one each: they fill the caller's
     /// node, then the next.
     ///

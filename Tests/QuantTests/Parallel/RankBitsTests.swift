@@ -1,6 +1,7 @@
 //  The same bits on any number of ranks, for every kind of layer, format and cut.
 
 import DualityCore
+import Synchronization
 import TestSupport
 import Testing
 
@@ -19,18 +20,90 @@ import Testing
         }
     }
 
-    /// Heads of 32 and more, panels that no head ends in, biases; in every format.
-    @Test(arguments: [EnginePrecision.int8, .bf16, .f32, .int4]) func everyFormatHasTheBitsOfOneRank(
-        precision: EnginePrecision
-    ) throws {
+    /// Heads of 40, panels that no head ends in, biases; in every format, with shares of which some
+    /// are uneven, and with bytes on the way where products read bytes.
+    @Test(arguments: [
+        PrecisionPlan(.int8, group: 0), PrecisionPlan(.int8, group: 32), PrecisionPlan(.int8, group: 128),
+        PrecisionPlan(.bf16, group: 0), PrecisionPlan(.f32, group: 0), PrecisionPlan(.int4, group: 32),
+    ]) func everyFormatHasTheBitsOfOneRank(plan: PrecisionPlan) throws {
         let odd = OddModel.wide
-        let whole = try odd.fast(precision)
-        let script = RankScript(odd.tokens(90))
+        let whole = try odd.fast(plan)
+        let script = RankScript(odd.tokens(50))
         let expected = try script.logits(whole)
-        for (count, shares) in [(2, nil), (3, nil), (2, [5, 3]), (3, [1, 6, 2])] as [(Int, [Int]?)] {
-            let found = try onRanks(whole, count, shares: shares) { try script.logits($0) }
-            #expect(found == expected, "\(count) ranks, shares \(shares ?? [])")
+        let cuts: [(Int, [Int]?)] = [(2, nil), (2, [5, 3]), (3, [1, 6, 2])]
+        for (count, shares) in cuts {
+            var bytes: [RankWire.Form: Int] = [:]
+            for form in [RankWire.Form.float32, .int8] {
+                let found = try onRanks(whole, count, shares: shares, wire: RankWire(form)) { model in
+                    let logits = try script.logits(model)
+                    bytes[form] = (model.ranks?.exchange as? CountedRank)?.byteCount
+                    return logits
+                }
+                #expect(found == expected, "\(count) ranks, shares \(shares ?? []), \(form) on the wire")
+            }
+            let (float, int8) = (try #require(bytes[.float32]), try #require(bytes[.int8]))
+            let saves = ![.float32, .compactBFloat16].contains(plan.base)
+            #expect(saves ? int8 < float : int8 == float, "\(int8) bytes, \(float) in float32")
         }
+    }
+
+    /// Rows of the stream on one rank each: with fewer rows than ranks, rows as bytes and in
+    /// float32, steps and decays beside them, and mixers inside of others.
+    @Test(arguments: OddModel.all + [.wide]) func aDividedStreamHasTheBitsOfOneRank(odd: OddModel) throws {
+        for plan in [PrecisionPlan(.int8, group: 0), PrecisionPlan(.f32, group: 0)] {
+            let whole = try odd.fast(plan)
+            let script = RankScript(odd.tokens(40))
+            let expected = try script.logits(whole)
+            for (count, form) in [(2, RankWire.Form.float32), (5, .int8)] {
+                var wire = RankWire(form)
+                wire.dividesStream = true
+                let found = try onRanks(whole, count, wire: wire) { try script.logits($0) }
+                #expect(found == expected, "\(count) ranks, \(plan.name), \(form)")
+            }
+        }
+    }
+
+    @Test func passesOfManyRowsAreDividedWhereThatSaves() throws {
+        let int8 = try OddModel.wide.fast(PrecisionPlan(.int8, group: 0))
+        let float = try OddModel.wide.fast()
+        func shares(_ model: QuantModel, _ wire: RankWire, _ rows: Int) throws -> [Range<Int>]? {
+            try onRanks(model, 2, wire: wire) { $0.rowShares(rows) }
+        }
+        #expect(try shares(int8, RankWire(.int8), 9) == [0..<4, 4..<9])
+        #expect(try shares(int8, RankWire(.int8), 7) == nil)
+        #expect(try shares(int8, RankWire(.float32), 9) == nil)
+        #expect(try shares(float, RankWire(.int8), 9) == nil)
+        #expect(int8.rowShares(100) == nil, "a whole model")
+        // 160 columns a row: 80 bytes saved of R = 2.
+        let network = RankWire(start: 1e-6, bytesPerSecond: 1e9)
+        #expect(try shares(int8, network, 12) == nil && shares(int8, network, 13) != nil)
+    }
+
+    @Test func aNetworkDecidesWhatIsSent() throws {
+        let slow = RankWire(start: 35e-6, bytesPerSecond: 117e6)
+        let fast = RankWire(start: 3e-6, bytesPerSecond: 12e9)
+        for (rows, saved) in [(1, 12288), (512, 512 * 12288)] {
+            #expect(slow.sendsBytes(saved: saved, added: 1))
+            #expect(fast.sendsBytes(saved: saved, added: 1) == (rows > 1))
+            #expect(fast.sendsBytes(saved: saved, added: 0))
+        }
+        // What is measured is decided alike on all ranks, and gives the same bits.
+        let odd = OddModel.wide
+        let whole = try odd.fast(PrecisionPlan(.int8, group: 0))
+        let script = RankScript(odd.tokens(60))
+        let expected = try script.logits(whole)
+        let logits = try ThreadRanks.run(2) { exchange in
+            let model = try whole.cut(exchange, wire: RankWire(.auto, on: exchange))
+            defer { model.endRanks() }
+            return try script.logits(model)
+        } other: { exchange in
+            do {
+                try whole.cut(exchange, wire: RankWire(.auto, on: exchange)).follow()
+            } catch {
+                Issue.record(error)
+            }
+        }
+        #expect(logits == expected)
     }
 
     @Test func aRanksCacheHasItsHeadsOnly() throws {
@@ -102,19 +175,49 @@ struct RankScript {
 /// Runs `body` with rank 0's part of a model, the other ranks following.
 @discardableResult
 func onRanks<Result>(
-    _ whole: QuantModel, _ count: Int, shares: [Int]? = nil, _ body: (QuantModel) throws -> Result
+    _ whole: QuantModel, _ count: Int, shares: [Int]? = nil, wire: RankWire = RankWire(.int8),
+    _ body: (QuantModel) throws -> Result
 ) throws -> Result {
     try ThreadRanks.run(count) { exchange in
-        let model = try whole.on(ThreadPool(threads: 1)).cut(exchange, shares: shares)
+        let model = try whole.on(ThreadPool(threads: 1)).cut(CountedRank(exchange), shares: shares, wire: wire)
         defer { model.endRanks() }
         return try body(model)
     } other: { exchange in
         do {
-            try whole.on(ThreadPool(threads: 2)).cut(exchange, shares: shares).follow()
+            try whole.on(ThreadPool(threads: 2)).cut(exchange, shares: shares, wire: wire).follow()
         } catch {
             Issue.record(error)
         }
     }
+}
+
+/// A rank that counts the bytes it gets or gives.
+final class CountedRank: RankExchange {
+    private let exchange: any RankExchange
+    private let bytes = Mutex(0)
+
+    init(_ exchange: any RankExchange) { self.exchange = exchange }
+
+    var rank: Int { exchange.rank }
+    var count: Int { exchange.count }
+    var byteCount: Int { bytes.withLock { $0 } }
+
+    func gather(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
+        bytes.withLock { $0 += sizes.reduce(0, +) }
+        exchange.gather(own, sizes: sizes, into: all)
+    }
+
+    func deal(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer, receiving: [Int]) {
+        bytes.withLock { $0 += receiving.reduce(0, +) }
+        exchange.deal(own, sizes: sizes, into: all, receiving: receiving)
+    }
+
+    func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
+        bytes.withLock { $0 += sizes.reduce(0, +) }
+        exchange.toFirst(own, sizes: sizes, into: all)
+    }
+
+    func fromFirst(_ bytes: [UInt8]) -> [UInt8] { exchange.fromFirst(bytes) }
 }
 
 extension OddModel {

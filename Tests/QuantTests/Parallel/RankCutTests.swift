@@ -92,20 +92,4 @@ import Testing
         let off = zip(whole, sums).count { $0.bitPattern != $1.bitPattern }
         #expect(off > rows / 3, "\(off) of \(rows) outputs differ")
     }
-
-    @Test func aCampaignsNumbersLieInTheOrderOfItsCases() {
-        let numbers = (0..<7).map { Double($0) * 1.25 }
-        for count in [1, 2, 3] {
-            @Sendable func work(_ exchange: any RankExchange) -> [Double] {
-                let share = CaseShare(exchange)
-                return share.combined(numbers.indices.map { share.isOwn($0) ? numbers[$0] : 0 })
-            }
-            let found = ThreadRanks.run(count) {
-                work($0)
-            } other: {
-                _ = work($0)
-            }
-            #expect(found == numbers, "\(count) ranks")
-        }
-    }
 }
