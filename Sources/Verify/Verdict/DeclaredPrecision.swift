@@ -24,6 +24,8 @@ public struct DeclaredPrecision: Sendable {
     private let ofDelta: DeltaArithmetic?
     /// Where it is one of a kernel of softmax attention.
     private let ofAttention: AttentionArithmetic?
+    /// Where it is one of a kernel of Gated KalmaNet.
+    private let ofKalman: KalmanArithmetic?
 
     /// Whether it says that decays are sums of segments, and gradients of decays sums of what
     /// reaches across them.
@@ -31,17 +33,18 @@ public struct DeclaredPrecision: Sendable {
 
     /// The formats are read off the tensors.
     public static let inferred = DeclaredPrecision(
-        declared: nil, text: nil, namesForm: false, ofDelta: nil, ofAttention: nil)
+        declared: nil, text: nil, namesForm: false, ofDelta: nil, ofAttention: nil, ofKalman: nil)
 
     private init(
         declared: KernelArithmetic?, text: String?, namesForm: Bool, ofDelta: DeltaArithmetic?,
-        ofAttention: AttentionArithmetic?
+        ofAttention: AttentionArithmetic?, ofKalman: KalmanArithmetic?
     ) {
         self.declared = declared
         self.text = text
         self.namesForm = namesForm
         self.ofDelta = ofDelta
         self.ofAttention = ofAttention
+        self.ofKalman = ofKalman
     }
 
     /// The arithmetic of a call of the gated delta rule; nil where it is to be inferred.
@@ -60,6 +63,15 @@ public struct DeclaredPrecision: Sendable {
         guard let text else { return nil }
         guard let ofAttention else { throw notOf(kind, text, AttentionArithmetic.presets.map(\.name)) }
         return ofAttention
+    }
+
+    /// The arithmetic of a call of Gated KalmaNet; nil where it is to be inferred.
+    ///
+    /// - Throws: `InputError` where the declaration is one of another kind of kernel.
+    func kalman(for kind: CaseKind) throws(InputError) -> KalmanArithmetic? {
+        guard let text else { return nil }
+        guard let ofKalman else { throw notOf(kind, text, KalmanArithmetic.presets.map(\.name)) }
+        return ofKalman
     }
 
     /// Refuses a declaration that only describes kernels of other kinds.
@@ -83,9 +95,12 @@ public struct DeclaredPrecision: Sendable {
         let rest = items.dropFirst().map(String.init)
         ofDelta = try? DeltaArithmetic(parsing: text)
         ofAttention = try? AttentionArithmetic(parsing: text)
+        ofKalman = try? KalmanArithmetic(parsing: text)
         if let preset = Self.presets.first(where: { $0.name == first }) {
             declared = try KernelArithmetic(parsing: ([preset.arithmetic.description] + rest).joined(separator: ","))
-        } else if (ofDelta != nil || ofAttention != nil) && (try? KernelArithmetic(parsing: text)) == nil {
+        } else if (ofDelta != nil || ofAttention != nil || ofKalman != nil)
+            && (try? KernelArithmetic(parsing: text)) == nil
+        {
             declared = nil
         } else if !first.contains("=") {
             throw InputError(
@@ -144,6 +159,7 @@ public struct DeclaredPrecision: Sendable {
         presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
             + DeltaArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
             + AttentionArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
+            + KalmanArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
     }
 
     private static func careful(_ format: NumberFormat) -> KernelArithmetic {
