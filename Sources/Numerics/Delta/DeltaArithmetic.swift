@@ -47,6 +47,8 @@ package struct DeltaArithmetic: Sendable, Hashable {
         var fla = DeltaArithmetic(.bf16, form: .chunked(size: 64))
         (fla.normalized, fla.products, fla.merge, fla.inverse) = (.bf16, .bf16, .tf32, .bf16)
         (fla.values, fla.chunkStates, fla.exponential) = (.bf16, .bf16, .fast)
+        var tf32 = DeltaArithmetic(.f32, form: .chunked(size: 64))
+        (tf32.products, tf32.merge, tf32.exponential) = (.tf32, .tf32, .fast)
         var fused = DeltaArithmetic(.bf16, form: .recurrent)
         fused.exponential = .fast
         var torch = DeltaArithmetic(.bf16, form: .chunked(size: 64))
@@ -58,6 +60,7 @@ package struct DeltaArithmetic: Sendable, Hashable {
                 "fla_gated_delta", fla,
                 "flash-linear-attention, chunk_gated_delta_rule in bfloat16, inverse merged in TF32"
             ),
+            ("fla_gated_delta_f32", tf32, "the same on float32, whose products are TF32"),
             (
                 "fla_gated_delta_recurrent", fused,
                 "flash-linear-attention, fused_recurrent_gated_delta_rule: float32 inside"
@@ -103,15 +106,7 @@ extension DeltaArithmetic: ArithmeticText {
         if let path = Self.formats.first(where: { $0.key == key })?.path {
             self[keyPath: path] = try format(key, value)
         } else if key == "form" {
-            let parts = value.split(separator: ":").map(String.init)
-            if parts == ["recurrent"] {
-                form = .recurrent
-            } else if parts.count == 2, parts[0] == "chunked", let size = Int(parts[1]), 1...4096 ~= size {
-                form = .chunked(size: size)
-            } else {
-                throw InputError(
-                    .value, in: "precision \"form\"", expected: "recurrent or chunked:SIZE", found: "\"\(value)\"")
-            }
+            form = try recurrenceForm(value)
         } else if key == "exp" {
             exponential = try choice(key, value)
         } else {

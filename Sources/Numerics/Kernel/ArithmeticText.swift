@@ -2,6 +2,7 @@
 //  which the first may be the name of a known kernel instead, from which the rest departs.
 
 import DualityCore
+import DualityReference
 
 /// An arithmetic that has keys.
 package protocol ArithmeticText {
@@ -67,6 +68,17 @@ extension ArithmeticText {
                 expected: "one of " + Choice.allCases.map(\.rawValue).joined(separator: ", "), found: "\"\(value)\"")
         }
         return choice
+    }
+
+    /// `recurrent`, or `chunked:SIZE` with up to 4096 tokens.
+    package func recurrenceForm(_ value: String) throws(InputError) -> RecurrenceForm {
+        let parts = value.split(separator: ":").map(String.init)
+        if parts == ["recurrent"] { return .recurrent }
+        if parts.count == 2, parts[0] == "chunked", let size = Int(parts[1]), 1...4096 ~= size {
+            return .chunked(size: size)
+        }
+        throw InputError(
+            .value, in: "precision \"form\"", expected: "recurrent or chunked:SIZE", found: "\"\(value)\"")
     }
 
     package func noKey(_ key: String, among keys: [String]) -> InputError {
