@@ -57,14 +57,14 @@ package struct DeltaHead<Scalar: RealNumber>: Sendable {
         }
     }
 
-    private func overlap(_ a: [Scalar], _ b: [Scalar], _ s: Int, _ t: Int) -> Scalar {
+    func overlap(_ a: [Scalar], _ b: [Scalar], _ s: Int, _ t: Int) -> Scalar {
         var sum = Scalar.zero
         for i in 0..<keyDim { sum += a[s * keyDim + i] * b[t * keyDim + i] }
         return sum
     }
 
     /// (I + A)^-1 of a chunk, `[Q, Q]`, by forward substitution of the rows of I.
-    private func inverse(_ tokens: Range<Int>, _ decays: SegmentDecays<Scalar>) -> [Scalar] {
+    func inverse(_ tokens: Range<Int>, _ decays: SegmentDecays<Scalar>) -> [Scalar] {
         let (size, start) = (tokens.count, tokens.lowerBound)
         var inverse = [Scalar](repeating: 0, count: size * size)
         for i in 0..<size {
