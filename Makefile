@@ -104,6 +104,7 @@ SERVER_VENV := .build-venv-server
 
 test-server: test-server-short $(SERVER_VENV)/ready
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_answers.py
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_schemas.py 200
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_clients.py
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" \
 		"$(CURDIR)/$(SERVER_VENV)/llama-index/bin/python" check_clients.py llama_index
@@ -117,7 +118,7 @@ $(SERVER_VENV)/ready: Makefile
 	@python3 -m venv $(SERVER_VENV) && python3 -m venv $(SERVER_VENV)/llama-index
 	@$(SERVER_VENV)/bin/python -m pip install -q --disable-pip-version-check uv
 	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/bin/python numpy openai litellm langchain-openai \
-		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]'
+		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]' 'jsonschema[format-nongpl]' hypothesis-jsonschema
 	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/llama-index/bin/python numpy llama-index-llms-openai-like
 	@touch $@
 

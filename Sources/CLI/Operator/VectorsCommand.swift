@@ -32,12 +32,6 @@ struct VectorsCommand: ParsableCommand {
             """)
     var suite: Suite?
 
-    @Option(
-        help: ArgumentHelp(
-            "Only cases of these kinds, separated by commas: \(CaseKind.allCases.map(\.rawValue).joined(separator: ", ")).",
-            valueName: "kind,…"))
-    var kinds: String?
-
     @Flag(help: "Write the expected outputs too, and seal the suite.")
     var seal = false
 
@@ -46,7 +40,7 @@ struct VectorsCommand: ParsableCommand {
 
     @Option(
         parsing: .upToNextOption,
-        help: ArgumentHelp("Only cases of these kinds, such as scan or kalman. (default: all)", valueName: "KIND"))
+        help: ArgumentHelp("Only cases of these kinds, such as scan,step or gated_delta. (default: all)", valueName: "KIND"))
     var kinds: [String] = []
 
     @Option(help: ArgumentHelp("SSM heads, those of dt. (default of a shape: 4)", valueName: "H"))
@@ -85,12 +79,7 @@ struct VectorsCommand: ParsableCommand {
     }
 
     func run() throws {
-        var (name, cases) = try chosen()
-        if let wanted = try wantedKinds() { cases = cases.filter { wanted.contains($0.kind) } }
-        guard !cases.isEmpty else {
-            throw InputError(
-                .value, in: "--kinds \(kinds ?? "")", expected: "kinds of which \(name) has cases", found: "none")
-        }
+        let (name, cases) = try chosen()
         let bytes = try SuiteDirectory.write(
             cases, called: name, in: NumberFormat(named: dtype.rawValue), to: output
         ) { Terminal.progress("writing \($0)") }
@@ -110,22 +99,10 @@ struct VectorsCommand: ParsableCommand {
         Terminal.note("next: run your kernel on them, then  duality verify \(output) --against RESULTS")
     }
 
-    private func wantedKinds() throws -> Set<CaseKind>? {
-        guard let kinds else { return nil }
-        return try Set(
-            kinds.split(separator: ",", omittingEmptySubsequences: false).map { word in
-                guard let kind = CaseKind(rawValue: String(word)) else {
-                    throw InputError(
-                        .unknown, in: "--kinds",
-                        expected: CaseKind.allCases.map(\.rawValue).joined(separator: ", "), found: "\"\(word)\"")
-                }
-                return kind
-            })
-    }
-
     private func chosen() throws -> (name: String, cases: [VectorCase]) {
         let (name, cases) = try suited()
         if kinds.isEmpty { return (name, cases) }
+        let kinds = kinds.flatMap { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) }
         let known = CaseKind.allCases.map(\.rawValue)
         if let other = kinds.first(where: { !known.contains($0) }) {
             throw InputError(
