@@ -116,7 +116,8 @@ import Testing
         #expect(try verdict(.nan) != .fail)
     }
 
-    /// `out` is what a kernel stores before somebody widens it; a key that nothing reads is refused.
+    /// `out` is what a kernel stores before somebody widens it; a key that nothing reads is
+    /// refused.
     @Test func declaredKeysWorkOrAreRefused() throws {
         let item = try #require(Self.small.first { $0.name == "attn-length-64" })
         let inputs = try item.tensors(in: .f32)

@@ -11,7 +11,8 @@ struct FamilyOutcome: Sendable {
     let verdict: Verdict
     /// The largest change of an output relative to its largest number.
     let effect: Double
-    /// The largest change in units of sigma, the largest of all arithmetics that the judge lets pass.
+    /// The largest change in units of sigma, the largest of all arithmetics that the judge lets
+    /// pass.
     let certainEffect: Double
     /// The best finding and those that cannot be told apart from it.
     let best: [String]

@@ -40,7 +40,8 @@ struct VectorsCommand: ParsableCommand {
 
     @Option(
         parsing: .upToNextOption,
-        help: ArgumentHelp("Only cases of these kinds, such as scan,step or gated_delta. (default: all)", valueName: "KIND"))
+        help: ArgumentHelp(
+            "Only cases of these kinds, such as scan,step or gated_delta. (default: all)", valueName: "KIND"))
     var kinds: [String] = []
 
     @Option(help: ArgumentHelp("SSM heads, those of dt. (default of a shape: 4)", valueName: "H"))

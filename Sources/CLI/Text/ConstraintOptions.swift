@@ -69,7 +69,8 @@ struct ConstraintOptions: ParsableArguments {
         return constraint
     }
 
-    /// The most bytes of a schema: beyond what people write by hand, far below what parsing notices.
+    /// The most bytes of a schema: beyond what people write by hand, far below what parsing
+    /// notices.
     private static let schemaLimit = 1 << 20
 
     private static func schema(_ path: String) throws(InputError) -> JSON {

@@ -43,8 +43,9 @@ package struct CostEstimate: Sendable {
 
     /// Measures speeds on prompts of the plan, for a second or two of work.
     ///
-    ///     read k tokens behind d others      f + k (a + b d)         of the longest prompt's beginning, in pieces
-    ///     a step of a batch behind d         p + q d                 at its first piece and its last
+    ///     read k tokens behind d others      f + k (a + b d)         of the longest prompt's
+    ///     beginning, in pieces a step of a batch behind d         p + q d                 at its
+    ///     first piece and its last
     package mutating func measure<Model: BatchedModel>(
         _ model: Model, _ tokenizer: Tokenizer, _ settings: RunnerSettings, _ plan: EvaluationPlan
     ) throws {

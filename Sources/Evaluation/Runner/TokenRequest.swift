@@ -29,7 +29,8 @@ package struct TokenRequest: Sendable {
         if case .generate(let generation) = kind { generation.maxTokens * (generation.repeats ?? 1) } else { 0 }
     }
 
-    /// The most tokens of an answer that memory is set aside for; limits of 999,999 are no forecast.
+    /// The most tokens of an answer that memory is set aside for; limits of 999,999 are no
+    /// forecast.
     package static let answerShare = 4096
 
     /// The longest sequence, of an answer at most its share.

@@ -12,12 +12,13 @@
 //                + var of both sums + (λ Σ w_j (s_j - max) (v_j - o))²
 //
 //  ε_exp = (4 + 3 |s_j - max|) u. D = Σ w_j e^-m_j is the least that 1 + Σ w ρ can be, and whatever
-//  the weights are, o stays among the values. R = min(Σ w_j e^m_j |v_j| / D, max |v_j|) is the sum of
-//  magnitudes that the kernel's own weights may have. δ_j are the spacings of the format that scores
-//  are stored in: at the product q · k_j, times the scale, and at s_j again once it is scaled (not
-//  where the scale is a power of two). var is the variance of s_j and its exponential together, and
-//  the line of σ² the mean square of e^Δs - 1 for a normal Δs. λ is what float32 rounds off log₂e,
-//  with one sign for all (docs/numerics.md, section 10). A sink is a key whose value is 0.
+//  the weights are, o stays among the values. R = min(Σ w_j e^m_j |v_j| / D, max |v_j|) is the sum
+//  of magnitudes that the kernel's own weights may have. δ_j are the spacings of the format that
+//  scores are stored in: at the product q · k_j, times the scale, and at s_j again once it is
+//  scaled (not where the scale is a power of two). var is the variance of s_j and its exponential
+//  together, and the line of σ² the mean square of e^Δs - 1 for a normal Δs. λ is what float32
+//  rounds off log₂e, with one sign for all (docs/numerics.md, section 10). A sink is a key whose
+//  value is 0.
 
 import DualityCore
 import DualityReference
@@ -79,7 +80,8 @@ package struct AttentionErrors {
         _ arithmetic: AttentionArithmetic
     ) -> Bool {
         let narrowest = arithmetic.scores.holds(arithmetic.accumulate) ? arithmetic.accumulate : arithmetic.scores
-        // Partial sums and what scaling leaves may be some times the sum of magnitudes of the exact numbers.
+        // Partial sums and what scaling leaves may be some times the sum of magnitudes of the exact
+        // numbers.
         let limit = min(narrowest.largest, arithmetic.accumulate.largest) / 4
         let largest = values.reduce(0) { largest, row in row.reduce(largest) { max($0, $1.magnitude) } }
         guard largest * Double(values.count) < arithmetic.accumulate.largest / 4 else { return true }

@@ -8,9 +8,9 @@
 //
 //  with ε_ij what e^(ℓ_i - ℓ_j) errs by, relatively. The second line is that of the inverse of a
 //  triangular matrix by substitution (Higham, Accuracy and Stability, 2nd ed., section 14.2) with
-//  the error of its matrix beside it, of every order: T' - T = -T E T' for the inverse T' of I + A + E
-//  gives |T' - T| <= M (|T| + |T' - T|), and M is a lower triangle, so that rows follow from one
-//  another. It takes Q³ / 3 products, as many as the inverse itself. T is what amplifies:
+//  the error of its matrix beside it, of every order: T' - T = -T E T' for the inverse T' of I + A
+//  + E gives |T' - T| <= M (|T| + |T' - T|), and M is a lower triangle, so that rows follow from
+//  one another. It takes Q³ / 3 products, as many as the inverse itself. T is what amplifies:
 //  |T| (I + |A|) is the condition that reports print.
 
 import DualityCore

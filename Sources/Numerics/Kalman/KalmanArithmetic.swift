@@ -11,8 +11,8 @@
 //
 //  λ, the steps' sizes, x between steps and its residual are in `accumulate`: it is what the models
 //  are served with. The recurrent form has no chunks. Sources: awslabs/hybrid-model-factory,
-//  layers/gated_kalmanet/gka.py (norms, gates and their products in the format of the model) and its
-//  ops/chebyshev (chunks: operands of products in that format, x stored in it; steps: float32).
+//  layers/gated_kalmanet/gka.py (norms, gates and their products in the format of the model) and
+//  its ops/chebyshev (chunks: operands of products in that format, x stored in it; steps: float32).
 
 import DualityCore
 import DualityReference

@@ -3,8 +3,8 @@
 //      ν Σ (partial sum)²,  ν = u² / (8 ln 2)
 //
 //  Terms of random signs have partial sums of i / n Σ terms² in the mean square, n / 2 Σ terms² in
-//  all: sqrt(ν / 2) = 0.300 u sqrt(n) |terms|₂. Terms of one sign have (i / n)² Σ², n / 3 Σ² in all:
-//  sqrt(ν / 3) = 0.245 u sqrt(n) |Σ|. Source: docs/numerics.md, section 12.
+//  all: sqrt(ν / 2) = 0.300 u sqrt(n) |terms|₂. Terms of one sign have (i / n)² Σ², n / 3 Σ² in
+//  all: sqrt(ν / 3) = 0.245 u sqrt(n) |Σ|. Source: docs/numerics.md, section 12.
 
 /// Sums of products in one order or another.
 package enum RunningSum {

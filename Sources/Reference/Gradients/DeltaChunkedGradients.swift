@@ -15,8 +15,8 @@
 //      7. R   <- e^ℓ_Q R + Σ_i e^ℓ_i (q_i ∂o_iᵀ - β_i k_i X_iᵀ)
 //
 //  Step 6 adds what reaches across t and nothing else. Kernels often take row sums less column sums
-//  of the pairs and add those up from the end of the chunk: the same number, and the diagonal, which
-//  is in both, cancels.
+//  of the pairs and add those up from the end of the chunk: the same number, and the diagonal,
+//  which is in both, cancels.
 //
 //  Source: the equations of DeltaOperands.swift, differentiated; flash-linear-attention,
 //  ops/gated_delta_rule/chunk.py, ops/common/chunk_o.py.

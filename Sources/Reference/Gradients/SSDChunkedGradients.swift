@@ -45,7 +45,8 @@ extension HeadSequence {
     /// Steps 3 and 4: `advanced(_:over:)` transposed. Φ is in `result.initialState`, and becomes
     /// its part of ∂H.
     ///
-    ///     ∂x̄_s += exp(seg(end, s)) Φ B_s          ∂B_s += exp(seg(end, s)) Φᵀ x̄_s          ∂H = exp(seg(end, 0)) Φ
+    ///     ∂x̄_s += exp(seg(end, s)) Φ B_s          ∂B_s += exp(seg(end, s)) Φᵀ x̄_s          ∂H =
+    ///     exp(seg(end, 0)) Φ
     private func advanceBack(from state: [Scalar], over range: Range<Int>, to result: inout HeadGradients<Scalar>) {
         let (xs, bs) = (range.lowerBound * headDim, range.lowerBound * stateDim)
         var decayedX = Array(x[xs..<range.upperBound * headDim])  // exp(seg) x̄

@@ -6,9 +6,9 @@
 //      x = K steps of Chebyshev's iteration for (G + λ I)^-1 q, λ = ridge F, F = |G|_F     RidgeSolver.swift
 //      y = q + α (x - q)            o = scale Mᵀ y
 //
-//  The steps are part of the definition: x is not the solution, and what is left of it after K steps
-//  is no error. With K = 0 y is q, and G is neither read nor moved. Without β keys and values stay
-//  as they are, without g nothing decays, without α it is 1. Where F is 0 so is x.
+//  The steps are part of the definition: x is not the solution, and what is left of it after K
+//  steps is no error. With K = 0 y is q, and G is neither read nor moved. Without β keys and values
+//  stay as they are, without g nothing decays, without α it is 1. Where F is 0 so is x.
 //
 //  | symbol   | shape        | meaning                                              |
 //  |----------|--------------|------------------------------------------------------|

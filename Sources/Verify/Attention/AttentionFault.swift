@@ -33,7 +33,8 @@ enum AttentionFault: String, CaseIterable, Sendable {
     enum Rounding: CaseIterable {
         /// The last number before it is used: a score that is scaled, a weight e^(s - max).
         case last
-        /// Every number on the way: q · k and again what scaling leaves, a weight over the sum of all.
+        /// Every number on the way: q · k and again what scaling leaves, a weight over the sum of
+        /// all.
         case every
         /// Weights beside the maximum of the keys so far, block by block.
         case blocks

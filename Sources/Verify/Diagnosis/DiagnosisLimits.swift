@@ -168,8 +168,8 @@ enum FamilyLimits {
     // MARK: What is promised of a number
 
     /// The standard deviation of a number whose squares are beyond float64, or which the imitated
-    /// kernel overflows at, as a share of the number: so wide that whatever a kernel near the end of
-    /// its format rounds is within, so narrow that a zero is beyond every limit.
+    /// kernel overflows at, as a share of the number: so wide that whatever a kernel near the end
+    /// of its format rounds is within, so narrow that a zero is beyond every limit.
     static let shareBeyondSquares = 1 / (2 * Limits.certainSigma)
     /// A number overflows where it is so many sigma from the largest of its format.
     static let sigmasBelowOverflow = Limits.certainSigma
@@ -201,8 +201,8 @@ enum FamilyLimits {
 
     // MARK: Its diagnosis
 
-    /// Mean of (error / sigma)² from which the errors fit a narrow arithmetic: further below it they
-    /// are not its roundings. Chosen.
+    /// Mean of (error / sigma)² from which the errors fit a narrow arithmetic: further below it
+    /// they are not its roundings. Chosen.
     static let leastMeanOfNarrower = 0.003
     /// Share of the mean of (error / sigma)² that a narrow arithmetic may leave.
     static let shareLeftByNarrower = 0.25

@@ -5,7 +5,8 @@
 //      sigma²  ν (Σ terms² + Σ partial sums²) + spacing² / 12                    ν = u² / (8 ln 2)
 //
 //  u is that of float32, in which these layers accumulate; kinds whose accumulator is declared have
-//  `promised`. Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.
+//  `promised`. Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section
+//  3.1.
 
 import DualityCore
 import DualityNumerics
