@@ -71,18 +71,18 @@ import Testing
     }
 
     @Test(arguments: [NumberFormat.f32, .bf16]) func plantedFaultsAreRejectedAndNamed(format: NumberFormat) throws {
-        let names = [
-            "attn-length-130", "attn-cache", "attn-window", "attn-sink-tokens", "attn-sinks", "attn-overflow",
-            "attn-scale",
-        ]
+        var names = ["attn-cache", "attn-length-130", "attn-sink-tokens", "attn-sinks", "attn-overflow"]
+        if format == .f32 { names += ["attn-window", "attn-scale"] }
+        let chosen = names
         let kernels = AttentionKernel.planted.filter { kernel in
             format == .f32 || !AttentionKernel.usualInBFloat16.contains(kernel.plant)
         }
-        let outcomes = try AttentionKernel.outcomes(kernels, on: Self.small.filter { names.contains($0.name) }, format)
+        let outcomes = try AttentionKernel.outcomes(kernels, on: Self.small.filter { chosen.contains($0.name) }, format)
         let visible = outcomes.filter { format == .f32 ? $0.effect >= 1e-4 : $0.certainEffect > Limits.certainSigma }
         let missed = visible.filter { $0.verdict != .fail }
         #expect(missed.isEmpty, "\(missed.map(\.words))")
-        #expect(Set(visible.map(\.plant)) == Set(kernels.map(\.plant)), "some plants changed nothing")
+        let unseen = Set(kernels.map(\.plant)).subtracting(visible.map(\.plant))
+        #expect(unseen.isEmpty, "changed nothing: \(unseen)")
         #expect(visible.shareNamed >= 0.95, "\(visible.named.count) of \(visible.count); not \(visible.unnamed)")
     }
 

@@ -153,7 +153,9 @@ def kernels(dtype: str) -> List[Tuple[str, List[str], Optional[str], Kernel]]:
     both = ["gated_delta", "gated_delta_step"]
     try:
         from transformers.models.qwen3_next import modeling_qwen3_next as qwen
-
+    except ImportError as missing:
+        print(f"left out: transformers ({missing})")
+    else:
         found += [
             ("transformers, torch_chunk_gated_delta_rule", both, "transformers_gated_delta" if narrow else None,
              delta_of_transformers(qwen.torch_chunk_gated_delta_rule)),
@@ -163,8 +165,6 @@ def kernels(dtype: str) -> List[Tuple[str, List[str], Optional[str], Kernel]]:
             ("transformers, eager_attention_forward", ["attention"], "eager_attention" if narrow else None,
              attention_of_transformers),
         ]  # fmt: skip
-    except ImportError as missing:
-        print(f"left out: transformers ({missing})")
     found.append(("torch, scaled_dot_product_attention", ["attention"], None, attention_by_sdpa))
     if torch.cuda.is_available():
         for name in ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH"):
@@ -173,15 +173,17 @@ def kernels(dtype: str) -> List[Tuple[str, List[str], Optional[str], Kernel]]:
             found.append((f"torch, SDPA by {name}", ["attention"], preset, attention_by_backend(backend)))
         try:
             from fla.ops.gated_delta_rule import chunk_gated_delta_rule, fused_recurrent_gated_delta_rule
-
+        except ImportError as missing:
+            print(f"left out: flash-linear-attention ({missing})")
+        else:
+            # On float32 the matrix products of a GPU are TF32 unless Triton is told otherwise.
+            tf32 = "fla_gated_delta_f32"
             found += [
-                ("FLA, chunk_gated_delta_rule", both, "fla_gated_delta" if narrow else "fla_gated_delta_f32",
+                ("FLA, chunk_gated_delta_rule", both, "fla_gated_delta" if narrow else tf32,
                  delta_of_fla(chunk_gated_delta_rule)),
                 ("FLA, fused_recurrent_gated_delta_rule", both, "fla_gated_delta_recurrent" if narrow else None,
                  delta_of_fla(fused_recurrent_gated_delta_rule)),
             ]  # fmt: skip
-        except ImportError as missing:
-            print(f"left out: flash-linear-attention ({missing})")
     else:
         print("left out: kernels for a GPU (there is none)")
     return found

@@ -14,14 +14,31 @@ extension DeltaJudge {
     func diagnose(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
     ) -> Diagnosis {
-        // Kernels have chunks of their own, and norms step by step or at once.
-        let attempts = DeltaFault.allCases.flatMap { fault -> [FaultyDelta] in
-            if fault == .normBFloat16 {
-                return [false, true].map { FaultyDelta(operands: operands, fault: fault, normsAreStepwise: $0) }
-            }
-            guard fault.isOfChunks else { return [FaultyDelta(operands: operands, fault: fault)] }
-            return chunkSizes.map { FaultyDelta(operands: operands, fault: fault, chunkSize: $0) }
+        let usual = DeltaFault.allCases.filter { !isStep || !$0.isOfChunks }.map { fault in
+            FaultyDelta(operands: operands, fault: fault, chunkSize: chunkSizes.first ?? FamilyLimits.usualChunk)
         }
+        var (diagnosis, results) = diagnose(found, expectations, usual)
+        guard diagnosis.findings.isEmpty else { return diagnosis }
+        // Kernels have chunks of their own, and norms that are rounded step by step.
+        var others = [FaultyDelta(operands: operands, fault: .normBFloat16, normsAreStepwise: true)]
+        for size in chunkSizes.dropFirst() {
+            others += DeltaFault.allCases.filter(\.isOfChunks).map {
+                FaultyDelta(operands: operands, fault: $0, chunkSize: size)
+            }
+        }
+        let second = diagnose(found, expectations, others)
+        (diagnosis, results) = (second.diagnosis, results + second.results)
+        guard diagnosis.findings.isEmpty else { return diagnosis }
+        let evidence = FaultEvidence(found, expectations)
+        diagnosis.findings =
+            narrower(found, expectations, evidence)
+            ?? nearest(zip(usual + others, results).map { ($0.fault, $1) }, found, evidence)
+        return diagnosis
+    }
+
+    private func diagnose(
+        _ found: [String: Tensor<Double>], _ expectations: [Expectation], _ attempts: [FaultyDelta]
+    ) -> (diagnosis: Diagnosis, results: [[String: Tensor<Double>]?]) {
         let results = parallelMap(attempts.count) { i -> [String: Tensor<Double>]? in
             guard var outputs = attempts[i].outputs() else { return nil }
             outputs["o"] = outputs["o"].flatMap { try? $0.reshaped(self.outputs[0].shape) }
@@ -32,14 +49,7 @@ extension DeltaJudge {
             fault.attempt = i
             return fault
         }
-        var diagnosis = LayerFault.diagnose(faults, found, expectations) { results[$0.attempt] }
-        if diagnosis.findings.isEmpty {
-            let evidence = FaultEvidence(found, expectations)
-            diagnosis.findings =
-                narrower(found, expectations, evidence)
-                ?? nearest(zip(attempts, results).map { ($0.fault, $1) }, found, evidence)
-        }
-        return diagnosis
+        return (LayerFault.diagnose(faults, found, expectations) { results[$0.attempt] }, results)
     }
 
     /// The narrow arithmetics that are tried, mild ones first.

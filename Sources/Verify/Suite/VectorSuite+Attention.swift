@@ -3,7 +3,7 @@
 import DualityCore
 
 extension VectorSuite {
-    private static func attention(
+    static func attention(
         _ name: String, _ catches: String, length: Int, cache: Int = 0, heads: Int = 4, shared: Int = 2,
         width: Int = 16,
         values: Int? = nil, batch: Int = 1, size: Double = 1, sinks: Bool = false, _ options: [String: String] = [:]

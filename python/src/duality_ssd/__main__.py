@@ -26,6 +26,14 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def _require_kinds(kinds: Optional[List[str]], option: str) -> None:
+    """Refuses a kind that is none: a misspelt one would leave its cases out without a word."""
+    known = sorted({kind for fault in faults() for kind in fault.kinds} - {"all"})
+    for kind in kinds or []:
+        if kind not in known:
+            raise InputError("value", option, ", ".join(known), repr(kind))
+
+
 def write_vectors(output: Path, suite: str, dtype: str, kinds: Optional[List[str]]) -> int:
     """Writes a file for each case and the manifest; returns how many cases there are."""
     output.mkdir(parents=True, exist_ok=True)
@@ -94,10 +102,12 @@ def main(arguments: Optional[List[str]] = None) -> int:
     given = parser.parse_args(arguments)
     try:
         if given.command == "vectors":
+            _require_kinds(given.kinds, "--kinds")
             count = write_vectors(given.output, given.suite, given.dtype, given.kinds)
             print(f"{given.output}: {count} cases of suite {given.suite} in {given.dtype}")
             return 0
         if given.command == "faults":
+            _require_kinds([given.kind] if given.kind else None, "--kind")
             for fault in faults(given.kind):
                 print(f"{fault.name}: {fault.summary}")
             return 0
