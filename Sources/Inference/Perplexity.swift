@@ -93,13 +93,7 @@ public struct Perplexity: Sendable, Codable, Equatable {
                 .value, in: "text", expected: "at least one whole window of \(window) tokens", found: "\(tokens.count)",
                 remedy: "Give a longer text or a shorter --window.")
         }
-        if let share {
-            var text = ContentHash()
-            text.add(tokens)
-            try share.requireSame([
-                ("text", text.text), ("window", "\(window)"), ("stride", "\(stride)"), ("scored part", part.rawValue),
-            ])
-        }
+        if let share { try requireSame(on: share, tokens, window, stride, part) }
         var sums = [Double](repeating: 0, count: windows.count)
         var done = (windows: 0, nll: 0.0, tokens: 0)
         try await withThrowingTaskGroup(of: (Int, Double).self) { group in
@@ -129,6 +123,16 @@ public struct Perplexity: Sendable, Codable, Equatable {
         return Perplexity(
             window: window, stride: stride, tokenCount: tokens.count, scoredTokens: scored, meanNLL: mean,
             standardError: standardError(sums, windows.map(\.scored.count), mean: mean))
+    }
+
+    private static func requireSame(on share: CaseShare, _ tokens: [Int], _ window: Int, _ stride: Int, _ part: Part)
+        throws(InputError)
+    {
+        var text = ContentHash()
+        text.add(tokens)
+        try share.requireSame([
+            ("text", text.text), ("window", "\(window)"), ("stride", "\(stride)"), ("scored part", part.rawValue),
+        ])
     }
 
     /// A window of the text: the tokens it reads and, of those, the ones it scores.

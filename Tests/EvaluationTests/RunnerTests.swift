@@ -7,6 +7,7 @@ import DualityEvaluation
 import DualityInference
 import DualityQuant
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -99,6 +100,54 @@ struct RunnerTests {
         #expect(Self.facts(second) == Self.facts(whole))
         #expect(second.results.map(\.summary.score) == whole.results.map(\.summary.score))
         #expect(try SampleLog(path).found.count == plan.requests.count)
+    }
+
+    /// Ranks with a whole model each: the results are those of one, tokens and all, and all answers
+    /// are in the log of the first; a run that was cut short goes on.
+    @Test func ranksThatShareARunOutHaveTheResultsOfOne() throws {
+        let (model, tokenizer, plan) = (try Self.model.get(), try Self.tokenizer.get(), try Self.plan())
+        let folder = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let settings = Self.settings(batch: 4, reuses: true)
+        var whole = try EvaluationRun(plan, nil)
+        try whole.run(model, tokenizer, settings, nil)
+        func results(_ run: EvaluationRun) -> [String] { run.results.map { $0.json(seconds: 0).serialized() } }
+        for count in [2, 3] {
+            let path = folder.appendingPathComponent("samples-\(count).jsonl").path
+            if count == 3 {
+                var before = try EvaluationRun(plan, nil)
+                var asked = 0
+                try before.run(model, tokenizer, settings, SampleLog(path)) { _ in
+                    asked += 1
+                } stop: {
+                    asked == 2
+                }
+            }
+            let asked = Mutex([Int](repeating: 0, count: count))
+            let run = try ThreadRanks.run(count) { exchange in
+                let log = try SampleLog(path)
+                var run = try EvaluationRun(plan, log)
+                try run.run(model, tokenizer, settings, log, share: CaseShare(exchange)) { _ in
+                    asked.withLock { $0[0] += 1 }
+                }
+                return run
+            } other: { exchange in
+                do {
+                    var run = try EvaluationRun(plan, nil)
+                    try run.run(model, tokenizer, settings, nil, share: CaseShare(exchange)) { _ in
+                        asked.withLock { $0[exchange.rank] += 1 }
+                    }
+                } catch {
+                    Issue.record(error)
+                }
+            }
+            #expect(run.samples.count == plan.requests.count && Self.facts(run) == Self.facts(whole))
+            if count == 2 { #expect(results(run) == results(whole)) }
+            #expect(try SampleLog(path).found.count == plan.requests.count)
+            let counts = asked.withLock { $0 }
+            #expect(
+                counts.allSatisfy { $0 > 0 } && counts.reduce(0, +) == plan.requests.count - run.resumed, "\(counts)")
+        }
     }
 
     @Test func theFolderOfAnotherRunIsRefused() throws {

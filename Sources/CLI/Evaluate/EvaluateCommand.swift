@@ -64,6 +64,7 @@ struct EvaluateCommand: AsyncParsableCommand, RankedCommand {
     }
 
     var loadsModel: Bool { runOptions.tasks != nil }
+    var isCampaign: Bool { true }
 
     func modelLoader() throws -> ModelLoader { try engine.loader(modelOptions) }
 

@@ -97,9 +97,12 @@ struct EvaluateRunner {
         settings.turnEnds = template.map { $0.endTokens(defaults, tokenizer) } ?? settings.ends
         let folder = out ?? "duality-evaluation/\((loader.directory as NSString).lastPathComponent)-\(Self.stamp())"
         let manifest = try manifest(loader, computation, plan)
+        let share = RankLaunch.campaign
+        if options.dryRun, !RankLaunch.isFirst { return }
         // What is wrong with the folder is said before the weights are read, and nothing is written
         // before it is known that the run can begin.
-        if !options.dryRun { try RunFolder.check(folder, settings: manifest) }
+        if !options.dryRun, RankLaunch.isFirst { try RunFolder.check(folder, settings: manifest) }
+        if !options.dryRun { try requireSame(manifest, plan, on: share) }
         let loaded = try loader.loadShown(tokens: longest)
         guard let batched = loaded as? any BatchedModel else {
             throw InputError(
@@ -107,8 +110,25 @@ struct EvaluateRunner {
         }
         settings.batch = try batch(batched, plan, longest)
         if options.dryRun { return try estimate(batched, tokenizer, settings, plan) }
+        guard RankLaunch.isFirst else {
+            // Answers are rank 0's to write.
+            var run = try EvaluationRun(plan, nil)
+            let interruption = Interruption()
+            return try run.run(
+                batched, tokenizer, settings, nil, share: share, progress: { _ in }, stop: { interruption.happened })
+        }
         try RunFolder.open(folder, settings: manifest)
         try carryOut(batched, tokenizer, settings, plan, folder, computation, loader, configuration)
+    }
+
+    /// - Throws: `InputError` (`.value`) where ranks that share a run out would do different ones.
+    private func requireSame(_ manifest: JSON.Object, _ plan: EvaluationPlan, on share: CaseShare?) throws {
+        var settings = manifest
+        settings["instruction_set"] = nil
+        let facts = settings.names.map { ($0, settings[$0]?.serialized() ?? "") }
+        let prompts = RunFolder.hash(plan.requests.map(\.tokens.promptHash))
+        let others = "\(options.batch ?? 0) \(options.noReuse)"
+        try share?.requireSame(facts + [("prompts", prompts), ("--batch and --no-reuse", others)])
     }
 
     /// Texts that are generated together: as asked for, else what fits in memory, at most 16.
@@ -184,7 +204,7 @@ struct EvaluateRunner {
         var run = try EvaluationRun(plan, log)
         if run.resumed > 0 { Terminal.note("\(run.resumed.grouped) answers are there already") }
         let interruption = Interruption()
-        try run.run(model, tokenizer, settings, log) { progress in
+        try run.run(model, tokenizer, settings, log, share: RankLaunch.campaign) { progress in
             Terminal.progress(EvaluateTables.progress(progress))
         } stop: {
             interruption.happened
@@ -268,24 +288,4 @@ struct EvaluateRunner {
     }
 
     private var against: String? { options.against }
-}
-
-/// Ctrl-C, once: the run ends after the present answer. A second one ends the program.
-private final class Interruption: @unchecked Sendable {
-    private let source: any DispatchSourceSignal
-    private let lock = NSLock()
-    private var flag = false
-
-    init() {
-        signal(SIGINT, SIG_IGN)
-        source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
-        source.setEventHandler { [weak self] in
-            guard let self else { return }
-            self.lock.withLock { self.flag = true }
-            signal(SIGINT, SIG_DFL)
-        }
-        source.resume()
-    }
-
-    var happened: Bool { lock.withLock { flag } }
 }

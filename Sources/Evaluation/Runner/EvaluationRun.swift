@@ -3,6 +3,7 @@
 
 import DualityCore
 import DualityInference
+import DualityQuant
 import Foundation
 
 /// What a run says while it runs.
@@ -78,12 +79,22 @@ package struct EvaluationRun {
     /// Asks what is left.
     ///
     /// - Parameters:
+    ///   - share: of several ranks with a whole model each. What rank 0 has left to ask is shared
+    ///     out, and rank 0 gets all answers; tokens are counted as if it had read all prompts.
     ///   - stop: is asked after every answer; true ends the run, what is done stays.
     package mutating func run<Model: BatchedModel>(
         _ model: Model, _ tokenizer: Tokenizer, _ settings: RunnerSettings, _ log: SampleLog?,
-        progress: (RunProgress) -> Void = { _ in }, stop: () -> Bool = { false }
+        share: CaseShare? = nil, progress: (RunProgress) -> Void = { _ in }, stop: () -> Bool = { false }
     ) throws {
-        let left = plan.requests.indices.filter { samples[$0] == nil && plan.requests[$0].fits }
+        var left = plan.requests.indices.filter { samples[$0] == nil && plan.requests[$0].fits }
+        var reused: [Int: Int] = [:]
+        if let share {
+            left = share.fromFirst(left)
+            let prompts = left.map { plan.requests[$0].tokens.prompt }
+            let walk = PrefixWalk<Model>.order(prompts, reuses: settings.reuses)
+            for (request, count) in zip(left, walk.reused) { reused[request] = count }
+            left = share.part(walk.order.map { prompts[$0].count }).map { left[walk.order[$0]] }.sorted()
+        }
         let started = ContinuousClock.now
         var (done, tokens) = (0, 0)
         var scores = Array(repeating: (sum: 0.0, count: 0), count: plan.tasks.count)
@@ -95,8 +106,8 @@ package struct EvaluationRun {
                 let sample = Sample(
                     task: task.name, length: row.length, id: row.id, promptHash: request.tokens.promptHash,
                     response: outcome.response, score: try Self.scored(task, row, outcome.response),
-                    finish: outcome.finish, promptTokens: outcome.promptTokens, reusedTokens: outcome.reusedTokens,
-                    generatedTokens: outcome.generatedTokens)
+                    finish: outcome.finish, promptTokens: outcome.promptTokens,
+                    reusedTokens: reused[left[place]] ?? outcome.reusedTokens, generatedTokens: outcome.generatedTokens)
                 try log?.append(sample)
                 samples[left[place]] = sample
                 done += 1
@@ -113,7 +124,30 @@ package struct EvaluationRun {
                 if stop() { throw Stopped() }
             }
         } catch is Stopped {}
+        if let share { try takeAnswers(of: share, left, log) }
         seconds = (ContinuousClock.now - started).seconds
+    }
+
+    /// Gives rank 0 the answers of the other ranks.
+    private mutating func takeAnswers(of share: CaseShare, _ own: [Int], _ log: SampleLog?) throws {
+        let lines = share.isFirst ? [] : own.compactMap { i in samples[i].map { "\(i) \($0.json.serialized())" } }
+        let all = share.gathered(lines)
+        guard share.isFirst else { return }
+        for (rank, lines) in all.enumerated() {
+            for line in lines {
+                let place = "answer of rank \(rank)"
+                let parts = line.split(separator: " ", maxSplits: 1)
+                guard parts.count == 2, let i = Int(parts[0]), plan.requests.indices.contains(i) else {
+                    throw InputError(.malformed, in: place, expected: "a request and a sample", found: "\"\(line)\"")
+                }
+                let request = plan.requests[i]
+                let task = plan.tasks[request.task]
+                let found = try JSONFields(JSON(parsing: String(parts[1])), place: place)
+                let sample = try Self.sample(found, task, task.rows[request.row], request)
+                try log?.append(sample)
+                samples[i] = sample
+            }
+        }
     }
 
     /// A row's number for a primary metric, or for what a mean of means is made of.

@@ -97,6 +97,14 @@ struct PrefixWalk<Model: BatchedModel> {
         return deepest
     }
 
+    /// The order in which prompts are read, and of each prompt the tokens that do not have to be.
+    static func order(_ prompts: [[Int]], reuses: Bool) -> (order: [Int], reused: [Int]) {
+        let order = PrefixWalk(prompts, reuses: reuses).order
+        var reused = Array(repeating: 0, count: prompts.count)
+        for (request, span) in zip(order, spans(prompts, reuses: reuses)) { reused[request] = span.lowerBound }
+        return (order, reused)
+    }
+
     /// What is read of each prompt, from the tokens that are there already, found without a model.
     static func spans(_ prompts: [[Int]], reuses: Bool) -> [Range<Int>] {
         let walk = PrefixWalk(prompts, reuses: reuses)

@@ -20,7 +20,7 @@ package struct TokenRequest: Sendable {
     /// Names the request's random numbers.
     package var name: String
     /// SHA-256 of the prompt's text.
-    var promptHash = ""
+    package var promptHash = ""
     /// Whether the answer ends at the tokens that end a turn.
     package var isChat: Bool
 
