@@ -116,6 +116,22 @@ import Testing
         #expect(try verdict(.nan) != .fail)
     }
 
+    /// The only weight of a value that counts is e^-117: 1.5e-51 is the answer, and 0 is right in
+    /// float32.
+    @Test func weightsBelowTheSmallestNumberMayBeZero() throws {
+        var inputs = TensorTable(place: "tiny")
+        let shape = [1, 2, 1, 1]
+        try inputs.add("q", Tensor(shape: [1, 1, 1, 1], unchecked: [1.0]), as: .f32)
+        try inputs.add("k", Tensor(shape: shape, unchecked: [0.0, -117]), as: .f32)
+        try inputs.add("v", Tensor(shape: shape, unchecked: [0.0, 1000]), as: .f32)
+        let call = CallDescription(name: "tiny", kind: .attention, options: ["scale": "1"])
+        for (value, expected) in [(0, Verdict.pass), (1.5e-48, .pass), (1e-33, .fail)] {
+            let outputs = try Self.table(Tensor(shape: [1, 1, 1, 1], unchecked: [value]), .f32)
+            let report = Verifier(diagnoses: false).verify(call, inputs: inputs, outputs: outputs)
+            #expect(report.verdict == expected, "\(value): \(report.lines)")
+        }
+    }
+
     /// `out` is what a kernel stores before somebody widens it; a key that nothing reads is
     /// refused.
     @Test func declaredKeysWorkOrAreRefused() throws {

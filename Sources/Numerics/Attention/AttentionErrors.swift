@@ -157,7 +157,8 @@ private struct ColumnSums {
         let narrow = ofWeights + Self.storing(arithmetic, arithmetic.products)
         let change = moved > 0 ? min(moved / least, spread) : 0
         let magnitude = reach > 0 ? min(reach / least, largest) : 0
-        let tiny = arithmetic.accumulate.smallestNormal * Double(count + 4)
+        // A weight below the smallest number is 0.
+        let tiny = arithmetic.accumulate.smallestNormal * (Double(count + 4) + sizes)
         let lost = ofWeights > 0 ? sizes * arithmetic.weights.smallestSubnormal : 0
         return change + narrow * magnitude + growth * (magnitude + min(inside.magnitude + change, magnitude)) + tiny
             + lost
@@ -170,9 +171,11 @@ private struct ColumnSums {
         )
         let adding = RunningSum.size(count, squares: terms, sum: inside) + inside.magnitude
         let lost = ofWeights > 0 ? arithmetic.weights.smallestSubnormal : 0
+        let tiny = arithmetic.accumulate.smallestNormal
         // Matrix units that multiply narrow operands may cut their additions: twice as much.
         return min(squares, spread * spread) + (ofWeights * ofWeights + ofProducts * ofProducts) / 6 * terms
             + (ofWeights + ofProducts > 0 ? 4 : 1) * unit * unit * adding * adding + lost * lost / 12 * values
+            + tiny * tiny * (values + 1)
     }
 }
 

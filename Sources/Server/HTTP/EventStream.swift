@@ -44,6 +44,8 @@
             private struct State {
                 var bytes = 0
                 var isPaused = false
+                /// Whether text is being made that will be long.
+                var isHeld = false
                 var last = ContinuousClock.now
             }
 
@@ -64,9 +66,30 @@
             func remove(_ bytes: Int) -> Bool {
                 state.withLock { state in
                     state.bytes -= bytes
-                    guard state.isPaused, state.bytes < lowWater else { return false }
-                    state.isPaused = false
-                    return true
+                    return resumes(&state)
+                }
+            }
+
+            private func resumes(_ state: inout State) -> Bool {
+                guard state.isPaused, !state.isHeld, state.bytes < lowWater else { return false }
+                state.isPaused = false
+                return true
+            }
+
+            /// Holds the engine until `release`: what waits unmade has no bytes yet. Whether it has
+            /// to pause now.
+            func hold() -> Bool {
+                state.withLock { state in
+                    defer { (state.isHeld, state.isPaused) = (true, true) }
+                    return !state.isPaused
+                }
+            }
+
+            /// Whether the engine may go on now.
+            func release() -> Bool {
+                state.withLock { state in
+                    state.isHeld = false
+                    return resumes(&state)
                 }
             }
 
@@ -140,6 +163,9 @@
             do throws(RequestError) {
                 try await session.forEachEvent { (prompt, event) throws(RequestError) in
                     if case .admitted = event { continuation.yield(.begin) }
+                    // Meanwhile the engine would draw hundreds of tokens.
+                    if case .promptScores = event, backlog.hold() { session.setPaused(true) }
+                    defer { if case .promptScores = event, backlog.release() { session.setPaused(false) } }
                     let step = try run.take(event, ofPrompt: prompt)
                     if let (choice, tokens) = step.stopped {
                         session.finish(prompt: prompt, choice: choice, tokens: tokens)
