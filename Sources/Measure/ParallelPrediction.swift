@@ -14,9 +14,10 @@
 //      MLP        hidden of F, then Δ of Dm
 //      logits     4 V bytes to rank 0 for every token that is drawn
 //
-//  Weights of one byte and less read a, y and hidden as bytes: those travel, behind a largest number
-//  per row, where that is faster. Of 8 rows and more each rank then has its rows of the stream: Δ
-//  goes to them alone, and the normalised rows to all as bytes, with what steers heads beside them.
+//  Weights of one byte and less read a, y and hidden as bytes: those travel, behind a largest
+//  number per row, where that is faster. Of 8 rows and more each rank then has its rows of the
+//  stream: Δ goes to them alone, and the normalised rows to all as bytes, with what steers heads
+//  beside them.
 
 import DualityCore
 import Foundation

@@ -42,8 +42,8 @@ import Testing
         return weights + 18 * 2 * 4 * (32 * 128 * 128 + 6144 * 3) + 18 * 2 * 1024 * 2
     }
 
-    /// Tokens per second of the table: 0.95 of the bandwidth, 1.03 for several ranks, four exchanges
-    /// a layer in float32, or six with bytes over gigabit Ethernet.
+    /// Tokens per second of the table: 0.95 of the bandwidth, 1.03 for several ranks, four
+    /// exchanges a layer in float32, or six with bytes over gigabit Ethernet.
     @Test(arguments: [
         ("2 cores", 30e9, "1GbE", [3.6, 6.2, 10.4, 15.1]), ("2 cores", 30e9, "10GbE", [3.6, 6.8, 12.8, 22.9]),
         ("desktop", 70e9, "1GbE", [8.4, 12.7, 18.1, 21.8]), ("desktop", 70e9, "10GbE", [8.4, 15.1, 27.1, 43.0]),
