@@ -131,12 +131,12 @@ mpi: toolchain
 	@$(call need,mpirun,openmpi-bin libopenmpi-dev)
 	@$(call need,pkg-config,pkg-config)
 	@$(call need,ip,iproute2)
-	@echo "building with MPI (release)"
-	@$(SWIFT) build -c release --traits MPI --scratch-path $(MPI_BUILD) --product duality
+	@echo "building with MPI and the HTTP server (release)"
+	@$(SWIFT) build -c release --traits MPI,Server --scratch-path $(MPI_BUILD) --product duality
 
 test-mpi: mpi
 	@$(call need,python3,python3)
-	@for check in bits mistakes failures network; do \
+	@for check in bits mistakes failures campaigns server network; do \
 		DUALITY="$(CURDIR)/$(MPI)" PYTHONDONTWRITEBYTECODE=1 python3 Tests/MPI/check_$$check.py || exit 1; done
 
 BENCH_MODELS := .build/bench

@@ -14,6 +14,9 @@ for precision in ["int8", "bf16", "f32"]:
         out, err, status, seconds = duality(ranks, *arguments, "--tensor-parallel", str(ranks))
         expect(status == 0, f"{precision} on {ranks} ranks ({seconds:.1f} s)", err)
         expect(json.loads(out)["tokens"] == expected, f"{precision} on {ranks} ranks: the same tokens", out)
+    for wire in ["float32", "int8"]:
+        out, err, status, _ = duality(2, *arguments, "--tensor-parallel", "2", "--wire", wire)
+        expect(status == 0 and json.loads(out)["tokens"] == expected, f"{precision} with {wire} on the wire: the same tokens", out + err)
 
 text = tempfile.mkstemp(suffix=".txt")[1]
 with open(text, "w") as file:

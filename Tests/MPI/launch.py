@@ -12,13 +12,23 @@ DUALITY = os.environ.get("DUALITY", ".build-mpi/release/duality")
 PROMPT = "Once upon a time there was a little fox named Pip."
 
 
-def mpirun(ranks, *options):
+# Debian's names of the two libraries' launchers are mpirun.openmpi and mpirun.mpich.
+MPIRUN = os.environ.get("MPIRUN", "mpirun")
+
+
+def is_open_mpi():
+    return "Open MPI" in subprocess.run([MPIRUN, "--version"], capture_output=True, text=True).stdout
+
+
+def launcher():
     """The launcher of either library, for more ranks than processors too."""
-    version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
-    if "Open MPI" not in version:
-        return ["mpirun", "-n", str(ranks), *options]
-    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    return ["mpirun", *root, "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *options]
+    if not is_open_mpi():
+        return [MPIRUN]
+    return [MPIRUN, *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "--oversubscribe", "--bind-to", "none"]
+
+
+def mpirun(ranks, *options):
+    return [*launcher(), "-n", str(ranks), *options]
 
 
 def run(command, timeout=300, **options):
@@ -42,8 +52,8 @@ def expect(condition, what, detail=""):
     sys.exit(1)
 
 
-def ranks_of(launcher):
-    """Process ids of the ranks below a launcher, by rank."""
+def ranks_of(launcher=None):
+    """Process ids of the ranks below a launcher, by rank; of all launchers without one."""
     found = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -54,7 +64,7 @@ def ranks_of(launcher):
         values = dict(item.split(b"=", 1) for item in environment if b"=" in item)
         rank = values.get(b"OMPI_COMM_WORLD_RANK", values.get(b"PMI_RANK"))
         if rank is not None and os.path.realpath(executable) == os.path.realpath(DUALITY):
-            if descends(int(entry), launcher):
+            if launcher is None or descends(int(entry), launcher):
                 found[int(rank)] = int(entry)
     return found
 

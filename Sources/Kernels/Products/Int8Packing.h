@@ -58,7 +58,8 @@ static void int8_activations(const float *x, int64_t ldx, int64_t tokens, int64_
 
 // Between ranks activations travel as what int8_activations makes of them: the largest magnitude of
 // each group, and bytes. int8_numbers are numbers that int8_activations rounds to the same bytes
-// and scales: the largest itself wherever a byte is 127, multiples of the scale elsewhere.
+// and scales: the largest itself wherever a byte is 127 (127 scales may be more, for the largest
+// float even infinite), multiples of the scale elsewhere.
 
 static void int8_largest(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t group, float *largest,
                          int64_t ldl) {

@@ -1,0 +1,19 @@
+"""The table of docs/parallel.md: decoded / prompt tokens per second of the 8B shape in int8 that `duality family --hosts` predicts."""
+
+import json
+import os
+import subprocess
+
+DUALITY = os.environ.get("DUALITY", ".build/release/duality")
+HOSTS = [("2 cores, 30 GB/s", 30, 1.15, ["1GbE", "10GbE", "100GbE-RDMA"]),
+         ("desktop, 70 GB/s", 70, 4, ["1GbE", "10GbE", "25GbE"]),
+         ("server, 250 GB/s", 250, 20, ["1GbE", "10GbE", "25GbE", "100GbE-RDMA"])]
+NAMES = {"1GbE": "1 GbE", "10GbE": "10 GbE", "25GbE": "25 GbE", "100GbE-RDMA": "100 GbE, RDMA"}
+
+print("| host | network | 1 | 2 | 4 | 8 | 16 | 32 | 64 |\n|---|---|---|---|---|---|---|---|---|")
+for host, bandwidth, operations, networks in HOSTS:
+    for network in networks:
+        command = [DUALITY, "family", "--hosts", "64", "--network", network, "--bandwidth", str(bandwidth), "--tflops", str(operations), "--json"]
+        rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["hosts"]
+        cells = [f"{row['decode_tokens_per_second']:.1f} / {row['prompt_tokens_per_second']:.0f}" for row in rows]
+        print(f"| {host if network == networks[0] else ''} | {NAMES[network]} | {' | '.join(cells)} |")
