@@ -70,13 +70,14 @@ def a_client_that_does_not_read(client):
     s = socket.socket()
     s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     s.connect((client.place.hostname, client.place.port))
-    data = json.dumps({**LONG, "prompt": [5] * 7000, "echo": True, "max_tokens": 1000, "logprobs": 20, "stream": True}).encode()
+    # Twice what the system (4 MiB) and the server (1 MiB) may keep for it.
+    data = json.dumps({**LONG, "prompt": [5] * 100, "echo": True, "max_tokens": 8000, "logprobs": 20, "stream": True}).encode()
     s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
     time.sleep(1)
     assert client.chat(SUM)["choices"][0]["message"]["content"] == "17 + 25 = 42."
-    client.wait_until_idle(60)
+    client.wait_until_idle(120)
     made = client.metric("vllm:generation_tokens_total") - before
-    assert made < 900, made
+    assert made < 7500, made
     s.close()
 
 
