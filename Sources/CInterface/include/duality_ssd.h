@@ -118,7 +118,7 @@ typedef struct duality_case {
                                       ..., and "catches", what the case is there to catch */
     const duality_tensor *inputs;  /* the operands, by the names of the kind */
     int64_t input_count;
-    const duality_tensor *outputs; /* the kernel's: y, final_states, varlen_states, grad_x, ...; absent ones are not checked;
+    const duality_tensor *outputs; /* the kernel's: y, final_states, varlen_states, grad_x, o, ...; absent ones are not checked;
                                       NULL when the kernel does not do this call */
     int64_t output_count;
 } duality_case;

@@ -32,6 +32,11 @@ struct VectorsCommand: ParsableCommand {
     @Option(help: "The number format in which all operands are exact: f32, bf16 or f16.")
     var dtype: Format = .f32
 
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("Only cases of these kinds, such as scan or kalman. (default: all)", valueName: "KIND"))
+    var kinds: [String] = []
+
     @Option(help: ArgumentHelp("SSM heads, those of dt. (default of a shape: 4)", valueName: "H"))
     var heads: Int?
 
@@ -79,6 +84,23 @@ struct VectorsCommand: ParsableCommand {
     }
 
     private func chosen() throws -> (name: String, cases: [VectorCase]) {
+        let (name, cases) = try suited()
+        if kinds.isEmpty { return (name, cases) }
+        let known = CaseKind.allCases.map(\.rawValue)
+        if let other = kinds.first(where: { !known.contains($0) }) {
+            throw InputError(
+                .unknown, in: "--kinds", expected: known.joined(separator: ", "), found: "\"\(other)\"")
+        }
+        let chosen = cases.filter { kinds.contains($0.kind.rawValue) }
+        if chosen.isEmpty {
+            throw InputError(
+                .missing, in: "--kinds \(kinds.joined(separator: " "))", expected: "kinds that \(name) has cases of",
+                found: "none", remedy: "It has \(Set(cases.map(\.kind.rawValue)).sorted().joined(separator: ", ")).")
+        }
+        return (name, chosen)
+    }
+
+    private func suited() throws -> (name: String, cases: [VectorCase]) {
         let sizes = [
             ("heads", heads), ("x_heads", xHeads), ("groups", groups), ("c_groups", cGroups), ("head_dim", headDim),
             ("state", state), ("chunk", chunk), ("length", length), ("batch", batch),

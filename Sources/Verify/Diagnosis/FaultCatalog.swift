@@ -32,6 +32,7 @@ package enum FaultCatalog {
                 name: $0.rawValue, summary: $0.summary,
                 kinds: $0.isOfChunks ? "gated_delta" : "gated_delta, gated_delta_step")
         }
+        + entries(KalmanJudge.faults, "kalman")
 
     private static func entries(_ faults: [LayerFault], _ kinds: String) -> [Entry] {
         faults.map { Entry(name: $0.name, summary: $0.summary, kinds: kinds) }

@@ -3,7 +3,7 @@
 //
 //      kind          scan | step | gradients | convolution | convolution_gradients | gated_norm |
 //                    gated_norm_gradients | mixer | matmul | gated_delta | gated_delta_step |
-//                    attention
+//                    attention | kalman
 //      dt_softplus   true | false          dt_limit   LO,HI          chunk_size   Q
 //
 //  and whatever else a kind needs (`epsilon`, `group_size`, …).
@@ -36,6 +36,8 @@ public enum CaseKind: String, Sendable, CaseIterable {
     case gatedDeltaStep = "gated_delta_step"
     /// Softmax attention of queries behind a cache of keys.
     case attention
+    /// The recurrence of Gated KalmaNet: o and both final states.
+    case kalman
 
     /// The options that calls of this kind read; any other is a mistake.
     public var options: [String] {
@@ -48,6 +50,11 @@ public enum CaseKind: String, Sendable, CaseIterable {
         case .attention: ["causal", "window", "sink_tokens", "scale"]
         case .gatedDelta, .gatedDeltaStep:
             ["scale", "use_qk_l2norm_in_kernel", "l2norm_epsilon", "chunk_size"]
+        case .kalman:
+            [
+                "num_iter", "ridge_strength", "scale", "use_qk_l2norm_in_kernel", "l2norm_epsilon",
+                "use_forgetting_gate_kk", "chunk_size",
+            ]
         }
     }
 }
@@ -79,6 +86,11 @@ extension CaseKind {
         case .attention: return ["q", "k", "v", "sinks", "o"]
         case .gatedDelta, .gatedDeltaStep:
             return ["q", "k", "v", "g", "beta", "initial_state", "cu_seqlens", "o", "final_state"]
+        case .kalman:
+            return [
+                "q", "k", "v", "g", "alpha", "beta", "initial_gram", "initial_memory", "cu_seqlens", "o", "final_gram",
+                "final_memory",
+            ]
         }
     }
 }

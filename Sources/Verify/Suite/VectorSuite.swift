@@ -24,13 +24,13 @@ public enum VectorSuite: String, Sendable, CaseIterable {
                 "length-1", "length-64", "length-131", "packed-offsets", "packed-states", "head-map-hybrid",
                 "square-state",
                 "decay-1e-3", "decay-80", "dt-tiny", "dt-huge", "step-plain", "delta-length-33", "delta-packed",
-                "attn-cache",
+                "attn-cache", "kalman-length-17", "kalman-packed",
             ]
             return VectorSuite.standard.cases.filter { names.contains($0.name) }
         case .standard:
             return Self.scanLengths + Self.shapes + Self.widths + Self.decays + Self.steps + Self.packings + Self.values
                 + Self.decoding
-                + Self.gradients + Self.layers + Self.delta + Self.attention
+                + Self.gradients + Self.layers + Self.delta + Self.attention + Self.kalman
         case .stress:
             return VectorSuite.standard.cases + Self.long + Self.conventions
         }

@@ -24,6 +24,8 @@ public struct DeclaredPrecision: Sendable {
     private let ofDelta: DeltaArithmetic?
     /// Where it is one of a kernel of softmax attention.
     private let ofAttention: AttentionArithmetic?
+    /// Where it is one of a kernel of Gated KalmaNet.
+    private let ofKalman: KalmanArithmetic?
 
     /// Whether it says that decays are sums of segments, and gradients of decays sums of what
     /// reaches across them.
@@ -31,17 +33,18 @@ public struct DeclaredPrecision: Sendable {
 
     /// The formats are read off the tensors.
     public static let inferred = DeclaredPrecision(
-        declared: nil, text: nil, namesForm: false, ofDelta: nil, ofAttention: nil)
+        declared: nil, text: nil, namesForm: false, ofDelta: nil, ofAttention: nil, ofKalman: nil)
 
     private init(
         declared: KernelArithmetic?, text: String?, namesForm: Bool, ofDelta: DeltaArithmetic?,
-        ofAttention: AttentionArithmetic?
+        ofAttention: AttentionArithmetic?, ofKalman: KalmanArithmetic?
     ) {
         self.declared = declared
         self.text = text
         self.namesForm = namesForm
         self.ofDelta = ofDelta
         self.ofAttention = ofAttention
+        self.ofKalman = ofKalman
     }
 
     /// The arithmetic of a call of the gated delta rule; nil where it is to be inferred.
@@ -60,6 +63,15 @@ public struct DeclaredPrecision: Sendable {
         guard let text else { return nil }
         guard let ofAttention else { throw notOf(kind, text, AttentionArithmetic.presets.map(\.name)) }
         return ofAttention
+    }
+
+    /// The arithmetic of a call of Gated KalmaNet; nil where it is to be inferred.
+    ///
+    /// - Throws: `InputError` where the declaration is one of another kind of kernel.
+    func kalman(for kind: CaseKind) throws(InputError) -> KalmanArithmetic? {
+        guard let text else { return nil }
+        guard let ofKalman else { throw notOf(kind, text, KalmanArithmetic.presets.map(\.name)) }
+        return ofKalman
     }
 
     /// Refuses a declaration that only describes kernels of other kinds.
@@ -82,11 +94,14 @@ public struct DeclaredPrecision: Sendable {
         let first = items.first.map(String.init) ?? ""
         let scan = Self.readingScan(text)
         let (delta, attention) = (DeltaArithmetic.reading(text), AttentionArithmetic.reading(text))
+        let kalman = KalmanArithmetic.reading(text)
         declared = scan.error == nil ? scan.arithmetic : nil
         ofDelta = delta.error == nil ? delta.arithmetic : nil
         ofAttention = attention.error == nil ? attention.arithmetic : nil
+        ofKalman = kalman.error == nil ? kalman.arithmetic : nil
         let failures = [
             (scan.items, scan.error), (delta.items, delta.error), (attention.items, attention.error),
+            (kalman.items, kalman.error),
         ]
         if failures.allSatisfy({ $0.1 != nil }) {
             // Of the kinds, that which reads most of it is meant.
@@ -161,6 +176,7 @@ public struct DeclaredPrecision: Sendable {
         presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
             + DeltaArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
             + AttentionArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
+            + KalmanArithmetic.presets.map { ($0.name, $0.arithmetic.description, $0.summary) }
     }
 
     private static func careful(_ format: NumberFormat) -> KernelArithmetic {

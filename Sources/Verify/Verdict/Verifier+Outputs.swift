@@ -19,6 +19,7 @@ extension Verifier {
         case .mixer: try MixerJudge(call, inputs: inputs, precision: precision)
         case .attention: try AttentionJudge(call, inputs: inputs, precision: precision)
         case .gatedDelta, .gatedDeltaStep: try DeltaJudge(call, inputs: inputs, precision: precision)
+        case .kalman: try KalmanJudge(call, inputs: inputs, precision: precision)
         }
     }
 

@@ -117,8 +117,9 @@ def verify(
             ``[B, H, L, P]``. In B and C the group and the state axis stand for h and p. "blhp" when None.
         names: names of arrays that differ from ours, ``{"x": "hidden_states", …}``.
         kind: what it is a call of: "scan" (when None), "step", "gradients", "convolution", "convolution_gradients", "gated_norm",
-            "gated_norm_gradients", "mixer", "matmul", "gated_delta", "gated_delta_step", "attention". Kernels of the gated delta
-            rule return o or (o, final_state), kernels of attention o.
+            "gated_norm_gradients", "mixer", "matmul", "gated_delta", "gated_delta_step", "attention", "kalman". Kernels of the gated
+            delta rule return o or (o, final_state), kernels of attention o, kernels of Gated KalmaNet o or
+            (o, final_gram, final_memory).
         options: options of the call beside those in `inputs`: dt_softplus (default True), dt_limit, chunk_size,
             use_qk_l2norm_in_kernel (default False), scale, window, ….
         name: what the report calls the kernel.
@@ -242,7 +243,7 @@ def _judged(calls: Iterable[Call], precision: Optional[str], name: str, referenc
 # Keys of `inputs` that are options of the call, not arrays.
 _OPTIONS = (
     "dt_softplus", "dt_limit", "chunk_size", "scale", "use_qk_l2norm_in_kernel", "l2norm_epsilon", "causal", "window",
-    "sink_tokens",
+    "sink_tokens", "num_iter", "ridge_strength", "use_forgetting_gate_kk",
 )  # fmt: skip
 
 # What kernels return, by the kinds of calls that have other names than y and final_states.
@@ -250,6 +251,7 @@ _RETURNED = {
     "gated_delta": ("o", "final_state"),
     "gated_delta_step": ("o", "final_state"),
     "attention": ("o",),
+    "kalman": ("o", "final_gram", "final_memory"),
 }
 
 # Arrays that have all four axes, and those that have all but p.

@@ -1,0 +1,163 @@
+//  Chunks of an imitated kernel: the equations of KalmanBound+Chunks.swift.
+
+import DualityCore
+import DualityReference
+
+extension KalmanWalk {
+    /// The operands of a chunk as its products read them, and its decays.
+    private struct Chunk {
+        var keys: [Double]
+        var values: [Double]
+        var gram: [Double]
+        var memory: [Double]
+        /// e^ℓ_i and e^(ℓ_i - ℓ_j).
+        var fromStart: [Double]
+        var between: [Double]
+        /// Those of G.
+        var gramFromStart: [Double]
+        var gramBetween: [Double]
+    }
+
+    mutating func chunk(
+        _ tokens: Range<Int>, _ state: inout KalmanState<Double>, _ out: inout [Double], _ row: Int
+    ) {
+        let (size, keys, values, start) = (tokens.count, head.keyDim, head.valueDim, tokens.lowerBound)
+        let chunk = prepared(tokens, state)
+        let squares = head.iterations > 0 ? norms(chunk, size) : []
+        for i in 0..<size {
+            var y = Array(q[(start + i) * keys..<(start + i + 1) * keys])
+            if head.iterations > 0 {
+                let norm = norm((squares[i], squares[i] * squares[i] / Double(keys)), count: keys * keys)
+                solve(&y, alpha: head.alpha[start + i], norm: norm) { walk, x in
+                    walk.product(chunk, i, size, walk.multiplied(x))
+                }
+            }
+            let read = multiplied(y)
+            var weights = [Double](repeating: 0, count: i + 1)
+            for s in 0...i {
+                let weight = chunk.between[i * size + s] * dot(chunk.keys, s * keys, 1, read, 0, keys)
+                weights[s] = rounding.store(
+                    rounding.operation(weight, weight.magnitude), as: arithmetic.products)
+            }
+            for j in 0..<values {
+                let before = chunk.fromStart[i] * dot(chunk.memory, j, values, read, 0, keys)
+                let inside = dot(chunk.values, j, values, weights, 0, i + 1)
+                let sum = head.scale * (before + inside)
+                out[(row + i) * values + j] = rounding.operation(
+                    sum, 2 * sum.magnitude + (head.scale * before).magnitude)
+            }
+        }
+        pass(&state.memory, values, v, tokens, chunk.fromStart, chunk.between)
+        if head.iterations > 0 { pass(&state.gram, keys, k, tokens, chunk.gramFromStart, chunk.gramBetween) }
+    }
+
+    private mutating func prepared(_ tokens: Range<Int>, _ state: KalmanState<Double>) -> Chunk {
+        let size = tokens.count
+        var sums = [Double](repeating: 0, count: size)
+        for (i, t) in tokens.enumerated() {
+            let sum = (i > 0 ? sums[i - 1] : 0) + head.logDecay[t]
+            sums[i] = rounding.operation(sum, sum.magnitude)
+        }
+        let fromStart = sums.map { rounding.exp($0) }
+        var between = [Double](repeating: 0, count: size * size)
+        for i in 0..<size {
+            for s in 0...i { between[i * size + s] = s == i ? 1 : rounding.exp(sums[i] - sums[s]) }
+        }
+        let ones = head.decaysGram ? fromStart : fromStart.map { _ in 1 }
+        let spans = head.decaysGram ? between : between.map { $0 == 0 ? 0 : 1 }
+        func kept(_ state: [Double]) -> [Double] {
+            var result = state
+            for i in result.indices { result[i] = rounding.store(result[i], as: arithmetic.chunkStates) }
+            return multiplied(result)
+        }
+        func rows(_ all: [Double], _ width: Int) -> [Double] {
+            multiplied(Array(all[tokens.lowerBound * width..<tokens.upperBound * width]))
+        }
+        return Chunk(
+            keys: rows(k, head.keyDim), values: rows(v, head.valueDim), gram: kept(state.gram),
+            memory: kept(state.memory), fromStart: fromStart, between: between, gramFromStart: ones,
+            gramBetween: spans)
+    }
+
+    /// F_i² of every token, before its sums are rounded.
+    private mutating func norms(_ chunk: Chunk, _ size: Int) -> [Double] {
+        let keys = head.keyDim
+        let entering = squares(chunk.gram).sum
+        var energies = [Double](repeating: 0, count: size)
+        var overlaps = [Double](repeating: 0, count: size * size)
+        for j in 0..<size {
+            let key = Array(chunk.keys[j * keys..<(j + 1) * keys])
+            let turned = multiplied(product(chunk.gram, key))
+            energies[j] = dot(turned, 0, 1, key, 0, keys)
+            for l in 0...j {
+                let overlap = dot(chunk.keys, l * keys, 1, key, 0, keys)
+                overlaps[j * size + l] = rounding.store(overlap, as: arithmetic.products)
+            }
+        }
+        return (0..<size).map { i in
+            let start = chunk.gramFromStart[i]
+            var sum = start * start * entering
+            for j in 0...i {
+                let own = chunk.gramBetween[i * size + j]
+                sum += 2 * start * own * energies[j]
+                for l in 0...j {
+                    let overlap = overlaps[j * size + l]
+                    sum += (l == j ? 1 : 2) * own * chunk.gramBetween[i * size + l] * overlap * overlap
+                }
+            }
+            return sum
+        }
+    }
+
+    /// G_i x.
+    private mutating func product(_ chunk: Chunk, _ i: Int, _ size: Int, _ x: [Double]) -> [Double] {
+        let keys = head.keyDim
+        var result = x
+        for m in 0..<keys { result[m] = chunk.gramFromStart[i] * dot(chunk.gram, m * keys, 1, x, 0, keys) }
+        var (sums, squares) = ([Double](repeating: 0, count: keys), [Double](repeating: 0, count: keys))
+        for j in 0...i {
+            let overlap = chunk.gramBetween[i * size + j] * dot(chunk.keys, j * keys, 1, x, 0, keys)
+            let weight = rounding.store(rounding.operation(overlap, overlap.magnitude), as: arithmetic.products)
+            for m in 0..<keys {
+                let term = weight * chunk.keys[j * keys + m]
+                sums[m] += term
+                squares[m] += term * term
+            }
+        }
+        for m in 0..<keys {
+            let inside = rounding.sum(sums[m], squares: squares[m], count: i + 1, isCut: isCut)
+            result[m] = rounding.operation(
+                result[m] + inside, result[m].magnitude + (result[m] + inside).magnitude)
+        }
+        return result
+    }
+
+    /// A state behind the chunk.
+    private mutating func pass(
+        _ state: inout [Double], _ width: Int, _ b: [Double], _ tokens: Range<Int>, _ fromStart: [Double],
+        _ between: [Double]
+    ) {
+        let (size, keys, start) = (tokens.count, head.keyDim, tokens.lowerBound)
+        let last = (size - 1) * size
+        let rows = multiplied(Array(k[start * keys..<(start + size) * keys]))
+        var weighted = Array(b[start * width..<(start + size) * width])
+        for i in weighted.indices {
+            let value = between[last + i / width] * weighted[i]
+            weighted[i] = rounding.store(rounding.operation(value, value.magnitude), as: arithmetic.products)
+        }
+        for m in 0..<keys {
+            for j in 0..<width {
+                var (sum, squares) = (0.0, 0.0)
+                for s in 0..<size {
+                    let term = rows[s * keys + m] * weighted[s * width + j]
+                    sum += term
+                    squares += term * term
+                }
+                let kept = fromStart[size - 1] * state[m * width + j]
+                let inside = rounding.sum(sum, squares: squares, count: size, isCut: isCut)
+                let next = rounding.operation(kept + inside, kept.magnitude + (kept + inside).magnitude)
+                state[m * width + j] = rounding.store(next, as: arithmetic.state)
+            }
+        }
+    }
+}
