@@ -9,9 +9,9 @@ struct KalmanCall {
     let batch: Int
     let chunkSize: Int?
 
-    /// Numbers of all states together.
+    /// Numbers of a state, all sequences and heads together: a layer of 64 heads of 128 has a
+    /// million for a sequence.
     private static let mostNumbers = 1 << 27
-    private static let mostSequences = 1 << 20
     private static let mostIterations = 100_000
 
     init(_ call: CallDescription, _ source: any TensorSource) throws {
@@ -55,7 +55,7 @@ struct KalmanCall {
         (operands.ridge, operands.iterations) = try (Self.ridge(call), Self.iterations(call))
         self.operands = operands
         batch = shape.batch
-        chunkSize = try call.count("chunk_size").map { min($0, 4096) }
+        chunkSize = try call.count("chunk_size").map { min($0, FamilyLimits.largestChunk) }
     }
 
     private struct Shape {
@@ -82,29 +82,20 @@ struct KalmanCall {
         var shape = Shape()
         (shape.batch, shape.length, shape.heads, shape.keyDim) = (q[0], q[1], q[2], q[3])
         (shape.keyHeads, shape.valueHeads, shape.valueDim) = (k[2], v[2], v[3])
-        try requireRoom(shape, sequences: shape.batch, place)
+        try requireRoom(shape, sequences: max(shape.batch, 1), place)
+        try InputError.requireSize(
+            [shape.batch, shape.length, shape.heads, max(shape.keyDim, shape.valueDim)], "\(place): q, v",
+            of: "operands and o [B, L, H, D]")
         return shape
     }
 
     /// Tensors without numbers may declare any sizes; states have numbers all the same.
     private static func requireRoom(_ shape: Shape, sequences: Int, _ place: String) throws {
-        guard sequences <= mostSequences else {
-            throw InputError(
-                .shape, in: "\(place): q", expected: "at most \(mostSequences) sequences", found: "\(sequences)")
-        }
-        var count = max(sequences, 1)
-        for factor in [shape.heads, shape.keyDim, max(shape.keyDim, shape.valueDim)] {
-            let (product, isTooLarge) = count.multipliedReportingOverflow(by: factor)
-            guard !isTooLarge, product <= mostNumbers else {
-                throw InputError(
-                    .shape, in: "\(place): q",
-                    expected: "states of at most \(mostNumbers) numbers, sequences times H D max(D, V)",
-                    found:
-                        "\(sequences) sequences, H = \(shape.heads), D = \(shape.keyDim), V = \(shape.valueDim)",
-                    remedy: "Verify some of the sequences or heads: they do not see each other.")
-            }
-            count = product
-        }
+        let (heads, keys, values) = (shape.heads, shape.keyDim, shape.valueDim)
+        try InputError.requireSize(
+            [sequences, heads, keys, keys], "\(place): q", of: "states [S, H, D, D]", limit: mostNumbers)
+        try InputError.requireSize(
+            [sequences, heads, keys, values], "\(place): q, v", of: "states [S, H, D, V]", limit: mostNumbers)
     }
 
     private static func packed(_ source: any TensorSource, batch: Int, length: Int) throws -> [Range<Int>] {

@@ -15,57 +15,42 @@ struct KalmanHeadExpectation: Sendable {
         var exact: [Double] = []
         var bound: [Double] = []
         var variance: [Double] = []
-
-        func error(_ i: Int, as format: NumberFormat) -> LayerError {
-            // Beyond float32 nothing is promised.
-            let isLost = !(exact[i].magnitude < 1e38) || !variance[i].isFinite
-            if isLost && format != .f64 { return LayerError(bound: .infinity, variance: .infinity) }
-            let size = bound[i].isNaN ? .infinity : bound[i]
-            return LayerError(bound: size, variance: variance[i]).stored(exact[i], as: format)
-        }
     }
 
     /// By the names of the outputs.
     var numbers: [String: Numbers] = ["o": Numbers(), "final_gram": Numbers(), "final_memory": Numbers()]
     /// The largest condition of G + λ I behind a sequence.
     var condition = 0.0
-    var arithmetic = 0
+    private(set) var arithmetic = KalmanArithmetic(.f32, form: .recurrent)
 
-    /// Runs of random roundings.
-    private static let samples = 12
-    /// The same in a call of more products of the solver than this, all heads together.
-    private static let fewSamples = 4
-    private static let manyProducts = 1_000_000_000
+    /// Products of the solver, all heads together, beyond which there are fewer runs.
+    private static let manyProducts = 1e9
 
     static func best(
-        _ operands: KalmanOperands<Double>, _ h: Int, _ arithmetics: [KalmanArithmetic],
-        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat], _ inputs: NumberFormat
+        _ operands: KalmanOperands<Double>, _ h: Int, _ choices: KalmanChoices,
+        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat]
     ) -> KalmanHeadExpectation {
-        let exact = exact(operands, h, isWide: arithmetics[0].accumulate == .f64)
-        var best: (KalmanHeadExpectation, Double)?
-        for (i, arithmetic) in arithmetics.enumerated() {
+        let exact = exact(operands, h, isWide: choices.all.contains { $0.accumulate == .f64 })
+        var best: (expectation: KalmanHeadExpectation, fit: ErrorFit)?
+        for (i, arithmetic) in choices.all.enumerated() {
+            if i == choices.sorts, best?.fit.isHopeless ?? false { break }
             var candidate = exact
-            candidate.arithmetic = i
             candidate.add(operands, arithmetic, h)
-            let fit = candidate.ratios(operands, h, found, formats, inputs)
-            // Where all of them fail, the one that is nearest.
-            let worst = fit.worst.isFinite ? fit.worst : 1e30 + fit.squares
-            if best.map({ worst < $0.1 }) ?? true { best = (candidate, worst) }
-            // The narrow ones come last: what a wide one allows needs no other.
-            if worst < Limits.sigma / 2 { break }
+            let fit = candidate.fit(operands, h, found, formats)
+            if best.map({ fit < $0.fit }) ?? true { best = (candidate, fit) }
+            if fit.isGood { break }
         }
-        return best?.0 ?? exact
+        return best?.expectation ?? exact
     }
 
-    /// How large the errors of a head are by an arithmetic: the largest error / sigma, infinite
-    /// beyond a bound, and the sum of its squares.
+    /// How large the errors of a head are by an arithmetic.
     static func fit(
         _ operands: KalmanOperands<Double>, _ h: Int, _ arithmetic: KalmanArithmetic,
-        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat], _ inputs: NumberFormat
-    ) -> (worst: Double, squares: Double) {
+        _ found: [String: Tensor<Double>], _ formats: [String: NumberFormat]
+    ) -> ErrorFit {
         var candidate = exact(operands, h, isWide: false)
         candidate.add(operands, arithmetic, h)
-        return candidate.ratios(operands, h, found, formats, inputs)
+        return candidate.fit(operands, h, found, formats)
     }
 
     private mutating func append(
@@ -103,6 +88,7 @@ struct KalmanHeadExpectation: Sendable {
 
     /// Bound and sigma of an arithmetic.
     private mutating func add(_ operands: KalmanOperands<Double>, _ arithmetic: KalmanArithmetic, _ h: Int) {
+        self.arithmetic = arithmetic
         let head = operands.head(h)
         let (normalizes, gates) = (operands.epsilon != nil, operands.beta != nil)
         var bounds = KalmanBound(head, arithmetic, normalizes: normalizes, gates: gates)
@@ -111,7 +97,7 @@ struct KalmanHeadExpectation: Sendable {
             append(sizes.o, sizes.state, to: \.bound)
         }
         let products = Double(operands.q.count) * Double(operands.keyDim) * Double(operands.iterations)
-        let count = products > Double(Self.manyProducts) ? Self.fewSamples : Self.samples
+        let count = products > Self.manyProducts ? FamilyLimits.fewSamples : FamilyLimits.samples
         var (nearest, sampled) = ([String: [Double]](), [String: [Double]]())
         for sample in 0...count {
             let seed = sample == 0 ? nil : UInt64(sample) &* 7919 &+ UInt64(h)
@@ -149,35 +135,34 @@ struct KalmanHeadExpectation: Sendable {
         var variances = sampled
         for first in stride(from: 0, to: sampled.count, by: max(width, 1)) {
             let row = first..<min(first + width, sampled.count)
-            let mean = row.reduce(0) { $0 + sampled[$1] + 0.5 * nearest[$1] } / Double(row.count)
-            for i in row { variances[i] = 1.2 * (sampled[i] + mean) + nearest[i] }
+            let mean =
+                row.reduce(0) { $0 + sampled[$1] + FamilyLimits.shareOfNearest * nearest[$1] } / Double(row.count)
+            for i in row { variances[i] = FamilyLimits.factorOfSamples * (sampled[i] + mean) + nearest[i] }
         }
         return variances
     }
 
-    /// The largest error / sigma of the head's numbers, infinite beyond a bound, and the sum of the
-    /// squares.
-    private func ratios(
+    /// What is allowed of a number of an output.
+    func error(_ output: String, _ i: Int, as format: NumberFormat) -> LayerError {
+        guard let own = numbers[output] else { return LayerError(bound: 0, variance: 0) }
+        return .promised(
+            own.exact[i], bound: own.bound[i], variance: own.variance[i], accumulate: arithmetic.accumulate,
+            stored: output == "o" ? [arithmetic.output, format] : [format])
+    }
+
+    private func fit(
         _ operands: KalmanOperands<Double>, _ h: Int, _ found: [String: Tensor<Double>],
-        _ formats: [String: NumberFormat], _ inputs: NumberFormat
-    ) -> (worst: Double, squares: Double) {
-        var (worst, squares) = (0.0, 0.0)
+        _ formats: [String: NumberFormat]
+    ) -> ErrorFit {
+        var fit = ErrorFit()
         for (name, numbers) in numbers {
-            guard let tensor = found[name] else { continue }
-            let isRow = name == "o"
-            let size = tensor.shape[2...].reduce(1, *) / (isRow ? operands.heads : 1)
-            let format = formats[name] ?? (isRow ? inputs : .f32)
-            for i in numbers.exact.indices {
+            guard let tensor = found[name], let format = formats[name] else { continue }
+            let size = tensor.shape[2...].reduce(1, *) / (name == "o" ? operands.heads : 1)
+            for (i, exact) in numbers.exact.enumerated() {
                 let value = tensor.elements[(i / size * operands.heads + h) * size + i % size]
-                let allowed = numbers.error(i, as: format)
-                let error = (value - numbers.exact[i]).magnitude
-                let ratio = error / max(allowed.variance.squareRoot(), 1e-150)
-                if allowed.variance.isFinite, error > 0 || error.isNaN {
-                    worst = max(worst, error <= allowed.bound ? ratio : .infinity)
-                    squares += ratio.isFinite ? min(ratio * ratio, DiagnosisLimits.ceiling) : DiagnosisLimits.ceiling
-                }
+                fit.add(value, exact, error(name, i, as: format))
             }
         }
-        return (worst, squares)
+        return fit
     }
 }

@@ -7,29 +7,33 @@ import DualityReference
 
 extension KalmanJudge {
     static let faults = KalmanFault.allCases.map(\.asLayerFault)
-    /// The share of the error that may be left of numbers that have grown beyond all rounding.
-    private static let shareLeft = 0.01
 
     func diagnose(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
     ) -> Diagnosis {
-        let faults = KalmanFault.allCases
+        // Kernels have chunks of their own.
+        let attempts = KalmanFault.allCases.flatMap { fault in
+            (fault.isOfChunks ? chunkSizes : chunkSizes.prefix(1) + []).map { size in
+                FaultyKalman(operands: operands, fault: fault, chunkSize: size)
+            }
+        }
         let shape = outputs[0].shape
-        let results = parallelMap(faults.count) { i -> [String: Tensor<Double>]? in
-            let faulty = FaultyKalman(operands: operands, fault: faults[i], chunkSize: chunkSize ?? 64)
-            guard var outputs = faulty.outputs() else { return nil }
+        let results = parallelMap(attempts.count) { i -> [String: Tensor<Double>]? in
+            guard var outputs = attempts[i].outputs() else { return nil }
             outputs["o"] = outputs["o"].flatMap { try? $0.reshaped(shape) }
             return outputs
         }
-        let byName = Dictionary(zip(faults.map(\.rawValue), results), uniquingKeysWith: { first, _ in first })
-        var diagnosis = LayerFault.diagnose(faults.map(\.asLayerFault), found, expectations) {
-            byName[$0.name] ?? nil
+        let faults = attempts.enumerated().map { i, attempt in
+            var fault = attempt.fault.asLayerFault
+            fault.attempt = i
+            return fault
         }
+        var diagnosis = LayerFault.diagnose(faults, found, expectations) { results[$0.attempt] }
         if diagnosis.findings.isEmpty {
             let evidence = FaultEvidence(found, expectations)
             diagnosis.findings =
                 narrower(found, expectations, evidence)
-                ?? nearest(zip(faults, results).map { ($0, $1) }, evidence)
+                ?? nearest(zip(attempts, results).map { ($0.fault, $1) }, evidence)
         }
         return diagnosis
     }
@@ -39,19 +43,19 @@ extension KalmanJudge {
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], _ evidence: FaultEvidence
     ) -> [Finding]? {
         let formats = Dictionary(expectations.map { ($0.name, $0.format) }, uniquingKeysWith: { first, _ in first })
-        guard let base = arithmetics(output: formats["o"] ?? inputFormat).first, base.accumulate != .f64 else {
-            return nil
-        }
+        let base = choices(output: formats["o"] ?? inputFormat).all[0]
+        guard base.accumulate != .f64 else { return nil }
         for (fault, arithmetic) in trials(base) {
-            let heads = parallelMap(operands.heads) { h in
-                KalmanHeadExpectation.fit(operands, h, arithmetic, found, formats, inputFormat)
-            }
-            let (worst, squares) = heads.reduce((0.0, 0.0)) { (max($0.0, $1.worst), $0.1 + $1.squares) }
-            let mean = squares / Double(max(evidence.found.count, 1))
-            guard worst <= Limits.sigma, mean >= 0.003, mean < evidence.baseline / 4 else { continue }
+            let fit = parallelMap(operands.heads) { h in
+                KalmanHeadExpectation.fit(operands, h, arithmetic, found, formats)
+            }.reduce(ErrorFit(), +)
+            let mean = fit.squares / Double(max(evidence.found.count, 1))
+            guard !fit.isOutside, fit.largest <= Limits.sigma, mean >= FamilyLimits.leastMeanOfNarrower,
+                mean < FamilyLimits.shareLeftByNarrower * evidence.baseline
+            else { continue }
             return [
                 Finding(
-                    names: [fault.rawValue], scope: nil, remainder: mean.squareRoot(), worst: worst,
+                    names: [fault.rawValue], scope: nil, remainder: mean.squareRoot(), worst: fit.largest,
                     explained: 1 - mean / evidence.baseline)
             ]
         }
@@ -64,7 +68,7 @@ extension KalmanJudge {
             _ fault: KalmanFault, _ paths: WritableKeyPath<KalmanArithmetic, NumberFormat>..., as format: NumberFormat
         ) {
             var arithmetic = base
-            arithmetic.form = fault.isOfChunks ? .chunked(size: chunkSize ?? 64) : .recurrent
+            arithmetic.form = fault.isOfChunks ? .chunked(size: chunkSizes[0]) : .recurrent
             for path in paths where arithmetic[keyPath: path].holds(format) { arithmetic[keyPath: path] = format }
             if arithmetic.description != base.description { trials.append((fault, arithmetic)) }
         }
@@ -89,15 +93,17 @@ extension KalmanJudge {
         for (fault, outputs) in trials {
             guard let outputs, let values = evidence.gather({ outputs[$0] }) else { continue }
             var (left, error) = (0.0, 0.0)
-            for i in values.indices where evidence.found[i].isFinite && values[i].magnitude < 1e37 {
+            for i in values.indices where evidence.found[i].isFinite && values[i].magnitude < evidence.largest {
                 // Relative to the largest, whose squares would overflow.
-                let unit = max(evidence.groupSquares[evidence.group[i]].squareRoot(), 1e-300)
+                let unit = max(evidence.groupSquares[evidence.group[i]].squareRoot(), FamilyLimits.leastSigma)
                 let (r, e) = ((evidence.found[i] - values[i]) / unit, (evidence.found[i] - evidence.exact[i]) / unit)
-                left += min(r * r, 1e200)
-                error += min(e * e, 1e200)
+                left += min(r * r, FamilyLimits.ceilingOfGrown)
+                error += min(e * e, FamilyLimits.ceilingOfGrown)
             }
             let share = error > 0 ? left / error : 1
-            if share < Self.shareLeft * Self.shareLeft, share < best?.1 ?? 1 { best = (fault, share) }
+            if share < FamilyLimits.shareLeftOfGrown * FamilyLimits.shareLeftOfGrown, share < best?.1 ?? 1 {
+                best = (fault, share)
+            }
         }
         return best.map { fault, share in
             [Finding(names: [fault.rawValue], scope: nil, remainder: 0, worst: 0, explained: 1 - share)]

@@ -52,33 +52,33 @@ struct KalmanJudge: KindJudge {
         return [o] + states.dropFirst(operands.iterations > 0 ? 0 : 1)
     }
 
-    /// The arithmetics a kernel may have; it must be within what one of them allows, head by head.
-    /// Whatever is narrow inside is for the kernel to declare: a solution in bfloat16 may be off by
-    /// a large part of the answer, and nothing that is wrong would show beside it.
-    func arithmetics(output: NumberFormat) -> [KalmanArithmetic] {
-        if let declared { return [declared] }
-        let chunks = RecurrenceForm.chunked(size: chunkSize ?? 64)
-        if inputFormat == .f64 || output == .f64 {
-            return [KalmanArithmetic(.f64, form: .recurrent), KalmanArithmetic(.f64, form: chunks)]
+    /// Tokens in a chunk: as proposed, and as public kernels have them; no two that are the whole
+    /// sequence.
+    var chunkSizes: [Int] {
+        let longest = operands.sequences.map(\.count).max() ?? 0
+        var sizes = [chunkSize ?? FamilyLimits.usualChunk]
+        for size in FamilyLimits.chunkSizes where !sizes.contains(where: { min($0, longest) == min(size, longest) }) {
+            sizes.append(size)
         }
-        var recurrent = KalmanArithmetic(inputFormat, form: .recurrent)
-        recurrent.exponential = .fast
-        var chunked = recurrent
-        chunked.form = chunks
-        return [recurrent, chunked]
+        return sizes
+    }
+
+    /// The arithmetics a kernel may have.
+    func choices(output: NumberFormat) -> KalmanChoices {
+        declared.map { KalmanChoices(declared: $0) }
+            ?? KalmanChoices(inputs: inputFormat, output: output, sizes: chunkSizes)
     }
 
     /// What is expected of the outputs, by the arithmetics of which each head has its best.
     func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations {
-        let arithmetics = arithmetics(output: formats["o"] ?? inputFormat)
+        let choices = choices(output: formats["o"] ?? inputFormat)
         let results = parallelMap(operands.heads) { h in
-            KalmanHeadExpectation.best(operands, h, arithmetics, found, formats, inputFormat)
+            KalmanHeadExpectation.best(operands, h, choices, found, formats)
         }
         var expectations: [Expectation] = []
-        for output in outputs where found[output.name] != nil {
-            let isRow = output.name == "o"
-            let format = formats[output.name] ?? (isRow ? inputFormat : .f32)
-            let size = output.shape[2...].reduce(1, *) / (isRow ? operands.heads : 1)
+        for output in outputs {
+            guard found[output.name] != nil, let format = formats[output.name] else { continue }
+            let size = output.shape[2...].reduce(1, *) / (output.name == "o" ? operands.heads : 1)
             let count = output.shape.reduce(1, *)
             var exact = Tensor(repeating: 0.0, shape: output.shape)
             var errors = [LayerError](repeating: LayerError(bound: 0, variance: 0), count: count)
@@ -87,7 +87,7 @@ struct KalmanJudge: KindJudge {
                 for i in numbers.exact.indices {
                     let target = (i / size * operands.heads + h) * size + i % size
                     exact.elements[target] = numbers.exact[i]
-                    errors[target] = numbers.error(i, as: format)
+                    errors[target] = result.error(output.name, i, as: format)
                 }
             }
             expectations.append(
@@ -95,7 +95,7 @@ struct KalmanJudge: KindJudge {
                     output.name, axes: output.axes, exact: exact, errors: errors, magnitudes: nil, format: format))
         }
         return Expectations(
-            outputs: expectations, precision: words(results.map { arithmetics[$0.arithmetic] }),
+            outputs: expectations, precision: words(results.map(\.arithmetic)),
             remarks: remarks(results), decays: decays)
     }
 

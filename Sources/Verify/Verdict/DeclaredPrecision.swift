@@ -94,9 +94,9 @@ public struct DeclaredPrecision: Sendable {
         let first = items.first.map(String.init) ?? ""
         let scan = Self.readingScan(text)
         let (delta, attention) = (DeltaArithmetic.reading(text), AttentionArithmetic.reading(text))
+        let kalman = KalmanArithmetic.reading(text)
         declared = scan.error == nil ? scan.arithmetic : nil
         ofDelta = delta.error == nil ? delta.arithmetic : nil
-        let kalman = KalmanArithmetic.reading(text)
         ofAttention = attention.error == nil ? attention.arithmetic : nil
         ofKalman = kalman.error == nil ? kalman.arithmetic : nil
         let failures = [
