@@ -80,8 +80,7 @@ class Schemas:
         if r.random() < 0.3:
             schema["additionalProperties"] = False
         if r.random() < 0.2:
-            schema |= {"title": "a title", "description": "words", "examples": [1], "$comment": "read over"}
-            schema.pop("$comment")
+            schema |= {"title": "a title", "description": "words", "examples": [1]}
         return schema
 
     def any(self, depth=3):
@@ -166,10 +165,10 @@ def answers(client, number, schema):
     return wrong
 
 
-def refusals(client, seed):
+def refusals(client):
     """Every keyword that is not supported is 400 with its path, wherever it stands."""
     wrong = []
-    for i, (keyword, value) in enumerate(REFUSED.items()):
+    for keyword, value in REFUSED.items():
         inner = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}, keyword: value}
         for path, schema in (
             (keyword, inner), (f"properties.deep.items.{keyword}", {"type": "object", "properties": {"deep": {"type": "array", "items": inner}}}),
@@ -182,7 +181,8 @@ def refusals(client, seed):
 
 
 def main():
-    count, seed = (int(value) for value in (sys.argv[1:] + ["200", "7"][len(sys.argv) - 1 :])[:2])
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 7
     warnings.simplefilter("ignore")
     schemas, drawn, source = [], 0, Schemas(seed)
     while len(schemas) < count:
@@ -192,7 +192,7 @@ def main():
             schemas.append(schema)
     with server("--max-queue", "999") as client, concurrent.futures.ThreadPoolExecutor(8) as pool:
         wrong = [line for lines in pool.map(lambda job: answers(client, *job), enumerate(schemas)) for line in lines]
-        wrong += refusals(client, seed)
+        wrong += refusals(client)
     print("\n".join(wrong[:40]))
     print(f"{'FAILED' if wrong else 'ok':8}{3 * count} documents of {count} schemas ({drawn} drawn), {4 * len(REFUSED)} refusals: {len(wrong)} wrong")
     return 1 if wrong else 0

@@ -49,31 +49,15 @@ package struct AttentionArithmetic: Sendable, Hashable {
         ]
     }()
 
-    private static let formats: [(key: String, path: WritableKeyPath<Self, NumberFormat> & Sendable)] = [
-        ("products", \.products), ("scores", \.scores), ("weights", \.weights),
-        ("out", \.output), ("accumulate", \.accumulate),
-    ]
 }
 
-extension AttentionArithmetic: ArithmeticText {
-    package static var usual: AttentionArithmetic { AttentionArithmetic(.f32) }
-    package static var named: [(name: String, arithmetic: AttentionArithmetic)] {
-        [("float32", usual), ("float64", AttentionArithmetic(.f64))] + presets.map { ($0.name, $0.arithmetic) }
-    }
+extension AttentionArithmetic: FormatTable {
+    package static func plain(_ format: NumberFormat) -> AttentionArithmetic { AttentionArithmetic(format) }
 
-    package mutating func set(_ key: String, to value: String) throws(InputError) {
-        if let path = Self.formats.first(where: { $0.key == key })?.path {
-            self[keyPath: path] = try format(key, value)
-        } else if key == "exp" {
-            exponential = try choice(key, value)
-        } else {
-            throw noKey(key, among: Self.formats.map(\.key) + ["exp"])
-        }
-    }
-}
-
-extension AttentionArithmetic: CustomStringConvertible {
-    package var description: String {
-        Self.formats.map { "\($0)=\(self[keyPath: $1])" }.joined(separator: ",") + ",exp=\(exponential.rawValue)"
+    package static var formats: [(key: String, path: WritableKeyPath<Self, NumberFormat> & Sendable)] {
+        [
+            ("products", \.products), ("scores", \.scores), ("weights", \.weights), ("out", \.output),
+            ("accumulate", \.accumulate),
+        ]
     }
 }

@@ -81,36 +81,21 @@ package struct KalmanArithmetic: Sendable, Hashable {
     }()
 }
 
-extension KalmanArithmetic: CustomStringConvertible {
-    private static let formats: [(key: String, path: WritableKeyPath<KalmanArithmetic, NumberFormat> & Sendable)] = [
-        ("normalized", \.normalized), ("norms", \.norms), ("gated", \.gated),
-        ("products", \.products), ("solution", \.solution), ("chunks", \.chunkStates), ("state", \.state),
-        ("out", \.output), ("accumulate", \.accumulate),
-    ]
-
-    package var description: String {
-        let form = form.chunkSize.map { "chunked:\($0)" } ?? "recurrent"
-        return "form=\(form)," + Self.formats.map { "\($0)=\(self[keyPath: $1])" }.joined(separator: ",")
-            + ",exp=\(exponential.rawValue)"
-    }
-}
-
-extension KalmanArithmetic: ArithmeticText {
-    package static var usual: KalmanArithmetic { KalmanArithmetic(.f32, form: .recurrent) }
-    package static var named: [(name: String, arithmetic: KalmanArithmetic)] {
-        [("float32", usual), ("float64", KalmanArithmetic(.f64, form: .recurrent))]
-            + presets.map { ($0.name, $0.arithmetic) }
+extension KalmanArithmetic: FormatTable {
+    package static func plain(_ format: NumberFormat) -> KalmanArithmetic {
+        KalmanArithmetic(format, form: .recurrent)
     }
 
-    package mutating func set(_ key: String, to value: String) throws(InputError) {
-        if let path = Self.formats.first(where: { $0.key == key })?.path {
-            self[keyPath: path] = try format(key, value)
-        } else if key == "form" {
-            form = try recurrenceForm(value)
-        } else if key == "exp" {
-            exponential = try choice(key, value)
-        } else {
-            throw noKey(key, among: ["form"] + Self.formats.map(\.key) + ["exp"])
-        }
+    package static var formats: [(key: String, path: WritableKeyPath<Self, NumberFormat> & Sendable)] {
+        [
+            ("normalized", \.normalized), ("norms", \.norms), ("gated", \.gated), ("products", \.products),
+            ("solution", \.solution), ("chunks", \.chunkStates), ("state", \.state), ("out", \.output),
+            ("accumulate", \.accumulate),
+        ]
+    }
+
+    package var order: RecurrenceForm? {
+        get { form }
+        set { form = newValue ?? .recurrent }
     }
 }

@@ -93,15 +93,9 @@ package struct DeltaOperands<Scalar: RealNumber>: Sendable {
         return 1 / Scalar.sqrt(row.reduce(Scalar(epsilon)) { $0 + $1 * $1 })
     }
 
+    /// The rows of a head of `[T, heads, width]`.
     private static func rows(_ tensor: Tensor<Scalar>, _ head: Int) -> [Scalar] {
-        let (heads, width) = (tensor.shape[1], tensor.shape[2])
-        var rows: [Scalar] = []
-        rows.reserveCapacity(tensor.shape[0] * width)
-        for t in 0..<tensor.shape[0] {
-            let first = (t * heads + head) * width
-            rows += tensor.elements[first..<first + width]
-        }
-        return rows
+        tensor.selecting([head], axis: 1).elements
     }
 
     /// The state of a sequence and head before its tokens, `[K, V]`.

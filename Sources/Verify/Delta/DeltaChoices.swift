@@ -6,15 +6,7 @@ import DualityCore
 import DualityNumerics
 import DualityReference
 
-/// Arithmetics, wide ones first: a kernel must be within what one of them allows, head by head.
-struct DeltaChoices: Sendable {
-    /// One of each sort, and then the same in chunks of other sizes.
-    private(set) var all: [DeltaArithmetic]
-    /// How many there are of the former.
-    private(set) var sorts: Int
-
-    init(declared: DeltaArithmetic) { (all, sorts) = ([declared], 1) }
-
+extension FamilyChoices<DeltaArithmetic> {
     /// - Parameters:
     ///   - sizes: of chunks, the proposed one first; none for kernels that go token by token.
     ///   - normalizes: whether the kernel normalises q and k.
@@ -24,7 +16,7 @@ struct DeltaChoices: Sendable {
         recurrent.output = output
         if !isWide { recurrent.exponential = .fast }
         let isNarrow = !isWide && !inputs.holds(.f32)
-        all = [recurrent]
+        var all = [recurrent]
         if isNarrow && normalizes { all.append(Self.torch(recurrent, inputs)) }
         func chunked(_ size: Int) -> [DeltaArithmetic] {
             var plain = recurrent
@@ -36,8 +28,8 @@ struct DeltaChoices: Sendable {
             return [plain] + (normalizes ? [Self.torch(plain, inputs)] : []) + [narrow]
         }
         if let first = sizes.first { all += chunked(first) }
-        sorts = all.count
-        all += sizes.dropFirst().flatMap(chunked)
+        let sorts = all.count
+        self.init(all + sizes.dropFirst().flatMap(chunked), sorts: sorts)
     }
 
     /// Norms taken step by step in the format of the operands.
@@ -46,7 +38,4 @@ struct DeltaChoices: Sendable {
         (arithmetic.normalized, arithmetic.norms) = (inputs, inputs)
         return arithmetic
     }
-
-    /// The narrowest of the proposed chunks.
-    var narrowest: DeltaArithmetic { all[sorts - 1] }
 }

@@ -152,6 +152,4 @@ enum DeltaFault: String, CaseIterable, Sendable {
         default: false
         }
     }
-
-    var asLayerFault: LayerFault { LayerFault(name: rawValue, summary: summary, isOfPrecision: isOfPrecision) }
 }

@@ -5,7 +5,7 @@ import DualityNumerics
 import DualityReference
 
 /// A call and the fault a kernel has.
-struct FaultyDelta {
+struct FaultyDelta: FamilyAttempt {
     let operands: DeltaOperands<Double>
     let fault: DeltaFault
     var chunkSize = FamilyLimits.usualChunk

@@ -193,6 +193,13 @@ enum FamilyLimits {
     /// that a layer does not take a dozen times its own work.
     static let fewSamples = 4
     static let manyUpdates = 100_000_000
+    /// Likewise in a call of more products in the solver of a Gram matrix.
+    static let manyProducts = 1e9
+
+    /// Of the imitations of head h: the first rounds to the nearest, the others at random.
+    static func seeds(_ h: Int, isLarge: Bool) -> [UInt64?] {
+        [nil] + (1...(isLarge ? fewSamples : samples)).map { UInt64($0) &* 7919 &+ UInt64(h) }
+    }
     /// How much larger the variance is taken than that of the runs, which are few. Chosen.
     static let factorOfSamples = 1.2
     /// The share of the squared error of the one imitation to the nearest in the mean of its row;

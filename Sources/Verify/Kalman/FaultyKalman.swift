@@ -5,7 +5,7 @@ import DualityNumerics
 import DualityReference
 
 /// A call and the fault a kernel has.
-struct FaultyKalman {
+struct FaultyKalman: FamilyAttempt {
     let operands: KalmanOperands<Double>
     let fault: KalmanFault
     let chunkSize: Int

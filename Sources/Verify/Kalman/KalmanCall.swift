@@ -23,34 +23,23 @@ struct KalmanCall {
             try source.info(name).shape.require([shape.batch, shape.length, heads], "\(place): \(name)")
             return try finite(source, name).reshaped([tokens, heads])
         }
-        var ranges = (0..<shape.batch).map { $0 * shape.length..<($0 + 1) * shape.length }
-        if source.contains("cu_seqlens") {
-            ranges = try Self.packed(source, batch: shape.batch, length: shape.length)
-            try Self.requireRoom(shape, sequences: ranges.count, place)
-        }
+        let ranges = try FamilyCall.sequences(source, batch: shape.batch, length: shape.length)
+        try Self.requireRoom(shape, sequences: ranges.count, place)
         func state(_ name: String, _ width: Int) throws -> Tensor<Double>? {
             guard source.contains(name) else { return nil }
             try source.info(name).shape.require([ranges.count, heads, shape.keyDim, width], "\(place): \(name)")
             return try finite(source, name)
         }
         let g = try gates("g")
-        if let i = g?.elements.firstIndex(where: { $0 > 0 }) {
-            throw InputError(
-                .value, in: "\(place): g[\(i)]", expected: "the logarithm of a decay, at most 0",
-                found: "\(g?.elements[i] ?? 0)", remedy: "If g is the decay itself, take its logarithm.")
-        }
-        let scale = try call.number("scale", default: 1 / Double(shape.keyDim).squareRoot())
-        guard scale.isFinite else {
-            throw InputError(.value, in: "\(call.name): scale", expected: "a finite number", found: "\(scale)")
-        }
+        if let g { try FamilyCall.requireDecays(g, place) }
         var operands = KalmanOperands(
             q: try finite(source, "q").reshaped([tokens, heads, shape.keyDim]),
             k: try finite(source, "k").reshaped([tokens, shape.keyHeads, shape.keyDim]),
             v: try finite(source, "v").reshaped([tokens, shape.valueHeads, shape.valueDim]),
             alpha: try gates("alpha"), beta: try gates("beta"), logDecay: g,
             gram: try state("initial_gram", shape.keyDim), memory: try state("initial_memory", shape.valueDim),
-            sequences: ranges, scale: scale)
-        operands.epsilon = try Self.epsilon(call)
+            sequences: ranges, scale: try FamilyCall.scale(call, width: shape.keyDim))
+        operands.epsilon = try FamilyCall.epsilon(call, normalizes: true)
         operands.decaysGram = try call.flag("use_forgetting_gate_kk", default: true)
         (operands.ridge, operands.iterations) = try (Self.ridge(call), Self.iterations(call))
         self.operands = operands
@@ -96,37 +85,6 @@ struct KalmanCall {
             [sequences, heads, keys, keys], "\(place): q", of: "states [S, H, D, D]", limit: mostNumbers)
         try InputError.requireSize(
             [sequences, heads, keys, values], "\(place): q, v", of: "states [S, H, D, V]", limit: mostNumbers)
-    }
-
-    private static func packed(_ source: any TensorSource, batch: Int, length: Int) throws -> [Range<Int>] {
-        let place = "\(source.place): cu_seqlens"
-        guard batch == 1 else {
-            throw InputError(
-                .shape, in: place, expected: "none beside a batch of \(batch): rows are packed into one",
-                found: "a tensor")
-        }
-        let starts = try source.integers("cu_seqlens")
-        guard starts.shape.count == 1 else {
-            throw InputError(.shape, in: place, expected: "[S + 1]", found: "\(starts.shape)")
-        }
-        let packing: Packing
-        do { packing = try Packing(cumulativeLengths: starts.elements) } catch { throw error.within(source.place) }
-        guard starts.elements.last == length else {
-            throw InputError(
-                .value, in: place, expected: "\(length), the tokens there are, as its last number",
-                found: "\(starts.elements.last ?? 0)")
-        }
-        return packing.rows[0]
-    }
-
-    /// ε of the norms; nil where the kernel is called with normalised rows.
-    private static func epsilon(_ call: CallDescription) throws -> Double? {
-        let epsilon = try call.number("l2norm_epsilon", default: 1e-6)
-        guard epsilon >= 0, epsilon.isFinite else {
-            throw InputError(
-                .value, in: "\(call.name): l2norm_epsilon", expected: "a number of at least 0", found: "\(epsilon)")
-        }
-        return try call.flag("use_qk_l2norm_in_kernel", default: true) ? epsilon : nil
     }
 
     private static func ridge(_ call: CallDescription) throws -> Double {

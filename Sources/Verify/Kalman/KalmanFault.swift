@@ -111,6 +111,4 @@ enum KalmanFault: String, CaseIterable, Sendable {
         default: false
         }
     }
-
-    var asLayerFault: LayerFault { LayerFault(name: rawValue, summary: summary, isOfPrecision: isOfPrecision) }
 }

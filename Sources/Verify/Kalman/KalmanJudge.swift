@@ -22,13 +22,17 @@ import DualityCore
 import DualityNumerics
 import DualityReference
 
-struct KalmanJudge: KindJudge {
+struct KalmanJudge: FamilyJudge {
+    typealias Head = KalmanHeadExpectation
+    typealias Fault = KalmanFault
+
     let operands: KalmanOperands<Double>
     let chunkSize: Int?
     let inputFormat: NumberFormat
     private let batch: Int
     private let declared: KalmanArithmetic?
-    private let declaration: String?
+    let declaration: String?
+    let isStep = false
 
     init(_ call: CallDescription, inputs source: any TensorSource, precision: DeclaredPrecision) throws {
         let call = try KalmanCall(call, source)
@@ -52,70 +56,13 @@ struct KalmanJudge: KindJudge {
         return [o] + states.dropFirst(operands.iterations > 0 ? 0 : 1)
     }
 
-    /// Tokens in a chunk: as proposed, and as public kernels have them; no two that are the whole
-    /// sequence.
-    var chunkSizes: [Int] {
-        let longest = operands.sequences.map(\.count).max() ?? 0
-        var sizes = [chunkSize ?? FamilyLimits.usualChunk]
-        for size in FamilyLimits.chunkSizes where !sizes.contains(where: { min($0, longest) == min(size, longest) }) {
-            sizes.append(size)
-        }
-        return sizes
-    }
-
-    /// The arithmetics a kernel may have.
-    func choices(output: NumberFormat) -> KalmanChoices {
-        declared.map { KalmanChoices(declared: $0) }
-            ?? KalmanChoices(inputs: inputFormat, output: output, sizes: chunkSizes)
-    }
-
-    /// What is expected of the outputs, by the arithmetics of which each head has its best.
-    func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations {
-        let choices = choices(output: formats["o"] ?? inputFormat)
-        let results = parallelMap(operands.heads) { h in
-            KalmanHeadExpectation.best(operands, h, choices, found, formats)
-        }
-        var expectations: [Expectation] = []
-        for output in outputs {
-            guard found[output.name] != nil, let format = formats[output.name] else { continue }
-            let size = output.shape[2...].reduce(1, *) / (output.name == "o" ? operands.heads : 1)
-            let count = output.shape.reduce(1, *)
-            var exact = Tensor(repeating: 0.0, shape: output.shape)
-            var errors = [LayerError](repeating: LayerError(bound: 0, variance: 0), count: count)
-            for (h, result) in results.enumerated() {
-                guard let numbers = result.numbers[output.name] else { continue }
-                for i in numbers.exact.indices {
-                    let target = (i / size * operands.heads + h) * size + i % size
-                    exact.elements[target] = numbers.exact[i]
-                    errors[target] = result.error(output.name, i, as: format)
-                }
-            }
-            expectations.append(
-                Expectation(
-                    output.name, axes: output.axes, exact: exact, errors: errors, magnitudes: nil, format: format))
-        }
-        return Expectations(
-            outputs: expectations, precision: words(results.map(\.arithmetic)),
-            remarks: remarks(results), decays: decays)
-    }
-
-    private var decays: [Double] {
-        let tokens = max(operands.tokens, 1)
-        guard let gates = operands.logDecay else { return [] }
-        return (0..<operands.heads).map { h in
-            stride(from: h, to: gates.count, by: operands.heads).reduce(0) { $0 - gates.elements[$1] }
-                / Double(tokens)
-        }
-    }
-
-    private func words(_ chosen: [KalmanArithmetic]) -> String {
-        if let declaration { return "\(declaration): \(chosen.first?.description ?? "")" }
-        let forms = Set(chosen.map(\.description)).sorted().joined(separator: " or ")
-        return "\(forms) (inferred from the tensors)"
+    func choices(output: NumberFormat) -> FamilyChoices<KalmanArithmetic> {
+        declared.map { FamilyChoices(declared: $0) }
+            ?? FamilyChoices(inputs: inputFormat, output: output, sizes: chunkSizes)
     }
 
     /// What the solver amplifies.
-    private func remarks(_ results: [KalmanHeadExpectation]) -> [String] {
+    func remarks(_ results: [KalmanHeadExpectation]) -> [String] {
         guard operands.iterations > 0 else { return ["num_iter is 0: nothing is solved, and G is not read"] }
         var worst = (condition: 0.0, head: 0)
         for (h, result) in results.enumerated() where result.condition > worst.condition {

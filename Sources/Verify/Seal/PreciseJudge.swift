@@ -23,14 +23,27 @@ extension ScanJudge: PreciseJudge {
 
 extension DeltaJudge: PreciseJudge {
     func precise() throws -> (double: [String: Tensor<Double>], rounded: [String: Tensor<Double>]) {
-        func named(_ result: (o: Tensor<Double>, state: Tensor<Double>)) throws -> [String: Tensor<Double>] {
+        func named<Scalar: RealNumber>(_ operands: DeltaOperands<Scalar>) throws -> [String: Tensor<Double>] {
+            let result = operands.evaluate(.recurrent)
             let values = ["o": result.o, "final_state": result.state]
             var named: [String: Tensor<Double>] = [:]
-            for output in outputs { named[output.name] = try values[output.name]?.reshaped(output.shape) }
+            for output in outputs { named[output.name] = try values[output.name]?.converted().reshaped(output.shape) }
             return named
         }
-        let wide = operands.converted(to: DoubleDouble.self).evaluate(.recurrent)
-        return try (named(operands.evaluate(.recurrent)), named((wide.o.converted(), wide.state.converted())))
+        return try (named(operands), named(operands.converted(to: DoubleDouble.self)))
+    }
+}
+
+extension KalmanJudge: PreciseJudge {
+    func precise() throws -> (double: [String: Tensor<Double>], rounded: [String: Tensor<Double>]) {
+        func named<Scalar: RealNumber>(_ operands: KalmanOperands<Scalar>) throws -> [String: Tensor<Double>] {
+            let result = operands.evaluate(.recurrent)
+            let values = ["o": result.o, "final_gram": result.gram, "final_memory": result.memory]
+            var named: [String: Tensor<Double>] = [:]
+            for output in outputs { named[output.name] = try values[output.name]?.converted().reshaped(output.shape) }
+            return named
+        }
+        return try (named(operands), named(operands.converted(to: DoubleDouble.self)))
     }
 }
 

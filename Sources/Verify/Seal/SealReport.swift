@@ -58,18 +58,13 @@ public struct SealReport: Sendable {
                 found: "\(hash.prefix(12))…", remedy: "The manifest was changed after it was sealed.")
         }
         var (cases, problems) = ([Case](), [String]())
-        let together = 16
-        for first in stride(from: 0, to: suite.entries.count, by: together) {
-            progress(first, suite.entries.count)
-            let part = suite.entries[first..<min(first + together, suite.entries.count)]
-            let results = parallelMap(part.count) { i in
-                Result { try Self.compare(part[first + i], listed[first + i], in: path) }
-            }
-            for (entry, result) in zip(part, results) {
-                switch result {
-                case .success(let item): cases.append(item)
-                case .failure(let error): problems.append("\(entry.call.name): \(error)")
-                }
+        let results = SuiteSeal.each(suite.entries, progress) { i in
+            try Self.compare(suite.entries[i], listed[i], in: path)
+        }
+        for (entry, result) in zip(suite.entries, results) {
+            switch result {
+            case .success(let item): cases.append(item)
+            case .failure(let error): problems.append("\(entry.call.name): \(error)")
             }
         }
         (self.cases, self.problems) = (cases, problems)

@@ -117,19 +117,12 @@ public struct SuiteSeal: Sendable {
         try FileSystem.makeDirectory("\(path)/\(Self.folder)")
         var entries: [JSON] = []
         var (precise, largest) = (0, 0.0)
-        for first in stride(from: 0, to: suite.entries.count, by: Self.together) {
-            progress(first, suite.entries.count)
-            let part = suite.entries[first..<min(first + Self.together, suite.entries.count)]
-            let sealed = parallelMap(part.count) { i in
-                Result { try Self.seal(part[first + i], of: path) }
-            }
-            for result in sealed {
-                let (entry, certificate) = try result.get()
-                entries.append(entry)
-                if let certificate {
-                    precise += 1
-                    largest = max(largest, certificate.values.max() ?? 0)
-                }
+        for result in Self.each(suite.entries, progress, { i in try Self.seal(suite.entries[i], of: path) }) {
+            let (entry, certificate) = try result.get()
+            entries.append(entry)
+            if let certificate {
+                precise += 1
+                largest = max(largest, certificate.values.max() ?? 0)
             }
         }
         (cases, preciseCases, largestDifference) = (entries.count, precise, largest)
@@ -149,6 +142,20 @@ public struct SuiteSeal: Sendable {
         manifest["seal"] = ["schema": 1, "sha256": .string(hash), "program": code.map { .string($0) } ?? .null]
         let text = JSON.object(manifest).serialized(indented: true) + "\n"
         try writeAtomically(to: place) { try $0.write(text) }
+    }
+
+    /// `body` of every case, a few at a time on all cores.
+    static func each<Value: Sendable>(
+        _ entries: [SuiteDirectory.Entry], _ progress: (_ done: Int, _ of: Int) -> Void,
+        _ body: @Sendable (Int) throws -> Value
+    ) -> [Result<Value, any Error>] {
+        var results: [Result<Value, any Error>] = []
+        while results.count < entries.count {
+            let first = results.count
+            progress(first, entries.count)
+            results += parallelMap(min(together, entries.count - first)) { i in Result { try body(first + i) } }
+        }
+        return results
     }
 
     private static func seal(

@@ -6,16 +6,6 @@ import DualityReference
 
 /// A call of the gated delta rule before it is drawn.
 struct DeltaCase: Sendable {
-    /// How keys lie to one another.
-    enum Keys: Sendable {
-        case random
-        /// Four keys that come again and again: what a token writes, later ones correct.
-        case repeated
-        /// Nearly one direction, where the triangular system of a chunk is worst.
-        case aligned
-        case sparse
-    }
-
     var batch = 1
     var length = 70
     var keyHeads = 2
@@ -32,7 +22,8 @@ struct DeltaCase: Sendable {
     var keyNorm = 1.0
     /// The size of q and k that the kernel normalises.
     var rawScale = 1.0
-    var keys = Keys.random
+    /// How keys lie to one another.
+    var keys = FamilyKeys.random
     var cuts: [Int] = []
     var scale: Double?
 }
@@ -54,9 +45,9 @@ extension VectorCase {
 
 extension DeltaCase {
     func add(to draw: inout VectorSuite.Draw) throws {
-        let keys = try rows("k", draw.random, kinds: keys)
-        let queries = try rows("q", draw.random, kinds: .random)
-        for (name, tensor) in [("q", queries), ("k", keys)] {
+        for (name, kinds) in [("q", FamilyKeys.random), ("k", keys)] {
+            let rows = FamilyRows(kinds: kinds, factor: normalizes ? rawScale : nil, norm: keyNorm)
+            let tensor = rows.tensor([batch, length, keyHeads, keyDim], name, draw.random)
             try draw.table.add(name, tensor.map { draw.format.round($0) }, as: draw.format)
         }
         try draw.add("v", [batch, length, heads, valueDim])
@@ -75,31 +66,6 @@ extension DeltaCase {
             let starts = [0] + cuts + [length]
             try draw.table.add("cu_seqlens", Tensor(shape: [starts.count], unchecked: starts))
         }
-    }
-
-    /// q or k, `[B, L, Hk, K]`.
-    private func rows(_ name: String, _ random: RandomSource, kinds: Keys) throws -> Tensor<Double> {
-        var source = random.stream(name)
-        var tensor = Tensor(repeating: 0.0, shape: [batch, length, keyHeads, keyDim])
-        let common = (0..<4 * keyDim).map { _ in source.normal() }
-        for first in stride(from: 0, to: tensor.count, by: keyDim) {
-            let token = first / (keyHeads * keyDim)
-            var squares = 0.0
-            for i in 0..<keyDim {
-                let value =
-                    switch kinds {
-                    case .random: source.normal()
-                    case .repeated: common[token % 4 * keyDim + i]
-                    case .aligned: common[i] + 0.1 * source.normal()
-                    case .sparse: source.uniform() < 0.8 ? 0 : source.normal()
-                    }
-                tensor.elements[first + i] = value
-                squares += value * value
-            }
-            let factor = normalizes ? rawScale : squares > 0 ? keyNorm / squares.squareRoot() : 0
-            for i in 0..<keyDim { tensor.elements[first + i] *= factor }
-        }
-        return tensor
     }
 }
 

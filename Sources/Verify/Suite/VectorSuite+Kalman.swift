@@ -6,18 +6,6 @@ import DualityReference
 
 /// A call of the recurrence of Gated KalmaNet before it is drawn.
 struct KalmanCase: Sendable {
-    /// How keys lie to one another.
-    enum Keys: Sendable {
-        case random
-        /// Four keys that come again and again: the Gram matrix is of low rank.
-        case repeated
-        /// Nearly one direction, where the condition is that of the ridge.
-        case aligned
-        /// Unit vectors in turn, where the condition is that of the gates.
-        case orthogonal
-        case sparse
-    }
-
     var batch = 1
     var length = 33
     var heads = 2
@@ -39,7 +27,8 @@ struct KalmanCase: Sendable {
     var keyNorm = 1.0
     /// The size of q and k that the kernel normalises.
     var rawScale = 1.0
-    var keys = Keys.random
+    /// How keys lie to one another.
+    var keys = FamilyKeys.random
     var iterations = 10
     var ridge = 0.02
     var cuts: [Int] = []
@@ -55,8 +44,9 @@ struct KalmanCase: Sendable {
     }
 
     func add(to draw: inout VectorSuite.Draw) throws {
-        for (name, heads, kinds) in [("q", heads, Keys.random), ("k", keyHeads, keys)] {
-            let tensor = rows(name, draw.random, heads, kinds)
+        for (name, heads, kinds) in [("q", heads, FamilyKeys.random), ("k", keyHeads, keys)] {
+            let rows = FamilyRows(kinds: kinds, factor: normalizes ? rawScale : nil, norm: keyNorm)
+            let tensor = rows.tensor([batch, length, heads, keyDim], name, draw.random)
             try draw.table.add(name, tensor.map { draw.format.round($0) }, as: draw.format)
         }
         try draw.add("v", [batch, length, valueHeads, valueDim])
@@ -81,33 +71,6 @@ struct KalmanCase: Sendable {
             let starts = [0] + cuts + [length]
             try draw.table.add("cu_seqlens", Tensor(shape: [starts.count], unchecked: starts))
         }
-    }
-
-    /// q or k, `[B, L, heads, D]`.
-    private func rows(_ name: String, _ random: RandomSource, _ heads: Int, _ kinds: Keys) -> Tensor<Double> {
-        var source = random.stream(name)
-        var tensor = Tensor(repeating: 0.0, shape: [batch, length, heads, keyDim])
-        let common = (0..<4 * keyDim).map { _ in source.normal() }
-        for first in stride(from: 0, to: tensor.count, by: keyDim) {
-            let token = first / (heads * keyDim)
-            var squares = 0.0
-            for i in 0..<keyDim {
-                let value =
-                    switch kinds {
-                    case .random: source.normal()
-                    case .repeated: common[token % 4 * keyDim + i]
-                    case .aligned: common[i] + 0.1 * source.normal()
-                    case .orthogonal: i == token % keyDim ? 1.0 : 0
-                    // One number at least: a key of zeros is no key.
-                    case .sparse: i != token % keyDim && source.uniform() < 0.8 ? 0 : source.normal()
-                    }
-                tensor.elements[first + i] = value
-                squares += value * value
-            }
-            let factor = normalizes ? rawScale : squares > 0 ? keyNorm / squares.squareRoot() : 0
-            for i in 0..<keyDim { tensor.elements[first + i] *= factor }
-        }
-        return tensor
     }
 
     /// Σ x xᵀ of as many random vectors as there are dimensions, `[S, H, D, D]`, exactly symmetric.

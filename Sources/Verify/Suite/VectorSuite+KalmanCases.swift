@@ -75,7 +75,7 @@ extension VectorSuite {
             ($0.keys, $0.beta, $0.decay, $0.stateScale) = (.aligned, 0.8...1, 1e-3, 0)
         },
         .kalman("kalman-keys-orthogonal", "unit vectors in turn") { ($0.keys, $0.stateScale) = (.orthogonal, 0) },
-        .kalman("kalman-keys-sparse", "keys of which most numbers are zero") { $0.keys = .sparse },
+        .kalman("kalman-keys-sparse", "keys of which most numbers are zero") { $0.keys = .sparseButOne },
         .kalman("kalman-keys-normalised", "q and k that come normalised") { $0.normalizes = false },
         .kalman("kalman-keys-short", "keys and queries of norm 0.3, normalised by nobody") {
             ($0.normalizes, $0.keyNorm) = (false, 0.3)
