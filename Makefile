@@ -209,8 +209,10 @@ neon: toolchain
 slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | tr '>' '\n' \
 	| sed -n 's/.*<testcase classname="\([^"]*\)" name="\([^"]*\)" time="\([0-9.]*\)".*/\3  \1.\2/p' | sort -rn | head -10
 
+# Tests run side by side, a core each: pools of as many threads as there are cores would only wait for each other. What threads do to
+# bits is tested by pools with numbers of their own.
 test: toolchain libraries lint
-	$(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
+	DUALITY_THREADS=1 $(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
 	@$(slowest)
 	@$(MAKE) --no-print-directory test-python test-server-smoke
 
@@ -273,5 +275,5 @@ format: toolchain
 	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
 
 clean:
-	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) $(SERVER_BUILD) $(STATIC) \
+	rm -rf .build .build-address .build-thread .build-undefined $(TEST_BUILD) $(NOTEBOOK_BUILD) $(SERVER_BUILD) $(MPI_BUILD) $(STATIC) \
 		$(FUZZ_BUILD) .build-python $(VENV) $(SERVER_VENV) $(WHEEL_VENV) .build-wheel dist site python/build

@@ -146,7 +146,7 @@ value(
 // say $64 \times 64$. A chunk of 16 tokens fills a quarter of one and pays for all of it.
 //
 // **Moving the state.** The loop touches all $PN$ numbers of the state at every token; the chunked
-// form does so once a chunk. Against that stand the operands themselves, $x, B, C$ and $y$, which
+// form does so once per chunk. Against that stand the operands themselves, $x, B, C$ and $y$, which
 // are read or written once whatever the form.
 //
 // Count both. In the first column every product's sides are rounded up to tiles and the triangle

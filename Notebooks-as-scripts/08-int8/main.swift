@@ -134,7 +134,7 @@ let byPart = try parts.map { part, rows in
     return (part: part, rows: rows.count, bits: divergence(try logits(changes)))
 }
 table(
-    ["rows of", "rows a layer", "divergence (bits per token)", "a row, in millionths"],
+    ["rows of", "rows per layer", "divergence (bits per token)", "a row, in millionths"],
     byPart.map { [$0.part, "\($0.rows)", text($0.bits), text(1e6 * $0.bits / Double($0.rows))] })
 let (dt, others) = (byPart[4], byPart.dropLast())
 let rest = others.reduce(0) { $0 + $1.bits } / Double(others.reduce(0) { $0 + $1.rows })

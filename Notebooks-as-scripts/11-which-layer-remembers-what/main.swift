@@ -199,8 +199,8 @@ claim(
     bytes.dropFirst().allSatisfy { $0[4] < bytes[0][4] })
 
 // %% [markdown]
-// The dense model stores {{denseBytes}} bytes a token; with windows in half of the layers {{share}}
-// of it is left. States of matrices are a constant on top of that.
+// The dense model stores {{denseBytes}} bytes per token; with windows in half of the layers
+// {{share}} of it is left. States of matrices are a constant on top of that.
 //
 // ## The order
 //
@@ -265,7 +265,7 @@ claim("fewer tokens, a larger error", error > differences[4].error)
 
 // %% [markdown] fold="Answer 2"
 // The hybrid's memory at 256 tokens less half of the dense model's is what the three states and
-// windows of taps cost; half of the dense model's bytes a token is what they save.
+// windows of taps cost; half of the dense model's bytes per token is what they save.
 
 // %% fold="Answer 2"
 let crossing = (bytes[2][0] - bytes[0][0] / 2) / (bytes[0][4] / 4096 / 2)

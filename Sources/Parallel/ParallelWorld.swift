@@ -94,9 +94,11 @@ package struct ParallelWorld: Sendable {
             found: "\(count), of a program that is linked with \(library)", remedy: remedy)
     }
 
-    /// Threads for this rank where nothing else is asked for: the cores of the host over the ranks
-    /// on it, of those that the rank may use.
-    package var defaultThreads: Int { min(ThreadPool.processorCount, fairShare) }
+    /// Threads for this rank where no option asks for others: what DUALITY_THREADS says, else the
+    /// cores of the host over the ranks on it, of those that the rank may use.
+    package var defaultThreads: Int {
+        ((try? ThreadPool.demandedThreadCount()) ?? nil) ?? min(ThreadPool.processorCount, fairShare)
+    }
 
     private var fairShare: Int { ThreadPool.share(ofRanks: localCount) }
 

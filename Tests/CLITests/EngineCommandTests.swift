@@ -182,7 +182,7 @@ import Testing
                 == tensors.reduce(0) { $0 + ($1.dtype == .u8 ? $1.byteCount : 0) })
         #expect(sum("tensors") { $0["name"] == "in_proj dt" && $0["format"] == "f32" } == 6)
         let text = try Duality.run("inspect", path("tiny")).output
-        for word in ["int8/32; dt f32", "duality-tiny", "one a row and 32 inputs", "in_proj zxBC"] {
+        for word in ["int8/32; dt f32", "duality-tiny", "one per row and 32 inputs", "in_proj zxBC"] {
             #expect(text.contains(word), "\(word)")
         }
         // A scale that is no number is found.

@@ -1,3 +1,4 @@
+import DualityCore
 import Foundation
 import Synchronization
 import Testing
@@ -49,6 +50,18 @@ import Testing
             pool.run(8) { _, _ in total.add() }
         }
         #expect(total.value == 40)
+    }
+
+    @Test func theEnvironmentMayAskForANumberOfThreads() throws {
+        #expect(try ThreadPool.demandedThreadCount([:]) == nil)
+        #expect(try ThreadPool.demandedThreadCount(["DUALITY_THREADS": ""]) == nil)
+        #expect(try ThreadPool.demandedThreadCount(["DUALITY_THREADS": "3"]) == 3)
+        for text in ["0", "-1", "4097", "two", "1.5", " 2", "99999999999999999999"] {
+            let error = #expect(throws: InputError.self) {
+                try ThreadPool.demandedThreadCount(["DUALITY_THREADS": text])
+            }
+            #expect(error?.description.contains("DUALITY_THREADS") == true)
+        }
     }
 
     @Test func concurrentAndNestedJobsFinish() async {

@@ -98,4 +98,15 @@ import Testing
         try Data(text.utf8).write(to: folder.appendingPathComponent("manifest.json"))
         #expect(throws: InputError.self) { try SuiteSeal(sealing: folder.path) }
     }
+
+    /// A suite of a version that knows further kinds is refused by the name of the kind.
+    @Test func aKindThatNobodyKnowsIsNamed() throws {
+        let folder = try suite(ofScan: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let text =
+            #"{"schema": 1, "cases": [{"name": "a", "kind": "quantum", "file": "a.safetensors", "sha256": ""}]}"#
+        try Data(text.utf8).write(to: folder.appendingPathComponent("manifest.json"))
+        let error = #expect(throws: InputError.self) { try SuiteDirectory(path: folder.path) }
+        #expect(error?.description.contains("\"quantum\"") == true && error?.location.contains("cases[0].kind") == true)
+    }
 }

@@ -36,7 +36,9 @@ struct QuantizeCommand: ParsableCommand {
     var calibrationTokens = 32768
     @Option(name: .long, help: ArgumentHelp("The directory to write.", valueName: "dir"))
     var out: String
-    @Option(name: .long, help: ArgumentHelp("Threads (default: one a core).", valueName: "n"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Threads (default: what DUALITY_THREADS says, else one per core).", valueName: "n"))
     var threads: Int?
     @Flag(name: .long, help: "Quantize a model even if a weight is NaN or infinite.")
     var allowNonFinite = false
@@ -55,6 +57,7 @@ struct QuantizeCommand: ParsableCommand {
     }
 
     func run() throws {
+        if threads == nil { _ = try ThreadPool.demandedThreadCount() }
         let source = try Checkpoint(directory: ModelLocation.find(model))
         for warning in source.configuration.warnings { Terminal.note("warning: \(warning)") }
         let target = try PackedOutput(out, besides: source.place)

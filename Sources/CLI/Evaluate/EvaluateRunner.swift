@@ -118,7 +118,9 @@ struct EvaluateRunner {
                 batched, tokenizer, settings, nil, share: share, progress: { _ in }, stop: { interruption.happened })
         }
         try RunFolder.open(folder, settings: manifest)
-        try carryOut(batched, tokenizer, settings, plan, folder, computation, loader, configuration)
+        try carryOut(
+            batched, tokenizer: tokenizer, settings: settings, plan: plan, folder: folder, computation: computation,
+            loader: loader, configuration: configuration)
     }
 
     /// - Throws: `InputError` (`.value`) where ranks that share a run out would do different ones.
@@ -197,8 +199,8 @@ struct EvaluateRunner {
     }
 
     private func carryOut<Model: BatchedModel>(
-        _ model: Model, _ tokenizer: Tokenizer, _ settings: RunnerSettings, _ plan: EvaluationPlan, _ folder: String,
-        _ computation: Computation, _ loader: ModelLoader, _ configuration: HybridConfiguration
+        _ model: Model, tokenizer: Tokenizer, settings: RunnerSettings, plan: EvaluationPlan, folder: String,
+        computation: Computation, loader: ModelLoader, configuration: HybridConfiguration
     ) throws {
         let log = try SampleLog("\(folder)/samples.jsonl")
         var run = try EvaluationRun(plan, log)

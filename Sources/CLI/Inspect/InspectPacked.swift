@@ -68,8 +68,10 @@ struct InspectPacked {
         let groups = Set(checkpoint.contents.map(\.format).filter { $0.hasPrefix("int8") || $0.hasPrefix("int4") })
             .sorted()
         guard !groups.isEmpty else { return nil }
-        return groups.map { $0 == "int8" ? "one a row" : "\($0.prefix(4)): one a row and \($0.dropFirst(5)) inputs" }
-            .joined(separator: "; ")
+        return groups.map {
+            $0 == "int8" ? "one per row" : "\($0.prefix(4)): one per row and \($0.dropFirst(5)) inputs"
+        }
+        .joined(separator: "; ")
     }
 
     private var origin: String {

@@ -90,7 +90,7 @@ struct BenchCommand: ParsableCommand, RankedCommand {
     }
 
     private var threadCounts: [Int] {
-        engine.threads?.counts ?? [RankLaunch.world?.defaultThreads ?? ThreadPool.processorCount]
+        engine.threads?.counts ?? [RankLaunch.world?.defaultThreads ?? ThreadPool.defaultThreadCount]
     }
 
     func modelLoader() throws -> ModelLoader {

@@ -33,7 +33,7 @@ struct BenchReport {
         2 * Double(model.multiplyAddsPerToken) * result.tokensPerSecond * 1e-12
     }
 
-    /// 10^9 bytes of weights per second, when they are read once a token.
+    /// 10^9 bytes of weights per second, when they are read once per token.
     private func gigabytes(_ result: BenchmarkResult) -> Double {
         Double(model.weightBytesPerToken) * result.tokensPerSecond * 1e-9
     }

@@ -32,7 +32,7 @@ struct SSDCommand: ParsableCommand {
               seq_idx         [batch, length]            packed: each token's sequence
               cu_seqlens      [sequences + 1]            packed: cumulative lengths
             Packed sequences do not see each other. Their initial_states may have one
-            entry a sequence; with one a row it is that of the row's first. The heads of x, B and C each divide those of dt and are read in equal groups.
+            entry per sequence; with one per row it is that of the row's first. The heads of x, B and C each divide those of dt and are read in equal groups.
 
             The result holds y [batch, length, heads, head dim] and
             final_states [batch, heads, head dim, state dim]; when packed also

@@ -73,7 +73,9 @@ struct EngineOptions: ParsableArguments {
             valueName: "format"))
     var keyValues: KeyValueFormat?
     @OptionGroup var scales: ScaleOptions
-    @Option(name: .long, help: ArgumentHelp("Threads (default: one a core).", valueName: "n"))
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Threads (default: what DUALITY_THREADS says, else one per core).", valueName: "n"))
     var threads: ThreadCounts?
     @Flag(name: .long, help: "Read a quantized model into memory (huge pages) instead of mapping its file.")
     var resident = false
@@ -95,7 +97,7 @@ struct EngineOptions: ParsableArguments {
         }
     }
 
-    var threadCount: Int { threads?.counts[0] ?? ThreadPool.processorCount }
+    var threadCount: Int { threads?.counts[0] ?? ThreadPool.defaultThreadCount }
 
     var pool: ThreadPool { threads.map { ThreadPool(threads: $0.counts[0]) } ?? .common }
 }
@@ -126,6 +128,7 @@ extension EngineOptions {
                 .value, in: "--threads", expected: "one number", found: "\(threads.counts.count) numbers",
                 remedy: "Only `duality bench` compares numbers of threads.")
         }
+        if threads == nil { _ = try ThreadPool.demandedThreadCount() }
         var request = EngineRequest(engine: engine, precision: precision)
         request.keyValues = keyValues
         request.group = scales.group

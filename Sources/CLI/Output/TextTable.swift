@@ -10,7 +10,7 @@ struct TextTable {
     private let alignments: [Alignment]
     private var rows: [[String]?] = []
 
-    /// - Parameter alignments: one a column.
+    /// - Parameter alignments: one per column.
     init(_ alignments: [Alignment]) {
         self.alignments = alignments
     }

@@ -89,14 +89,14 @@ struct GenerateCommand: AsyncParsableCommand, RankedCommand {
         let generation = GenerationInput(
             ids: ids, sampling: sampling, seed: seed, limits: limits, constraint: constraint,
             hidesThought: form.isOn && thought == .open)
-        try await run(loaded, computation, tokenizer, generation, drafters)
+        try await run(loaded, computation: computation, tokenizer: tokenizer, input: generation, drafters: drafters)
     }
 
     func modelLoader() throws -> ModelLoader { try engine.loader(model) }
 
     private func run(
-        _ model: some LanguageModel, _ computation: Computation, _ tokenizer: Tokenizer, _ input: GenerationInput,
-        _ drafters: [any TokenDrafter]
+        _ model: some LanguageModel, computation: Computation, tokenizer: Tokenizer, input: GenerationInput,
+        drafters: [any TokenDrafter]
     ) async throws {
         let generation = try Generation(
             model, tokenizer: tokenizer, prompt: input.ids, sampling: input.sampling, limits: input.limits,

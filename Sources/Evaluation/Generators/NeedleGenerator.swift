@@ -80,7 +80,7 @@ package struct NeedleGenerator: TaskGenerator {
             fitter.insertions.append((depth, self.needle(needle.key, needle.value)))
         }
         let limit = settings.length - Self.answerTokens
-        let text = try context(&fitter, limit, settings, needles.map(\.key), &random)
+        let text = try context(&fitter, limit: limit, settings: settings, taken: needles.map(\.key), random: &random)
         return questions.enumerated().map { i, question in
             let wanted = Set(keys[i * perQuestion..<(i + 1) * perQuestion])
             let answers = needles.filter { wanted.contains($0.key) }.map { JSON.string($0.value) }
@@ -92,8 +92,8 @@ package struct NeedleGenerator: TaskGenerator {
     }
 
     private func context(
-        _ fitter: inout ContextFitter, _ limit: Int, _ settings: GeneratorSettings, _ taken: [String],
-        _ random: inout RandomSource
+        _ fitter: inout ContextFitter, limit: Int, settings: GeneratorSettings, taken: [String],
+        random: inout RandomSource
     ) throws(InputError) -> String {
         switch kind {
         case .single1:

@@ -1,4 +1,4 @@
-//  `samples.jsonl`: a line a request, written when it is done and complete at once, so that a run
+//  `samples.jsonl`: a line per request, written when it is done and complete at once, so that a run
 //  that is killed goes on from what is there.
 
 import DualityCore

@@ -62,7 +62,7 @@ package struct AttentionErrors {
                 Score(logit: sink).errors(below: largest, 0, 1, arithmetic))
         }
         let least = (weights + (ofSink.map { [$0] } ?? [])).reduce(0) { $0 + $1.least }
-        overflows = Self.overflows(q, keys, values, scale, arithmetic)
+        overflows = Self.overflows(q: q, keys: keys, values: values, scale: scale, arithmetic: arithmetic)
         for j in 0..<width {
             var sums = ColumnSums(exact[j])
             for (i, row) in values.enumerated() {
@@ -76,8 +76,8 @@ package struct AttentionErrors {
     }
 
     private static func overflows(
-        _ q: ArraySlice<Double>, _ keys: [ArraySlice<Double>], _ values: [ArraySlice<Double>], _ scale: Double,
-        _ arithmetic: AttentionArithmetic
+        q: ArraySlice<Double>, keys: [ArraySlice<Double>], values: [ArraySlice<Double>], scale: Double,
+        arithmetic: AttentionArithmetic
     ) -> Bool {
         let narrowest = arithmetic.scores.holds(arithmetic.accumulate) ? arithmetic.accumulate : arithmetic.scores
         // Partial sums and what scaling leaves may be some times the sum of magnitudes of the exact

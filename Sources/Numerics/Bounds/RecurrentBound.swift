@@ -44,7 +44,7 @@ extension BoundedSequence {
     }
 }
 
-/// The coefficients of the walk, made once a token.
+/// The coefficients of the walk, made once per token.
 private struct RecurrentBound {
     let sequence: BoundedSequence
     let arithmetic: KernelArithmetic

@@ -94,7 +94,7 @@ package struct DeltaBound {
         switch arithmetic.form {
         case .recurrent:
             for (i, t) in tokens.enumerated() {
-                step(t, &state, &errors, &out, i)
+                step(t, state: &state, errors: &errors, out: &out, row: i)
                 for j in isLost.indices where !isLost[j] {
                     isLost[j] = !stride(from: j, to: state.count, by: head.valueDim).allSatisfy { holds(state[$0]) }
                 }
@@ -103,7 +103,7 @@ package struct DeltaBound {
         case .chunked(let size):
             for first in stride(from: tokens.lowerBound, to: tokens.upperBound, by: size) {
                 let part = first..<min(first + size, tokens.upperBound)
-                let lost = chunk(part, &state, &errors, &out, first - tokens.lowerBound)
+                let lost = chunk(part, state: &state, errors: &errors, out: &out, row: first - tokens.lowerBound)
                 for j in isLost.indices where lost[j] { isLost[j] = true }
                 for i in part { lose(&out, row: i - tokens.lowerBound, isLost) }
             }
@@ -127,7 +127,7 @@ package struct DeltaBound {
     }
 
     private mutating func step(
-        _ t: Int, _ state: inout [Double], _ errors: inout [Double], _ out: inout [Double], _ row: Int
+        _ t: Int, state: inout [Double], errors: inout [Double], out: inout [Double], row: Int
     ) {
         let (keys, values) = (head.keyDim, head.valueDim)
         let (decay, beta) = (Double.exp(head.logDecay[t]), head.beta[t])
@@ -169,7 +169,7 @@ package struct DeltaBound {
 
     /// - Returns: for each column, whether something in the chunk may be beyond its format.
     private mutating func chunk(
-        _ tokens: Range<Int>, _ state: inout [Double], _ errors: inout [Double], _ out: inout [Double], _ row: Int
+        _ tokens: Range<Int>, state: inout [Double], errors: inout [Double], out: inout [Double], row: Int
     ) -> [Bool] {
         let local = DeltaChunkBound(self, tokens, state)
         let (values, start) = (head.valueDim, tokens.lowerBound)

@@ -101,7 +101,7 @@ package struct DeltaWalk {
     /// Σ_m a_m b_m for m in 0 ..< count, strided.
     @inline(__always)
     private mutating func dot(
-        _ a: [Double], _ ai: Int, _ sa: Int, _ b: [Double], _ bi: Int, _ sb: Int, _ count: Int
+        _ a: [Double], from ai: Int, step sa: Int, with b: [Double], from bi: Int, step sb: Int, count: Int
     ) -> Double {
         var (sum, squares) = (0.0, 0.0)
         a.withUnsafeBufferPointer { a in
@@ -135,18 +135,20 @@ package struct DeltaWalk {
         let inverse = inverse(k, decays, start)
         let fromStart = sums.map { rounding.exp($0) }
         let entering = state.map { product(rounding.store($0, as: arithmetic.chunkStates)) }
-        let delta = deltas(inverse, k, fromStart, entering, start, size)
+        let delta = deltas(
+            inverse: inverse, keys: k, fromStart: fromStart, entering: entering, start: start, size: size)
         let multiplied = delta.map { product($0) }
         for i in 0..<size {
             var weights = [Double](repeating: 0, count: i + 1)
             for s in 0...i {
-                let overlap = dot(q, i * keys, 1, k, s * keys, 1, keys)
+                let overlap = dot(q, from: i * keys, step: 1, with: k, from: s * keys, step: 1, count: keys)
                 weights[s] = product(
                     rounding.operation(overlap * decays[i * size + s], overlap.magnitude * decays[i * size + s]))
             }
             for j in 0..<values {
-                let before = fromStart[i] * dot(q, i * keys, 1, entering, j, values, keys)
-                let inside = dot(weights, 0, 1, multiplied, j, values, i + 1)
+                let before =
+                    fromStart[i] * dot(q, from: i * keys, step: 1, with: entering, from: j, step: values, count: keys)
+                let inside = dot(weights, from: 0, step: 1, with: multiplied, from: j, step: values, count: i + 1)
                 out[(row + i) * values + j] = rounding.operation(
                     before + inside, before.magnitude + (before + inside).magnitude)
             }
@@ -160,7 +162,7 @@ package struct DeltaWalk {
         for m in 0..<keys {
             for j in 0..<values {
                 let kept = fromStart[size - 1] * state[m * values + j]
-                let sum = kept + dot(k, m, keys, weighted, j, values, size)
+                let sum = kept + dot(k, from: m, step: keys, with: weighted, from: j, step: values, count: size)
                 let next = rounding.operation(sum, kept.magnitude + sum.magnitude)
                 state[m * values + j] = rounding.store(next, as: arithmetic.state)
             }
@@ -184,7 +186,7 @@ package struct DeltaWalk {
             var row = [Double](repeating: 0, count: size)
             var squares = row
             for s in 0..<i {
-                let overlap = dot(k, i * keys, 1, k, s * keys, 1, keys)
+                let overlap = dot(k, from: i * keys, step: 1, with: k, from: s * keys, step: 1, count: keys)
                 let a = rounding.operation(
                     head.beta[start + i] * overlap * decays[i * size + s],
                     1.5 * (head.beta[start + i] * overlap).magnitude * decays[i * size + s])
@@ -210,7 +212,7 @@ package struct DeltaWalk {
 
     /// δ = U - W S_in, `[Q, V]`.
     private mutating func deltas(
-        _ inverse: [Double], _ k: [Double], _ fromStart: [Double], _ entering: [Double], _ start: Int, _ size: Int
+        inverse: [Double], keys k: [Double], fromStart: [Double], entering: [Double], start: Int, size: Int
     ) -> [Double] {
         let (keys, values) = (head.keyDim, head.valueDim)
         let factors = inverse.map { product($0) }
@@ -231,12 +233,15 @@ package struct DeltaWalk {
             var w = [Double](repeating: 0, count: keys)
             for m in 0..<keys {
                 w[m] = product(
-                    rounding.store(dot(factors, i * size, 1, scaledKeys, m, keys, i + 1), as: arithmetic.values))
+                    rounding.store(
+                        dot(factors, from: i * size, step: 1, with: scaledKeys, from: m, step: keys, count: i + 1),
+                        as: arithmetic.values))
             }
             for j in 0..<values {
                 let u = rounding.store(
-                    dot(factors, i * size, 1, scaledValues, j, values, i + 1), as: arithmetic.values)
-                let known = dot(w, 0, 1, entering, j, values, keys)
+                    dot(factors, from: i * size, step: 1, with: scaledValues, from: j, step: values, count: i + 1),
+                    as: arithmetic.values)
+                let known = dot(w, from: 0, step: 1, with: entering, from: j, step: values, count: keys)
                 let x = rounding.operation(u - known, (u - known).magnitude)
                 delta[i * values + j] = rounding.store(x, as: arithmetic.values)
             }

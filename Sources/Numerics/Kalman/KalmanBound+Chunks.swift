@@ -46,17 +46,21 @@ extension KalmanBound {
         let sizes = (Self.norm(entering.gram), Self.norm(entered.gram))
         for i in 0..<size {
             advance(logs[i], keys[i], values[i])
-            let seen = solves ? reading(i, size, ofGram, lengths, sizes) : .nothing
+            let seen = solves ? reading(i, size: size, decays: ofGram, lengths: lengths, entering: sizes) : .nothing
             let (y, ofY) = solution(tokens.lowerBound + i, seen)
-            read(y, ofY, i, decays, (entering, entered), (keys, values, lengths), &out, row + i)
+            read(
+                y, ofY: ofY, at: i, decays: decays, entering: (entering, entered), rows: (keys, values, lengths),
+                out: &out, row: row + i)
         }
         let pair = 2 * ofKeys + ofKeys * ofKeys
         let mixed = ofKeys + ofValues + ofKeys * ofValues
         errors.memory = passed(
-            entering.memory, entered.memory, state.memory, keys, values, decays, mixed, arithmetic.state)
+            entering.memory, entered: entered.memory, leaving: state.memory, keys: keys, values: values, decays: decays,
+            ofProduct: mixed, format: arithmetic.state)
         if solves {
             errors.gram = passed(
-                entering.gram, entered.gram, state.gram, keys, keys, ofGram, pair, arithmetic.state)
+                entering.gram, entered: entered.gram, leaving: state.gram, keys: keys, values: keys, decays: ofGram,
+                ofProduct: pair, format: arithmetic.state)
         }
     }
 
@@ -78,7 +82,7 @@ extension KalmanBound {
     ///
     /// - Parameter entering: |G_c|_F and |ΔG_c|_F.
     private func reading(
-        _ i: Int, _ size: Int, _ decays: ChunkDecays, _ lengths: [Double], _ entering: (Double, Double)
+        _ i: Int, size: Int, decays: ChunkDecays, lengths: [Double], entering: (Double, Double)
     ) -> GramReading {
         let (products, keeping) = (storing(arithmetic.products), storing(arithmetic.chunkStates))
         let start = decays.fromStart[i]
@@ -103,9 +107,9 @@ extension KalmanBound {
     }
 
     private func read(
-        _ y: [Double], _ ofY: Double, _ i: Int, _ decays: ChunkDecays,
-        _ entering: (state: KalmanState<Double>, errors: KalmanState<Double>),
-        _ rows: (keys: [[Double]], values: [[Double]], lengths: [Double]), _ out: inout [Double], _ row: Int
+        _ y: [Double], ofY: Double, at i: Int, decays: ChunkDecays,
+        entering: (state: KalmanState<Double>, errors: KalmanState<Double>),
+        rows: (keys: [[Double]], values: [[Double]], lengths: [Double]), out: inout [Double], row: Int
     ) {
         let (width, size, reach) = (head.valueDim, rows.keys.count, Self.norm(y) + ofY)
         let (products, keeping) = (storing(arithmetic.products), storing(arithmetic.chunkStates))
@@ -139,8 +143,8 @@ extension KalmanBound {
 
     /// What the numbers of a state may be off by behind the chunk.
     private func passed(
-        _ entering: [Double], _ entered: [Double], _ leaving: [Double], _ keys: [[Double]], _ values: [[Double]],
-        _ decays: ChunkDecays, _ ofProduct: Double, _ format: NumberFormat
+        _ entering: [Double], entered: [Double], leaving: [Double], keys: [[Double]], values: [[Double]],
+        decays: ChunkDecays, ofProduct: Double, format: NumberFormat
     ) -> [Double] {
         let (size, width) = (keys.count, values[0].count)
         let (last, long, products) = (size - 1, growth(size), storing(arithmetic.products))

@@ -108,11 +108,15 @@ package struct KalmanBound {
         let pair = 2 * ofKeys + ofKeys * ofKeys
         if head.iterations > 0 {
             let (decay, own) = head.decaysGram ? (decay, own) : (1, 0)
-            Self.move(&state.gram, &errors.gram, decay, own, key, key, pair, unit, tiny)
+            Self.move(
+                &state.gram, errors: &errors.gram, decay: decay, ofDecay: own, a: key, b: key, ofProduct: pair,
+                unit: unit, tiny: tiny)
             defect *= decay
         }
         let mixed = ofKeys + ofValues + ofKeys * ofValues
-        Self.move(&state.memory, &errors.memory, decay, own, key, value, mixed, unit, tiny)
+        Self.move(
+            &state.memory, errors: &errors.memory, decay: decay, ofDecay: own, a: key, b: value, ofProduct: mixed,
+            unit: unit, tiny: tiny)
         let (size, error) = (Self.norm(state.gram), Self.norm(errors.gram))
         let reading = GramReading(
             size: size + error, error: error, relative: growth(head.keyDim) + 2 * storing(arithmetic.products),
@@ -137,8 +141,8 @@ package struct KalmanBound {
 
     /// S <- decay S + a bᵀ and the bounds of its numbers.
     private static func move(
-        _ state: inout [Double], _ errors: inout [Double], _ decay: Double, _ ofDecay: Double, _ a: [Double],
-        _ b: [Double], _ ofProduct: Double, _ unit: Double, _ tiny: Double
+        _ state: inout [Double], errors: inout [Double], decay: Double, ofDecay: Double, a: [Double],
+        b: [Double], ofProduct: Double, unit: Double, tiny: Double
     ) {
         for i in a.indices {
             for j in b.indices {

@@ -35,20 +35,27 @@ extension KalmanWalk {
             let read = multiplied(y)
             var weights = [Double](repeating: 0, count: i + 1)
             for s in 0...i {
-                let weight = chunk.between[i * size + s] * dot(chunk.keys, s * keys, 1, read, 0, keys)
+                let weight =
+                    chunk.between[i * size + s]
+                    * dot(chunk.keys, from: s * keys, step: 1, with: read, from: 0, count: keys)
                 weights[s] = rounding.store(
                     rounding.operation(weight, weight.magnitude), as: arithmetic.products)
             }
             for j in 0..<values {
-                let before = chunk.fromStart[i] * dot(chunk.memory, j, values, read, 0, keys)
-                let inside = dot(chunk.values, j, values, weights, 0, i + 1)
+                let before =
+                    chunk.fromStart[i] * dot(chunk.memory, from: j, step: values, with: read, from: 0, count: keys)
+                let inside = dot(chunk.values, from: j, step: values, with: weights, from: 0, count: i + 1)
                 let sum = head.scale * (before + inside)
                 out[(row + i) * values + j] = rounding.operation(
                     sum, 2 * sum.magnitude + (head.scale * before).magnitude)
             }
         }
-        pass(&state.memory, values, v, tokens, chunk.fromStart, chunk.between)
-        if head.iterations > 0 { pass(&state.gram, keys, k, tokens, chunk.gramFromStart, chunk.gramBetween) }
+        pass(&state.memory, width: values, b: v, tokens: tokens, fromStart: chunk.fromStart, between: chunk.between)
+        if head.iterations > 0 {
+            pass(
+                &state.gram, width: keys, b: k, tokens: tokens, fromStart: chunk.gramFromStart,
+                between: chunk.gramBetween)
+        }
     }
 
     private mutating func prepared(_ tokens: Range<Int>, _ state: KalmanState<Double>) -> Chunk {
@@ -88,9 +95,9 @@ extension KalmanWalk {
         for j in 0..<size {
             let key = Array(chunk.keys[j * keys..<(j + 1) * keys])
             let turned = multiplied(product(chunk.gram, key))
-            energies[j] = dot(turned, 0, 1, key, 0, keys)
+            energies[j] = dot(turned, from: 0, step: 1, with: key, from: 0, count: keys)
             for l in 0...j {
-                let overlap = dot(chunk.keys, l * keys, 1, key, 0, keys)
+                let overlap = dot(chunk.keys, from: l * keys, step: 1, with: key, from: 0, count: keys)
                 overlaps[j * size + l] = rounding.store(overlap, as: arithmetic.products)
             }
         }
@@ -113,10 +120,14 @@ extension KalmanWalk {
     private mutating func product(_ chunk: Chunk, _ i: Int, _ size: Int, _ x: [Double]) -> [Double] {
         let keys = head.keyDim
         var result = x
-        for m in 0..<keys { result[m] = chunk.gramFromStart[i] * dot(chunk.gram, m * keys, 1, x, 0, keys) }
+        for m in 0..<keys {
+            result[m] = chunk.gramFromStart[i] * dot(chunk.gram, from: m * keys, step: 1, with: x, from: 0, count: keys)
+        }
         var (sums, squares) = ([Double](repeating: 0, count: keys), [Double](repeating: 0, count: keys))
         for j in 0...i {
-            let overlap = chunk.gramBetween[i * size + j] * dot(chunk.keys, j * keys, 1, x, 0, keys)
+            let overlap =
+                chunk.gramBetween[i * size + j]
+                * dot(chunk.keys, from: j * keys, step: 1, with: x, from: 0, count: keys)
             let weight = rounding.store(rounding.operation(overlap, overlap.magnitude), as: arithmetic.products)
             for m in 0..<keys {
                 let term = weight * chunk.keys[j * keys + m]
@@ -134,8 +145,8 @@ extension KalmanWalk {
 
     /// A state behind the chunk.
     private mutating func pass(
-        _ state: inout [Double], _ width: Int, _ b: [Double], _ tokens: Range<Int>, _ fromStart: [Double],
-        _ between: [Double]
+        _ state: inout [Double], width: Int, b: [Double], tokens: Range<Int>, fromStart: [Double],
+        between: [Double]
     ) {
         let (size, keys, start) = (tokens.count, head.keyDim, tokens.lowerBound)
         let last = (size - 1) * size

@@ -83,10 +83,10 @@ package struct KalmanWalk {
     private mutating func step(_ t: Int, _ state: inout KalmanState<Double>, _ out: inout [Double], _ row: Int) {
         let (keys, values) = (head.keyDim, head.valueDim)
         let decay = rounding.exp(head.logDecay[t])
-        move(&state.memory, decay, t, v, values)
+        move(&state.memory, decay: decay, at: t, b: v, width: values)
         var y = Array(q[t * keys..<(t + 1) * keys])
         if head.iterations > 0 {
-            move(&state.gram, head.decaysGram ? decay : 1, t, k, keys)
+            move(&state.gram, decay: head.decaysGram ? decay : 1, at: t, b: k, width: keys)
             let gram = multiplied(state.gram)
             let norm = norm(squares(state.gram), count: keys * keys)
             solve(&y, alpha: head.alpha[t], norm: norm) { walk, x in walk.product(gram, x) }
@@ -95,14 +95,14 @@ package struct KalmanWalk {
         for i in y.indices { y[i] = rounding.store(y[i], as: arithmetic.products) }
         let memory = multiplied(state.memory)
         for j in 0..<values {
-            let sum = dot(memory, j, values, y, 0, keys)
+            let sum = dot(memory, from: j, step: values, with: y, from: 0, count: keys)
             out[row * values + j] = rounding.operation(head.scale * sum, (head.scale * sum).magnitude)
         }
         for i in state.memory.indices { state.memory[i] = rounding.store(state.memory[i], as: arithmetic.state) }
     }
 
     /// S <- decay S + k_t b_tᵀ, before it is stored.
-    private mutating func move(_ state: inout [Double], _ decay: Double, _ t: Int, _ b: [Double], _ width: Int) {
+    private mutating func move(_ state: inout [Double], decay: Double, at t: Int, b: [Double], width: Int) {
         for i in 0..<head.keyDim {
             let key = k[t * head.keyDim + i]
             for j in 0..<width {
@@ -141,7 +141,7 @@ package struct KalmanWalk {
     /// Σ_m a_m b_m for m in 0 ..< count, a strided.
     @inline(__always)
     mutating func dot(
-        _ a: [Double], _ first: Int, _ step: Int, _ b: [Double], _ second: Int, _ count: Int
+        _ a: [Double], from first: Int, step: Int, with b: [Double], from second: Int, count: Int
     ) -> Double {
         var (sum, squares) = (0.0, 0.0)
         a.withUnsafeBufferPointer { a in
@@ -160,7 +160,7 @@ package struct KalmanWalk {
     mutating func product(_ gram: [Double], _ x: [Double]) -> [Double] {
         let read = multiplied(x)
         var result = x
-        for i in x.indices { result[i] = dot(gram, i * x.count, 1, read, 0, x.count) }
+        for i in x.indices { result[i] = dot(gram, from: i * x.count, step: 1, with: read, from: 0, count: x.count) }
         return result
     }
 }

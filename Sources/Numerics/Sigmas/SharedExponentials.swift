@@ -15,8 +15,8 @@
 //           next to 1, where a decay would round to 1
 //      η    log2 e in float32 is 1.3e-8 below log2 e
 //
-//  The recurrent form takes one exponential a token, the chunked form one a chunk on the state that
-//  enters it; inside a chunk each pair of tokens has one of its own. docs/numerics.md, section 10.
+//  The recurrent form takes one exponential per token, the chunked form one per chunk on the state
+//  that enters it; inside a chunk each pair of tokens has one of its own. docs/numerics.md, 10.
 
 import DualityCore
 import DualityReference

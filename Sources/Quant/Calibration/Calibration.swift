@@ -93,7 +93,9 @@ final class Calibration {
         } else {
             progress("calibrating layer \(layer + 1) of \(count)")
             let store = ObservedStore(weights: weights, observer: observer)
-            try stream.run(try Self.layer(layer, store, configuration, PrecisionPlan(uniform: .float32)), observer)
+            try stream.run(
+                try Self.layer(layer, store, configuration, PrecisionPlan(uniform: .float32)),
+                observer)
         }
         try round(layer, observer)
         packedLayer = layer

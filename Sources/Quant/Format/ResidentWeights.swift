@@ -1,9 +1,9 @@
 //  A packed model read into memory instead of mapped.
 //
 //  A mapped file is there at once and shared with other processes, in pages of 4 KiB. Decoding
-//  reads every weight once a token, and over huge pages of memory of its own that is about a tenth
-//  faster (docs/performance.md); loading then takes as long as copying. The bytes lie at the same
-//  distances as in the file, so that every tensor keeps its alignment.
+//  reads every weight once per token, and over huge pages of memory of its own that is about a
+//  tenth faster (docs/performance.md); loading then takes as long as copying. The bytes lie at the
+//  same distances as in the file, so that every tensor keeps its alignment.
 
 import DualityCore
 import Foundation

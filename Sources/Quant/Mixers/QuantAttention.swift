@@ -50,7 +50,7 @@ struct QuantAttention: SequenceMixer {
             caches[segment.sequence].layers[index].keyValues?.prepareToWrite(segment.rows.count, window: window)
         }
         let attended = pass.workspace.inner.pointer(inner * pass.rows)
-        attend(pass, caches, index, q, k, v, ld, into: attended)
+        attend(pass, caches: caches, index: index, q: q, k: k, v: v, ld: ld, into: attended)
         for segment in pass.segments {
             caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
         }
@@ -59,8 +59,8 @@ struct QuantAttention: SequenceMixer {
     }
 
     private func attend(
-        _ pass: Pass, _ caches: [QuantCache], _ index: Int, _ q: UnsafeMutablePointer<Float>,
-        _ k: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ ld: Int,
+        _ pass: Pass, caches: [QuantCache], index: Int, q: UnsafeMutablePointer<Float>,
+        k: UnsafeMutablePointer<Float>, v: UnsafeMutablePointer<Float>, ld: Int,
         into attended: UnsafeMutablePointer<Float>
     ) {
         let heads = configuration.keyValueHeadCount
@@ -71,8 +71,8 @@ struct QuantAttention: SequenceMixer {
             let (segment, head) = (pass.segments[part / heads], part % heads)
             guard let pages = caches[segment.sequence].layers[index].keyValues else { return }
             let (first, stored) = (segment.rows.lowerBound, pages.count)
-            finishQueries(pass, segment, head, q, ld)
-            finishKeys(pass, segment, head, k, v, ld)
+            finishQueries(pass, segment: segment, head: head, q: q, ld: ld)
+            finishKeys(pass, segment: segment, head: head, k: k, v: v, ld: ld)
             pages.withAddresses { pages in
                 var shape = dk_attention_shape(configuration, keyValueFormat, window: window)
                 let (position, count) = (Int64(stored), Int64(segment.rows.count))
@@ -85,7 +85,7 @@ struct QuantAttention: SequenceMixer {
                     Int64(configuration.innerSize), 0, count, begin, end, scratch[thread])
             }
         }
-        if byRows { attendByRows(pass, caches, index, q, ld, into: attended) }
+        if byRows { attendByRows(pass, caches: caches, index: index, q: q, ld: ld, into: attended) }
         guard bySegments, let pages = caches[pass.segments[0].sequence].layers[index].keyValues else { return }
         attendBySegments(pass, pages, q, into: attended)
     }
@@ -109,7 +109,7 @@ struct QuantAttention: SequenceMixer {
     /// Attention of a prompt whose keys and values are stored: a part of the job is a head and some
     /// rows, the later ones, which see more, first.
     private func attendByRows(
-        _ pass: Pass, _ caches: [QuantCache], _ index: Int, _ q: UnsafePointer<Float>, _ ld: Int,
+        _ pass: Pass, caches: [QuantCache], index: Int, q: UnsafePointer<Float>, ld: Int,
         into attended: UnsafeMutablePointer<Float>
     ) {
         let (heads, inner, scratch) = (configuration.keyValueHeadCount, configuration.innerSize, pass.workspace.scratch)
@@ -158,7 +158,7 @@ struct QuantAttention: SequenceMixer {
 
     /// Bias, norm and rotation of the query heads that read one key/value head.
     func finishQueries(
-        _ pass: Pass, _ segment: Segment, _ head: Int, _ q: UnsafeMutablePointer<Float>, _ ld: Int
+        _ pass: Pass, segment: Segment, head: Int, q: UnsafeMutablePointer<Float>, ld: Int
     ) {
         let (dim, group) = (configuration.headDim, configuration.headsPerKeyValueHead)
         let offset = head * group * dim
@@ -170,8 +170,8 @@ struct QuantAttention: SequenceMixer {
 
     /// Bias, norm and rotation of one key head, and the bias of its value.
     func finishKeys(
-        _ pass: Pass, _ segment: Segment, _ head: Int, _ k: UnsafeMutablePointer<Float>,
-        _ v: UnsafeMutablePointer<Float>, _ ld: Int
+        _ pass: Pass, segment: Segment, head: Int, k: UnsafeMutablePointer<Float>,
+        v: UnsafeMutablePointer<Float>, ld: Int
     ) {
         let dim = configuration.headDim
         let offset = head * dim

@@ -87,10 +87,11 @@ struct QuantBMojo: SequenceMixer {
             let (segment, head) = (pass.segments[part / heads], part % heads)
             let cache = caches[segment.sequence]
             guard let keyValues = cache.keyValues, let fadingKeyValues = cache.fading else { return }
-            attention.finishQueries(pass, segment, head, rows.q, rows.ld)
-            attention.finishKeys(pass, segment, head, rows.k, rows.v, rows.ld)
-            fading?.finishQueries(pass, segment, head, rows.fadingQ, rows.ld)
-            (fading ?? attention).finishKeys(pass, segment, head, rows.fadingK, rows.fadingV, rows.ld)
+            attention.finishQueries(pass, segment: segment, head: head, q: rows.q, ld: rows.ld)
+            attention.finishKeys(pass, segment: segment, head: head, k: rows.k, v: rows.v, ld: rows.ld)
+            fading?.finishQueries(pass, segment: segment, head: head, q: rows.fadingQ, ld: rows.ld)
+            (fading ?? attention).finishKeys(
+                pass, segment: segment, head: head, k: rows.fadingK, v: rows.fadingV, ld: rows.ld)
             keyValues.withAddresses { pages in
                 fadingKeyValues.withAddresses { fadingPages in
                     var shape = dk_attention_shape(configuration, attention.keyValueFormat, window: window)

@@ -42,7 +42,7 @@ struct QuantGatedDeltaNet: SequenceMixer {
                 pass.pool.run(pass.segments.count * count) { part, thread in
                     let (segment, head) = (pass.segments[part / count], part % count)
                     guard let state = states[segment.sequence] else { return }
-                    var operands = operands(segment, rows, o, rates, bias)
+                    var operands = operands(segment, rows: rows, o: o, rates: rates, bias: bias)
                     pass.kernels.delta_extend(
                         shape, state.state(0), &operands, Int64(head), Int64(head + 1), scratch[thread])
                     if state.layout.tracks {
@@ -60,8 +60,8 @@ struct QuantGatedDeltaNet: SequenceMixer {
     private func lend(_ body: (UnsafePointer<Float>, UnsafePointer<Float>) -> Void) { body(rates, decayBias) }
 
     private func operands(
-        _ segment: Segment, _ rows: HeadInputs.Rows, _ o: UnsafeMutablePointer<Float>, _ rates: UnsafePointer<Float>,
-        _ bias: UnsafePointer<Float>
+        _ segment: Segment, rows: HeadInputs.Rows, o: UnsafeMutablePointer<Float>, rates: UnsafePointer<Float>,
+        bias: UnsafePointer<Float>
     ) -> dk_delta_operands {
         let (first, inner) = (segment.rows.lowerBound, heads.configuration.innerSize)
         let (gates, ld) = (rows.others + first * rows.ldOthers, Int64(rows.ldOthers))

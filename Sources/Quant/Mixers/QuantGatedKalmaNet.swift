@@ -45,7 +45,7 @@ struct QuantGatedKalmaNet: SequenceMixer {
                 pass.pool.run(pass.segments.count * count) { part, thread in
                     let (segment, head) = (pass.segments[part / count], part % count)
                     guard let state = states[segment.sequence] else { return }
-                    var operands = operands(segment, rows, state, o, rates, bias)
+                    var operands = operands(segment, rows: rows, state: state, o: o, rates: rates, bias: bias)
                     pass.kernels.kalma_extend(
                         shape, state.state(0), state.state(1), &operands, Int64(head), Int64(head + 1),
                         scratch[thread])
@@ -59,8 +59,8 @@ struct QuantGatedKalmaNet: SequenceMixer {
     private func lend(_ body: (UnsafePointer<Float>, UnsafePointer<Float>) -> Void) { body(rates, decayBias) }
 
     private func operands(
-        _ segment: Segment, _ rows: HeadInputs.Rows, _ state: MatrixState, _ o: UnsafeMutablePointer<Float>,
-        _ rates: UnsafePointer<Float>, _ bias: UnsafePointer<Float>
+        _ segment: Segment, rows: HeadInputs.Rows, state: MatrixState, o: UnsafeMutablePointer<Float>,
+        rates: UnsafePointer<Float>, bias: UnsafePointer<Float>
     ) -> dk_kalma_operands {
         let (first, inner) = (segment.rows.lowerBound, heads.configuration.innerSize)
         let (gates, ld) = (rows.others + first * rows.ldOthers, Int64(rows.ldOthers))

@@ -16,12 +16,16 @@ extension QuantMamba2Mixer {
         let scratch = pass.workspace.scratch
         func part(_ index: Int) -> ScanPart? {
             let (segment, head) = (pass.segments[index / heads], index % heads)
-            return states[segment.sequence].map { scanPart(segment, head, $0, rows, parameters) }
+            return states[segment.sequence].map {
+                scanPart(segment, head: head, state: $0, rows: rows, parameters: parameters)
+            }
         }
         func begin(_ part: inout ScanPart) {
             normalizeAndRotate(pass, part.segment, part.head, rows)
             for channels in channels(ofPart: part.head) {
-                convolve(pass, part.segment, part.state, rows, parameters, channels: channels)
+                convolve(
+                    pass, segment: part.segment, state: part.state, rows: rows, parameters: parameters,
+                    channels: channels)
             }
             pass.kernels.ssd_prepare(&part.shape, &part.pointers, part.state.fill, &part.operands)
         }
@@ -68,7 +72,7 @@ extension QuantMamba2Mixer {
     }
 
     private func scanPart(
-        _ segment: Segment, _ head: Int, _ state: ScanState, _ rows: Rows, _ parameters: Parameters
+        _ segment: Segment, head: Int, state: ScanState, rows: Rows, parameters: Parameters
     ) -> ScanPart {
         let group = shape.heads / shape.xHeads
         return ScanPart(

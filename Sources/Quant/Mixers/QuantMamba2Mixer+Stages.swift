@@ -27,12 +27,12 @@ extension QuantMamba2Mixer {
             guard let state = states[segment.sequence] else { return }
             let first = block * Self.channelsTogether
             convolve(
-                pass, segment, state, rows, parameters,
+                pass, segment: segment, state: state, rows: rows, parameters: parameters,
                 channels: first..<min(first + Self.channelsTogether, channels))
         }
         let groups = (heads + Self.headsTogether - 1) / Self.headsTogether
         let scratch = pass.workspace.scratch
-        onAll(pass, states, rows, parameters) { pass.kernels.ssd_prepare($0, $1, $2, $3) }
+        onAll(pass, states: states, rows: rows, parameters: parameters) { pass.kernels.ssd_prepare($0, $1, $2, $3) }
         pass.pool.run(pass.segments.count * groups) { part, thread in
             let (segment, group) = (pass.segments[part / groups], part % groups)
             guard let state = states[segment.sequence] else { return }
@@ -43,7 +43,7 @@ extension QuantMamba2Mixer {
                 &shape, &pointers, state.fill, &operands, Int64(first),
                 Int64(min(first + Self.headsTogether, heads)), scratch[thread])
         }
-        onAll(pass, states, rows, parameters) { pass.kernels.ssd_retain($0, $1, $2, $3) }
+        onAll(pass, states: states, rows: rows, parameters: parameters) { pass.kernels.ssd_retain($0, $1, $2, $3) }
     }
 
     /// The gate of the heads of all ranks, which a norm may span.
@@ -58,8 +58,8 @@ extension QuantMamba2Mixer {
 
     /// The norm of step 6, in place, over the heads of all ranks.
     func normalize(
-        _ pass: Pass, _ range: Range<Int>, _ y: UnsafeMutablePointer<Float>, _ stride: Int,
-        gate z: UnsafeMutablePointer<Float>, _ zStride: Int
+        _ pass: Pass, _ range: Range<Int>, y: UnsafeMutablePointer<Float>, stride: Int,
+        gate z: UnsafeMutablePointer<Float>, zStride: Int
     ) {
         let first = y + range.lowerBound * stride
         pass.kernels.gated_norm(
@@ -74,7 +74,7 @@ extension QuantMamba2Mixer {
 
     /// A call for all heads of every segment.
     private func onAll(
-        _ pass: Pass, _ states: [ScanState?], _ rows: Rows, _ parameters: Parameters, _ call: ScanCall
+        _ pass: Pass, states: [ScanState?], rows: Rows, parameters: Parameters, call: ScanCall
     ) {
         for segment in pass.segments {
             guard let state = states[segment.sequence] else { continue }

@@ -109,7 +109,7 @@ struct QuantMamba2Mixer: SequenceMixer {
         let (z, zStride) = gatheredGate(pass, rows)
         let (y, ld) = pass.gathered(rows.y, stride: inner, for: outputProjection)
         let activations = pass.prepare(y, stride: ld, for: [outputProjection]) { range in
-            normalize(pass, range, y, ld, gate: z, zStride)
+            normalize(pass, range, y: y, stride: ld, gate: z, zStride: zStride)
         }
         pass.multiplyForAll(activations, outputProjection, into: out, stride: stride)
     }
@@ -133,7 +133,7 @@ struct QuantMamba2Mixer: SequenceMixer {
 
     /// Step 4 for a range of channels.
     func convolve(
-        _ pass: Pass, _ segment: Segment, _ state: ScanState, _ rows: Rows, _ parameters: Parameters,
+        _ pass: Pass, segment: Segment, state: ScanState, rows: Rows, parameters: Parameters,
         channels range: Range<Int>
     ) {
         let (first, channels) = (segment.rows.lowerBound, Int64(shape.channels))
@@ -152,15 +152,15 @@ struct QuantMamba2Mixer: SequenceMixer {
 
     private func withParameters(_ body: (Parameters) -> Void) {
         func lend(
-            _ a: UnsafePointer<Float>, _ dtBias: UnsafePointer<Float>, _ d: UnsafePointer<Float>,
-            _ taps: UnsafePointer<Float>, _ bias: UnsafePointer<Float>?, _ norm: UnsafePointer<Float>
+            a: UnsafePointer<Float>, dtBias: UnsafePointer<Float>, d: UnsafePointer<Float>,
+            taps: UnsafePointer<Float>, bias: UnsafePointer<Float>?, norm: UnsafePointer<Float>
         ) {
             body(Parameters(a: a, dtBias: dtBias, d: d, taps: taps, bias: bias, norm: norm))
         }
         if let convolutionBias {
-            return lend(a, dtBias, d, taps, convolutionBias, gatedNorm.weight)
+            return lend(a: a, dtBias: dtBias, d: d, taps: taps, bias: convolutionBias, norm: gatedNorm.weight)
         }
-        lend(a, dtBias, d, taps, nil, gatedNorm.weight)
+        lend(a: a, dtBias: dtBias, d: d, taps: taps, bias: nil, norm: gatedNorm.weight)
     }
 
     private static func roundToBFloat16(_ state: UnsafeMutableBufferPointer<Float>) {

@@ -69,7 +69,9 @@ struct ResidualStream {
         hasDelta = false
         return norm.weight.withUnsafeBufferPointer { weight in
             pass.prepare(u, stride: width, for: matrices) { rows in
-                Self.normalize(rows, width, h, adds ? delta : nil, u, weight, norm.epsilon, pass.kernels)
+                Self.normalize(
+                    rows, width: width, h: h, delta: adds ? delta : nil, u: u, weight: weight, epsilon: norm.epsilon,
+                    kernels: pass.kernels)
             }
         }
     }
@@ -89,8 +91,9 @@ struct ResidualStream {
         norm.weight.withUnsafeBufferPointer { weight in
             for (i, row) in rows.enumerated() {
                 Self.normalize(
-                    0..<1, width, h + row * width, hasDelta ? delta + row * width : nil, out + i * width, weight,
-                    norm.epsilon, pass.kernels)
+                    0..<1, width: width, h: h + row * width, delta: hasDelta ? delta + row * width : nil,
+                    u: out + i * width, weight: weight,
+                    epsilon: norm.epsilon, kernels: pass.kernels)
             }
         }
     }
@@ -102,14 +105,16 @@ struct ResidualStream {
         let (width, h, delta) = (width, h, hasDelta ? delta : nil)
         norm.weight.withUnsafeBufferPointer { weight in
             pass.overOwnRows(division) {
-                Self.normalize($0, width, h, delta, out, weight, norm.epsilon, pass.kernels)
+                Self.normalize(
+                    $0, width: width, h: h, delta: delta, u: out, weight: weight, epsilon: norm.epsilon,
+                    kernels: pass.kernels)
             }
         }
     }
 
     private static func normalize(
-        _ rows: Range<Int>, _ width: Int, _ h: UnsafeMutablePointer<Float>, _ delta: UnsafeMutablePointer<Float>?,
-        _ u: UnsafeMutablePointer<Float>, _ weight: UnsafeBufferPointer<Float>, _ epsilon: Float, _ kernels: KernelTable
+        _ rows: Range<Int>, width: Int, h: UnsafeMutablePointer<Float>, delta: UnsafeMutablePointer<Float>?,
+        u: UnsafeMutablePointer<Float>, weight: UnsafeBufferPointer<Float>, epsilon: Float, kernels: KernelTable
     ) {
         guard let weight = weight.baseAddress else { return }
         let (first, count, ld) = (rows.lowerBound * width, Int64(rows.count), Int64(width))

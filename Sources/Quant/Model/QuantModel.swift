@@ -79,6 +79,7 @@ public struct QuantModel: Sendable {
         self.pool = pool
         rope = configuration.rotates ? try RotaryFrequencies(configuration) : nil
         kernels = try KernelTable.active()
+        if pool === ThreadPool.common { _ = try ThreadPool.demandedThreadCount() }
         workspaces = WorkspacePool(threads: pool.threadCount)
         cacheConfiguration = configuration
     }
@@ -152,7 +153,7 @@ public struct QuantModel: Sendable {
     ///
     /// - Parameters:
     ///   - tokens: for each sequence, ids, at least one; the counts may differ.
-    ///   - caches: one a sequence, advanced. Untouched when an error is thrown.
+    ///   - caches: one per sequence, advanced. Untouched when an error is thrown.
     /// - Returns: for each sequence what `extend` of one sequence returns, with the same bits.
     /// - Throws: as `extend` of one sequence; `InputError` (`.shape`) for another number of caches
     ///   than token lists.
@@ -208,7 +209,9 @@ public struct QuantModel: Sendable {
             while true {
                 let pieces = pieces(tokens, caches, read)
                 if pieces.isEmpty { break }
-                let (stream, rows, pass) = pass(&caches, tokens, read, pieces, ends, wanted, workspace)
+                let (stream, rows, pass) = pass(
+                    &caches, tokens: tokens, read: read, pieces: pieces, ends: ends, wishes: wanted,
+                    workspace: workspace)
                 if !rows.isEmpty { score(stream, rows, pass) }
                 for (sequence, count) in pieces {
                     read[sequence] += count
@@ -242,8 +245,8 @@ public struct QuantModel: Sendable {
     }
 
     private func pass(
-        _ caches: inout [QuantCache], _ tokens: [[Int]], _ read: [Int], _ pieces: [(sequence: Int, count: Int)],
-        _ ends: [Int], _ wishes: [Int], _ workspace: Workspace
+        _ caches: inout [QuantCache], tokens: [[Int]], read: [Int], pieces: [(sequence: Int, count: Int)],
+        ends: [Int], wishes: [Int], workspace: Workspace
     ) -> (ResidualStream, [WantedRow], Pass) {
         let count = pieces.reduce(0) { $0 + $1.count }
         let half = configuration.headDim / 2

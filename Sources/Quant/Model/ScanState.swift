@@ -8,9 +8,9 @@
 //  | x, b     | [Hx, Q, P'], [Hb, N, Q] | operands of the tokens of that chunk                                   |
 //  | delta, logDecay | [H, Q]  | their steps and the running sums of Δ A                                        |
 //
-//  The state moves once a chunk, and a token is computed from the state at the start of its chunk,
-//  however the tokens came: that is what makes one piece, many pieces and single tokens agree bit
-//  for bit. It also halves what decoding moves: the state is read and not written.
+//  The state moves once per chunk, and a token is computed from the state at the start of its
+//  chunk, however the tokens came: that is what makes one piece, many pieces and single tokens
+//  agree bit for bit. It also halves what decoding moves: the state is read and not written.
 
 import DualityCore
 import DualityKernels

@@ -65,7 +65,7 @@ package struct CaseShare: Sendable {
 
     /// The number of every case, on every rank.
     ///
-    /// - Parameter numbers: one a case, of which this rank has computed its own.
+    /// - Parameter numbers: one per case, of which this rank has computed its own.
     /// - Throws: `InputError` (`.shape`) where ranks have other numbers of cases.
     package func combined(_ numbers: [Double]) throws(InputError) -> [Double] {
         let all = exchange.gatherTexts(numbers.withUnsafeBytes { Array($0) })

@@ -14,7 +14,7 @@ extension HeadInputs {
         result.query = query.cut(own)
         result.key = key.cut(ownShared)
         result.value = value.cut(ownShared)
-        // Gates have a column for each of a head's values; what steers a head has one a head.
+        // Gates have a column for each of a head's values; what steers a head has one per head.
         result.others = others.map { $0.cut([heads.columns($0.outputSize / configuration.headCount)]) }
         let convolved =
             own + ownShared.moved(by: inner) + (channels > inner + shared ? ownShared.moved(by: inner + shared) : [])

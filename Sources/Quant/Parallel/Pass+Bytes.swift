@@ -13,7 +13,7 @@ import Foundation
 extension Pass {
     /// How the inputs of a layer travel as bytes.
     private struct ByteForm {
-        /// Columns of a group; 0 for one a row.
+        /// Columns of a group; 0 for one per row.
         let group: Int
         /// Whether every group lies within one rank's columns.
         let isOfOneRank: Bool
@@ -42,17 +42,18 @@ extension Pass {
         let columns = shares.last?.upperBound ?? 0
         let full = workspace.gathered.pointer(columns * rows)
         if form.isOfOneRank {
-            gatherGroups(own, stride, shares, form.group, ranks, into: full, columns)
+            gatherGroups(
+                own, stride: stride, shares: shares, group: form.group, ranks: ranks, into: full, columns: columns)
         } else {
-            gatherRows(own, stride, shares, ranks, into: full, columns)
+            gatherRows(own, stride: stride, shares: shares, ranks: ranks, into: full, columns: columns)
         }
         return (full, columns)
     }
 
     /// With groups of one rank each: the rank's columns of all rows are a message.
     private func gatherGroups(
-        _ own: UnsafePointer<Float>, _ stride: Int, _ shares: [Range<Int>], _ group: Int, _ ranks: any RankExchange,
-        into full: UnsafeMutablePointer<Float>, _ columns: Int
+        _ own: UnsafePointer<Float>, stride: Int, shares: [Range<Int>], group: Int, ranks: any RankExchange,
+        into full: UnsafeMutablePointer<Float>, columns: Int
     ) {
         let messages = shares.map { ByteMessage(rows: rows, columns: $0.count, group: group) }
         let message = messages[ranks.rank]
@@ -72,8 +73,8 @@ extension Pass {
 
     /// With one group a row: ranks agree on its largest first.
     private func gatherRows(
-        _ own: UnsafePointer<Float>, _ stride: Int, _ shares: [Range<Int>], _ ranks: any RankExchange,
-        into full: UnsafeMutablePointer<Float>, _ columns: Int
+        _ own: UnsafePointer<Float>, stride: Int, shares: [Range<Int>], ranks: any RankExchange,
+        into full: UnsafeMutablePointer<Float>, columns: Int
     ) {
         let width = shares[ranks.rank].count
         let largest = workspace.largest.pointer(rows * (ranks.count + 2))

@@ -14,7 +14,7 @@ extension QuantModel {
     /// touches the rows of its own.
     ///
     /// - Parameters:
-    ///   - shares: of the work, one number a rank; nil for equal ones.
+    ///   - shares: of the work, one number per rank; nil for equal ones.
     ///   - wire: what ranks send each other; the same on all.
     /// - Throws: `InputError` (`.shape`) for another number of shares than ranks.
     package func cut(
@@ -23,7 +23,8 @@ extension QuantModel {
         let shares = shares ?? Array(repeating: 1, count: exchange.count)
         guard shares.count == exchange.count else {
             throw InputError(
-                .shape, in: "shares of the ranks", expected: "\(exchange.count), one a rank", found: "\(shares.count)")
+                .shape, in: "shares of the ranks", expected: "\(exchange.count), one per rank", found: "\(shares.count)"
+            )
         }
         let cut = RankCut(rank: exchange.rank, shares: shares)
         let heads = configuration.headCut(cut)

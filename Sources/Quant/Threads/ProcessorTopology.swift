@@ -66,7 +66,7 @@ struct ProcessorTopology: Sendable, Equatable {
     /// Cores of which there is at least one processor.
     var coreCount: Int { Set(processors.map(\.core)).count }
 
-    /// Threads of a pool that nobody has said a number for, at least 1: one a core, but no more
+    /// Threads of a pool that nobody has said a number for, at least 1: one per core, but no more
     /// than control groups leave time for. Nil where the system does not say.
     var threadCount: Int? { processors.isEmpty ? nil : max(min(coreCount, quota ?? .max), 1) }
 

@@ -11,6 +11,7 @@
 //                                                                                              compare-and-swap
 //      A worker that read the job of one generation can never claim a part of another: the word would have changed.
 
+import DualityCore
 import DualityKernels
 import Foundation
 import Synchronization
@@ -21,8 +22,29 @@ public final class ThreadPool: Sendable {
     public let threadCount: Int
     private let shared: Shared
 
-    /// As many threads as `processorCount`.
-    public static let common = ThreadPool(threads: processorCount)
+    /// As many threads as `defaultThreadCount`.
+    public static let common = ThreadPool(threads: defaultThreadCount)
+
+    /// What the environment variable DUALITY_THREADS asks for, else `processorCount`.
+    package static var defaultThreadCount: Int {
+        ((try? demandedThreadCount()) ?? nil) ?? processorCount
+    }
+
+    /// Threads that DUALITY_THREADS asks for; nil when it is absent or empty.
+    ///
+    /// - Throws: `InputError` (`.value`) for anything but a whole number from 1 to 4096.
+    package static func demandedThreadCount(
+        _ environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(InputError) -> Int? {
+        guard let text = environment["DUALITY_THREADS"], !text.isEmpty else { return nil }
+        guard let count = Int(text), (1...4096).contains(count) else {
+            throw InputError(
+                .value, in: "DUALITY_THREADS", expected: "a number of threads from 1 to 4096",
+                found: "\"\(text.prefix(40))\"",
+                remedy: "Without the variable there is a thread per core.")
+        }
+        return count
+    }
 
     /// Cores that this process may use, at least 1: what its affinity mask and its control groups
     /// leave it of the machine's, two processors of one core counted once.

@@ -27,8 +27,8 @@ struct MatrixLayout {
 /// - Precondition: the rows of b and out are contiguous; out overlaps neither a nor b.
 @inline(__always)
 func addProduct<Scalar: RealNumber>(
-    _ a: UnsafePointer<Scalar>, _ aLayout: MatrixLayout, _ b: UnsafePointer<Scalar>, _ bLayout: MatrixLayout,
-    to out: UnsafeMutablePointer<Scalar>, _ outLayout: MatrixLayout, rows: Int, depth: Int, columns: Int
+    _ a: UnsafePointer<Scalar>, as aLayout: MatrixLayout, times b: UnsafePointer<Scalar>, as bLayout: MatrixLayout,
+    to out: UnsafeMutablePointer<Scalar>, as outLayout: MatrixLayout, rows: Int, depth: Int, columns: Int
 ) {
     precondition(bLayout.column == 1 && outLayout.column == 1)
     let out = out + outLayout.start

@@ -45,7 +45,7 @@ package func withPointers<Result>(
 @inlinable @inline(__always)
 package func withPointers<Result>(
     _ a: [Double], _ b: [Double], _ c: [Double], _ d: [Double],
-    _ body: (UnsafePointer<Double>, UnsafePointer<Double>, UnsafePointer<Double>, UnsafePointer<Double>) -> Result
+    body: (UnsafePointer<Double>, UnsafePointer<Double>, UnsafePointer<Double>, UnsafePointer<Double>) -> Result
 ) -> Result {
     withPointers(a, b) { a, b in withPointers(c, d) { c, d in body(a, b, c, d) } }
 }

@@ -32,11 +32,11 @@ extension Linear {
             input: Tensor(repeating: .zero, shape: u.shape), weight: Tensor(repeating: .zero, shape: weight.shape),
             bias: bias.map { Tensor(repeating: .zero, shape: $0.shape) })
         addProduct(
-            outputGradient.elements, .rows(width: outer), weight.elements, .rows(width: inner),
-            to: &gradients.input.elements, .rows(width: inner), rows: length, depth: outer, columns: inner)
+            outputGradient.elements, as: .rows(width: outer), times: weight.elements, as: .rows(width: inner),
+            to: &gradients.input.elements, as: .rows(width: inner), rows: length, depth: outer, columns: inner)
         addProduct(
-            outputGradient.elements, .rows(width: outer).transposed, u.elements, .rows(width: inner),
-            to: &gradients.weight.elements, .rows(width: inner), rows: outer, depth: length, columns: inner)
+            outputGradient.elements, as: .rows(width: outer).transposed, times: u.elements, as: .rows(width: inner),
+            to: &gradients.weight.elements, as: .rows(width: inner), rows: outer, depth: length, columns: inner)
         for i in outputGradient.elements.indices {
             gradients.bias?.elements[i % outer] += outputGradient.elements[i]
         }

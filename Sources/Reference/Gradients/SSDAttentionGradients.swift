@@ -36,11 +36,11 @@ extension HeadSequence {
                 var inner = [Scalar](repeating: .zero, count: width * width)  // K, then L K
                 var outer = inner  // X, then L X
                 addProduct(
-                    b, .rows(from: sFirst, width: stateDim), queries, .rows(width: width),
-                    to: &inner, mask, rows: ss.count, depth: stateDim, columns: ts.count)
+                    b, as: .rows(from: sFirst, width: stateDim), times: queries, as: .rows(width: width),
+                    to: &inner, as: mask, rows: ss.count, depth: stateDim, columns: ts.count)
                 addProduct(
-                    x, .rows(from: sFirst, width: headDim), pulls, .rows(width: width),
-                    to: &outer, mask, rows: ss.count, depth: headDim, columns: ts.count)
+                    x, as: .rows(from: sFirst, width: headDim), times: pulls, as: .rows(width: width),
+                    to: &outer, as: mask, rows: ss.count, depth: headDim, columns: ts.count)
                 for s in ss {
                     var sum = segment[s - range.lowerBound]
                     var crossing = Scalar.zero  // what reaches across token s
@@ -73,10 +73,12 @@ extension HeadSequence {
             var block = mask
             block.start = diagonal ? i * (mask.row + 1) : 0
             addProduct(
-                inner, block, g, .rows(from: first, width: headDim), to: &result.x, .rows(from: s, width: headDim),
+                inner, as: block, times: g, as: .rows(from: first, width: headDim), to: &result.x,
+                as: .rows(from: s, width: headDim),
                 rows: rows, depth: ts.upperBound - first, columns: headDim)
             addProduct(
-                outer, block, c, .rows(from: first, width: stateDim), to: &result.b, .rows(from: s, width: stateDim),
+                outer, as: block, times: c, as: .rows(from: first, width: stateDim), to: &result.b,
+                as: .rows(from: s, width: stateDim),
                 rows: rows, depth: ts.upperBound - first, columns: stateDim)
         }
         for (i, t) in ts.enumerated() where diagonal || i == 0 {
@@ -84,8 +86,8 @@ extension HeadSequence {
             var block = mask.transposed
             block.start = diagonal ? i : 0
             addProduct(
-                outer, block, b, .rows(from: ss.lowerBound, width: stateDim),
-                to: &result.c, .rows(from: t, width: stateDim), rows: rows, depth: depth, columns: stateDim)
+                outer, as: block, times: b, as: .rows(from: ss.lowerBound, width: stateDim),
+                to: &result.c, as: .rows(from: t, width: stateDim), rows: rows, depth: depth, columns: stateDim)
         }
     }
 }

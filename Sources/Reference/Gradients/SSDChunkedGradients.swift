@@ -63,11 +63,11 @@ extension HeadSequence {
         let columns = transposed(result.initialState)
         var xGradient = [Scalar](repeating: .zero, count: range.count * headDim)
         addProduct(
-            decayedB, .rows(width: stateDim), columns, .rows(width: headDim),
-            to: &xGradient, .rows(width: headDim), rows: range.count, depth: stateDim, columns: headDim)
+            decayedB, as: .rows(width: stateDim), times: columns, as: .rows(width: headDim),
+            to: &xGradient, as: .rows(width: headDim), rows: range.count, depth: stateDim, columns: headDim)
         addProduct(
-            decayedX, .rows(width: headDim), result.initialState, .rows(width: stateDim),
-            to: &result.b, .rows(from: range.lowerBound, width: stateDim),
+            decayedX, as: .rows(width: headDim), times: result.initialState, as: .rows(width: stateDim),
+            to: &result.b, as: .rows(from: range.lowerBound, width: stateDim),
             rows: range.count, depth: headDim, columns: stateDim)
 
         // λ: H reaches across every token, the input of s across those after s
@@ -100,11 +100,11 @@ extension HeadSequence {
         }
         var cGradient = [Scalar](repeating: .zero, count: range.count * stateDim)
         addProduct(
-            decayed, .rows(width: headDim), state, .rows(width: stateDim),
-            to: &cGradient, .rows(width: stateDim), rows: range.count, depth: headDim, columns: stateDim)
+            decayed, as: .rows(width: headDim), times: state, as: .rows(width: stateDim),
+            to: &cGradient, as: .rows(width: stateDim), rows: range.count, depth: headDim, columns: stateDim)
         addProduct(
-            decayed, .rows(width: headDim).transposed, c, .rows(from: range.lowerBound, width: stateDim),
-            to: &result.initialState, .rows(width: stateDim), rows: headDim, depth: range.count, columns: stateDim)
+            decayed, as: .rows(width: headDim).transposed, times: c, as: .rows(from: range.lowerBound, width: stateDim),
+            to: &result.initialState, as: .rows(width: stateDim), rows: headDim, depth: range.count, columns: stateDim)
 
         // λ: what is read at t reaches across every token up to t
         var reach = Scalar.zero

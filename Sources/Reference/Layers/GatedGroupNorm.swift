@@ -6,7 +6,7 @@
 //  | symbol | shape      | meaning                                             |
 //  |--------|------------|-----------------------------------------------------|
 //  | y, z   | [L, H P]   | output of SSD, and the gate from in_proj            |
-//  | weight | [H P]      | one number per channel, unlike RMSNorm's one a group  |
+//  | weight | [H P]      | one number per channel, unlike RMSNorm's one per group  |
 //
 //  A group is one head (P channels) in the hybrid models. With the gate after the norm
 //  (norm_before_gate = true, which the original library also offers), out = norm(y) ⊙ silu(z).

@@ -18,7 +18,7 @@
 //  | q', k'       | [T, Hk, K]   | head h reads head h div (H / Hk)                     |
 //  | v, o         | [T, H, V]    |                                                      |
 //  | g, β         | [T, H]       | log decay <= 0; step in [0, 1] (or [0, 2])           |
-//  | S            | [S, H, K, V] | one a sequence                                       |
+//  | S            | [S, H, K, V] | one per sequence                                       |
 //
 //  T counts the tokens of all rows. Source: Yang, Kautz, Hatamizadeh (arXiv 2412.06464), sections 3
 //  and 4; flash-linear-attention, ops/gated_delta_rule.

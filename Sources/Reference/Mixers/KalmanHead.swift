@@ -52,11 +52,11 @@ package struct KalmanHead<Scalar: RealNumber>: Sendable {
         var out = [Scalar](repeating: 0, count: tokens.count * valueDim)
         switch form {
         case .recurrent:
-            for (i, t) in tokens.enumerated() { step(t, i, keys, values, &state, &out) }
+            for (i, t) in tokens.enumerated() { step(t, row: i, keys: keys, values: values, state: &state, out: &out) }
         case .chunked(let size):
             for first in stride(from: tokens.lowerBound, to: tokens.upperBound, by: max(size, 1)) {
                 let part = first..<min(first + max(size, 1), tokens.upperBound)
-                chunk(part, first - tokens.lowerBound, keys, values, &state, &out)
+                chunk(part, first: first - tokens.lowerBound, keys: keys, values: values, state: &state, out: &out)
             }
         }
         return out
@@ -80,14 +80,18 @@ package struct KalmanHead<Scalar: RealNumber>: Sendable {
 
     /// One token, by the definition; `row` counts from the first of `keys` and `values`.
     private func step(
-        _ t: Int, _ row: Int, _ keys: [Scalar], _ values: [Scalar], _ state: inout KalmanState<Scalar>,
-        _ out: inout [Scalar]
+        _ t: Int, row: Int, keys: [Scalar], values: [Scalar], state: inout KalmanState<Scalar>,
+        out: inout [Scalar]
     ) {
         let decay = Scalar.exp(logDecay[t])
-        Self.add(keys, row * keyDim, values, row * valueDim, decay, keyDim, valueDim, to: &state.memory)
+        Self.add(
+            keys, from: row * keyDim, times: values, from: row * valueDim, decay: decay, rows: keyDim,
+            columns: valueDim, to: &state.memory)
         if iterations > 0 {
             let own = decaysGram ? decay : 1
-            Self.add(keys, row * keyDim, keys, row * keyDim, own, keyDim, keyDim, to: &state.gram)
+            Self.add(
+                keys, from: row * keyDim, times: keys, from: row * keyDim, decay: own, rows: keyDim, columns: keyDim,
+                to: &state.gram)
         }
         let (gram, width) = (state.gram, keyDim)
         var squares = Scalar.zero
@@ -106,7 +110,7 @@ package struct KalmanHead<Scalar: RealNumber>: Sendable {
 
     /// S <- decay S + a bᵀ.
     private static func add(
-        _ a: [Scalar], _ first: Int, _ b: [Scalar], _ second: Int, _ decay: Scalar, _ rows: Int, _ columns: Int,
+        _ a: [Scalar], from first: Int, times b: [Scalar], from second: Int, decay: Scalar, rows: Int, columns: Int,
         to state: inout [Scalar]
     ) {
         for i in 0..<rows {
@@ -125,13 +129,13 @@ package struct KalmanHead<Scalar: RealNumber>: Sendable {
 
     /// Several tokens from the states before them.
     private func chunk(
-        _ tokens: Range<Int>, _ first: Int, _ keys: [Scalar], _ values: [Scalar],
-        _ state: inout KalmanState<Scalar>, _ out: inout [Scalar]
+        _ tokens: Range<Int>, first: Int, keys: [Scalar], values: [Scalar],
+        state: inout KalmanState<Scalar>, out: inout [Scalar]
     ) {
         let size = tokens.count
         let decays = SegmentDecays(tokens.map { logDecay[$0] })
         let ofGram = decaysGram ? decays : SegmentDecays([Scalar](repeating: 0, count: size))
-        let (norms, before) = (norms(first, size, keys, ofGram, state.gram), state)
+        let (norms, before) = (norms(first: first, size: size, keys: keys, decays: ofGram, gram: state.gram), state)
         let width = keyDim
         for i in 0..<size {
             let start = ofGram.fromStart[i]
@@ -158,13 +162,18 @@ package struct KalmanHead<Scalar: RealNumber>: Sendable {
                 for j in 0..<valueDim { out[row + j] += weight * values[(first + s) * valueDim + j] }
             }
         }
-        pass(first, size, keys, values, decays, &state.memory, valueDim)
-        if iterations > 0 { pass(first, size, keys, keys, ofGram, &state.gram, keyDim) }
+        pass(
+            first: first, size: size, keys: keys, values: values, decays: decays, state: &state.memory,
+            columns: valueDim)
+        if iterations > 0 {
+            pass(
+                first: first, size: size, keys: keys, values: keys, decays: ofGram, state: &state.gram, columns: keyDim)
+        }
     }
 
     /// |G_i|_F of every token of a chunk.
     private func norms(
-        _ first: Int, _ size: Int, _ keys: [Scalar], _ decays: SegmentDecays<Scalar>, _ gram: [Scalar]
+        first: Int, size: Int, keys: [Scalar], decays: SegmentDecays<Scalar>, gram: [Scalar]
     ) -> [Scalar] {
         guard iterations > 0 else { return [Scalar](repeating: 0, count: size) }
         var entering = Scalar.zero
@@ -195,8 +204,8 @@ package struct KalmanHead<Scalar: RealNumber>: Sendable {
 
     /// A state after a chunk.
     private func pass(
-        _ first: Int, _ size: Int, _ keys: [Scalar], _ values: [Scalar], _ decays: SegmentDecays<Scalar>,
-        _ state: inout [Scalar], _ columns: Int
+        first: Int, size: Int, keys: [Scalar], values: [Scalar], decays: SegmentDecays<Scalar>,
+        state: inout [Scalar], columns: Int
     ) {
         for i in state.indices { state[i] *= decays.fromStart[size - 1] }
         for s in 0..<size {

@@ -72,8 +72,8 @@ func convolveDirectly<Scalar: RealNumber>(_ kernel: [Scalar], _ x: [Scalar], _ c
     var y = [Scalar](repeating: .zero, count: x.count)
     for t in 0..<kernel.count {
         addProduct(
-            kernel, MatrixLayout(start: t, row: 0, column: -1), x, .rows(width: channels),
-            to: &y, .rows(from: t, width: channels), rows: 1, depth: t + 1, columns: channels)
+            kernel, as: MatrixLayout(start: t, row: 0, column: -1), times: x, as: .rows(width: channels),
+            to: &y, as: .rows(from: t, width: channels), rows: 1, depth: t + 1, columns: channels)
     }
     return y
 }

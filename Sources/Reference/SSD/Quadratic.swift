@@ -45,8 +45,8 @@ extension HeadSequence {
                 // C_t · B_s
                 for i in weights.indices { weights[i] = .zero }
                 addProduct(
-                    b, .rows(from: sFirst, width: stateDim), queries, .rows(width: width),
-                    to: &weights, .rows(width: width), rows: ss.count, depth: stateDim, columns: ts.count)
+                    b, as: .rows(from: sFirst, width: stateDim), times: queries, as: .rows(width: width),
+                    to: &weights, as: .rows(width: width), rows: ss.count, depth: stateDim, columns: ts.count)
                 // exp(seg(t, s)), from the diagonal down
                 for s in ss {
                     var sum = segment[s - range.lowerBound]
@@ -61,15 +61,15 @@ extension HeadSequence {
                 let mask = MatrixLayout.rows(width: width).transposed
                 if sFirst < tFirst {
                     addProduct(
-                        weights, mask, x, .rows(from: sFirst, width: headDim),
-                        to: &sums, .rows(width: headDim), rows: ts.count, depth: ss.count, columns: headDim)
+                        weights, as: mask, times: x, as: .rows(from: sFirst, width: headDim),
+                        to: &sums, as: .rows(width: headDim), rows: ts.count, depth: ss.count, columns: headDim)
                 } else {
                     for t in ts {
                         var row = mask
                         row.start = t - tFirst
                         addProduct(
-                            weights, row, x, .rows(from: sFirst, width: headDim), to: &sums,
-                            .rows(from: t - tFirst, width: headDim),
+                            weights, as: row, times: x, as: .rows(from: sFirst, width: headDim), to: &sums,
+                            as: .rows(from: t - tFirst, width: headDim),
                             rows: 1, depth: t - tFirst + 1, columns: headDim)
                     }
                 }
@@ -93,8 +93,9 @@ extension HeadSequence {
             for n in 0..<stateDim { decayed[i * stateDim + n] *= decay }
         }
         addProduct(
-            decayed, .rows(width: stateDim), columns, .rows(width: headDim),
-            to: &y, .rows(from: range.lowerBound, width: headDim), rows: range.count, depth: stateDim, columns: headDim)
+            decayed, as: .rows(width: stateDim), times: columns, as: .rows(width: headDim),
+            to: &y, as: .rows(from: range.lowerBound, width: headDim), rows: range.count, depth: stateDim,
+            columns: headDim)
     }
 
     /// Step 3 over the tokens of `range`: the state after the last of them, from the state before
@@ -115,14 +116,14 @@ extension HeadSequence {
             sum.add(logDecay[s])
         }
         // Summed apart, and in blocks, so that a state much larger than what the chunk adds is
-        // rounded once a chunk and not once a token.
+        // rounded once per chunk and not once per token.
         var update = [Scalar](repeating: .zero, count: headDim * stateDim)
         for first in stride(from: 0, to: range.count, by: 64) {
             var sums = [Scalar](repeating: .zero, count: update.count)
             addProduct(
-                decayed, .rows(from: first, width: headDim).transposed, b,
-                .rows(from: range.lowerBound + first, width: stateDim),
-                to: &sums, .rows(width: stateDim), rows: headDim, depth: min(64, range.count - first),
+                decayed, as: .rows(from: first, width: headDim).transposed, times: b,
+                as: .rows(from: range.lowerBound + first, width: stateDim),
+                to: &sums, as: .rows(width: stateDim), rows: headDim, depth: min(64, range.count - first),
                 columns: stateDim)
             for i in update.indices { update[i] += sums[i] }
         }

@@ -198,7 +198,7 @@ extension HeadMap {
     fileprivate func check(heads: Int, x: Int, b: Int, c: Int) throws(InputError) {
         guard self.heads == heads else {
             throw InputError(
-                .shape, in: "head map", expected: "\(heads) entries, one a head of dt", found: "\(self.heads)")
+                .shape, in: "head map", expected: "\(heads) entries, one per head of dt", found: "\(self.heads)")
         }
         for (name, list, count) in [("x", self.x, x), ("B", self.b, b), ("C", self.c, c)] {
             if let outside = list.first(where: { $0 >= count }) {

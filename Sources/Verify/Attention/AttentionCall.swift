@@ -77,7 +77,7 @@ struct AttentionCall: Sendable {
         for b in 0..<q.shape[0] {
             for t in 0..<length {
                 for h in 0..<heads {
-                    let row = output(b, t, h, fault, rounding)
+                    let row = output(b, t, h, fault: fault, rounding: rounding)
                     let first = ((b * length + t) * heads + h) * valueDim
                     for j in row.indices { o.elements[first + j] = row[j] }
                 }
@@ -112,7 +112,7 @@ struct AttentionCall: Sendable {
     }
 
     private func output(
-        _ b: Int, _ t: Int, _ h: Int, _ fault: AttentionFault, _ rounding: AttentionFault.Rounding
+        _ b: Int, _ t: Int, _ h: Int, fault: AttentionFault, rounding: AttentionFault.Rounding
     ) -> [Double] {
         let shared = keyHead(h, fault)
         var scores: [Double] = []

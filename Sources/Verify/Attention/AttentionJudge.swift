@@ -92,7 +92,7 @@ struct AttentionJudge: KindJudge {
             var best: (rows: [AttentionErrors], fit: ErrorFit, choice: AttentionArithmetic)?
             for arithmetic in choices {
                 let rows = errors(h, arithmetic)
-                let fit = fit(h, rows, tensor, arithmetic, format)
+                let fit = fit(head: h, rows: rows, tensor: tensor, arithmetic: arithmetic, format: format)
                 if best.map({ fit < $0.fit }) ?? true { best = (rows, fit, arithmetic) }
                 if fit.isGood { break }
             }
@@ -141,8 +141,8 @@ struct AttentionJudge: KindJudge {
     }
 
     private func fit(
-        _ h: Int, _ rows: [AttentionErrors], _ tensor: Tensor<Double>?, _ arithmetic: AttentionArithmetic,
-        _ format: NumberFormat
+        head h: Int, rows: [AttentionErrors], tensor: Tensor<Double>?, arithmetic: AttentionArithmetic,
+        format: NumberFormat
     ) -> ErrorFit {
         var fit = ErrorFit()
         guard let tensor else { return fit }

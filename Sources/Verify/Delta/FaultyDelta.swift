@@ -89,13 +89,13 @@ struct FaultyDelta: FamilyAttempt {
         var before = state
         for (i, t) in tokens.enumerated() {
             before = state
-            step(head, t, tokens.lowerBound, &state, &rows, row: i)
+            step(head, at: t, first: tokens.lowerBound, state: &state, rows: &rows, row: i)
         }
         return fault == .finalStateMissesLast ? before : state
     }
 
     private func step(
-        _ head: DeltaHead<Double>, _ t: Int, _ first: Int, _ state: inout [Double], _ rows: inout [Double], row: Int
+        _ head: DeltaHead<Double>, at t: Int, first: Int, state: inout [Double], rows: inout [Double], row: Int
     ) {
         let (keys, values) = (head.keyDim, head.valueDim)
         let own = t == first ? 0.0 : head.logDecay[t - 1]
@@ -133,7 +133,7 @@ struct FaultyDelta: FamilyAttempt {
             }
         }
         if fault == .decayAfterDelta { scale(&state, decay) }
-        if fault == .outputBeforeUpdate { read(head, t, state, &rows, row) }
+        if fault == .outputBeforeUpdate { read(head, at: t, state: state, rows: &rows, row: row) }
         for m in 0..<keys {
             let key = head.k[t * keys + m]
             for j in 0..<values { state[m * values + j] += key * delta[j] }
@@ -141,14 +141,14 @@ struct FaultyDelta: FamilyAttempt {
         if fault == .decayAfterUpdate { scale(&state, decay) }
         if fault == .stateBFloat16 { state = state.map { NumberFormat.bf16.round($0) } }
         if fault == .stateFloat16 { state = state.map { NumberFormat.f16.round($0) } }
-        if fault != .outputBeforeUpdate { read(head, t, state, &rows, row) }
+        if fault != .outputBeforeUpdate { read(head, at: t, state: state, rows: &rows, row: row) }
     }
 
     private func scale(_ state: inout [Double], _ factor: Double) {
         for i in state.indices { state[i] *= factor }
     }
 
-    private func read(_ head: DeltaHead<Double>, _ t: Int, _ state: [Double], _ rows: inout [Double], _ row: Int) {
+    private func read(_ head: DeltaHead<Double>, at t: Int, state: [Double], rows: inout [Double], row: Int) {
         let (keys, values) = (head.keyDim, head.valueDim)
         for m in 0..<keys {
             let query = head.q[t * keys + m]

@@ -42,7 +42,7 @@ struct FaultyDeltaChunks {
         total += sums[size]
         let entering = sums.map { Double.exp($0 + shift) }
         let inverse = inverse(sums, start)
-        let delta = deltas(inverse, entering, state, start, size)
+        let delta = deltas(inverse: inverse, entering: entering, state: state, start: start, size: size)
         for i in 0..<size {
             let row = (start - first + i) * values
             let faded = fault == .crossDecayMissing ? 1 : entering[i + 1]
@@ -127,7 +127,7 @@ struct FaultyDeltaChunks {
 
     /// δ = U - W S, `[Q, V]`.
     private func deltas(
-        _ inverse: [Double], _ entering: [Double], _ state: [Double], _ start: Int, _ size: Int
+        inverse: [Double], entering: [Double], state: [Double], start: Int, size: Int
     ) -> [Double] {
         let (keys, values) = (head.keyDim, head.valueDim)
         var delta = [Double](repeating: 0, count: size * values)

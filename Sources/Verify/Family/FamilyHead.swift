@@ -1,5 +1,5 @@
-//  One head of a recurrence of the family: the exact answer, its bound, and its sigma, by that of the
-//  possible arithmetics in which the kernel's error is smallest.
+//  One head of a recurrence of the family: the exact answer, its bound, and its sigma, by that of
+//  the possible arithmetics in which the kernel's error is smallest.
 
 import DualityCore
 import DualityNumerics

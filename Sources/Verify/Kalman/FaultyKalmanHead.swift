@@ -46,7 +46,7 @@ struct FaultyKalmanHead {
             let norm =
                 fault == .normBeforeUpdate || fault == .solvedBeforeUpdate || fault == .outputBeforeUpdate
                 ? norms.before : norms.now
-            read(t, solved, norm, seen.memory, &rows, i)
+            read(t, gram: solved, norm: norm, memory: seen.memory, rows: &rows, row: i)
             store(&state)
         }
         if !tokens.isEmpty { state = left(state, chunk) }
@@ -151,7 +151,7 @@ struct FaultyKalmanHead {
     }
 
     private func read(
-        _ t: Int, _ gram: [Double], _ norm: Double, _ memory: [Double], _ rows: inout [Double], _ row: Int
+        _ t: Int, gram: [Double], norm: Double, memory: [Double], rows: inout [Double], row: Int
     ) {
         let (keys, values) = (head.keyDim, head.valueDim)
         let query = Array(head.q[t * keys..<(t + 1) * keys])

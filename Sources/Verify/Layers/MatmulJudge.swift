@@ -127,7 +127,7 @@ struct MatmulJudge: KindJudge {
         }
     }
 
-    /// The terms of one number: one a group for integers, one a product else.
+    /// The terms of one number: one per group for integers, one per product else.
     private func groupTerms(_ m: Int, _ o: Int, _ fault: String?) -> [Double] {
         let inner = a.shape[1]
         var end = inner

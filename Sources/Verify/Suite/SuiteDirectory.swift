@@ -52,11 +52,18 @@ public struct SuiteDirectory: Sendable {
         suite = json["suite"]?.string ?? "?"
         dtype = json["dtype"]?.string ?? "?"
         entries = try cases.enumerated().map { i, item in
-            guard let name = item["name"]?.string, let kind = item["kind"]?.string.flatMap(CaseKind.init(rawValue:)),
+            guard let name = item["name"]?.string, let kindName = item["kind"]?.string,
                 let file = item["file"]?.string, !file.contains("/")
             else {
                 throw InputError(
                     .json, in: "\(place): cases[\(i)]", expected: "a name, a kind and a file", found: item.kindName)
+            }
+            guard let kind = CaseKind(rawValue: kindName) else {
+                throw InputError(
+                    .unknown, in: "\(place): cases[\(i)].kind",
+                    expected: CaseKind.allCases.map(\.rawValue).joined(separator: ", "),
+                    found: "\"\(kindName.prefix(40))\"",
+                    remedy: "A suite that a later version wrote is read by that version.")
             }
             var options: [String: String] = [:]
             for member in item["options"]?.object?.members ?? [] {

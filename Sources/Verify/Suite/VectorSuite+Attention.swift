@@ -8,7 +8,7 @@ extension VectorSuite {
         width: Int = 16,
         values: Int? = nil, batch: Int = 1, size: Double = 1, sinks: Bool = false, _ options: [String: String] = [:]
     ) -> VectorCase {
-        layer(name, .attention, catches, options) { draw in
+        layer(name, .attention, catches: catches, options: options) { draw in
             try draw.add("q", [batch, length, heads, width]) { size * $0.normal() }
             try draw.add("k", [batch, length + cache, shared, width])
             try draw.add("v", [batch, length + cache, shared, values ?? width])

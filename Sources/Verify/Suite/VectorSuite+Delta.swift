@@ -39,7 +39,7 @@ extension VectorCase {
         var options = ["use_qk_l2norm_in_kernel": "\(drawn.normalizes)"]
         if kind == .gatedDelta { options["chunk_size"] = "\(drawn.chunkSize)" }
         if let scale = drawn.scale { options["scale"] = "\(scale)" }
-        return VectorSuite.layer(name, kind, catches, options) { draw in try drawn.add(to: &draw) }
+        return VectorSuite.layer(name, kind, catches: catches, options: options) { draw in try drawn.add(to: &draw) }
     }
 }
 

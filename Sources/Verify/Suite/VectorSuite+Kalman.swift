@@ -100,6 +100,8 @@ extension VectorCase {
         var item = KalmanCase()
         describe(&item)
         let drawn = item
-        return VectorSuite.layer(name, .kalman, catches, drawn.options) { draw in try drawn.add(to: &draw) }
+        return VectorSuite.layer(name, .kalman, catches: catches, options: drawn.options) { draw in
+            try drawn.add(to: &draw)
+        }
     }
 }

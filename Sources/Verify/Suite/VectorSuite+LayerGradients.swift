@@ -35,7 +35,7 @@ extension VectorSuite {
         _ name: String, _ catches: String, length: Int, bias: Bool = true, window: Bool = false, cuts: [Int] = [],
         width: Int = 4, batch: Int = 1
     ) -> VectorCase {
-        layer(name, .convolutionGradients, catches) { draw in
+        layer(name, .convolutionGradients, catches: catches) { draw in
             let channels = 24
             try draw.add("x", [batch, length, channels])
             try draw.add("weight", [channels, 1, width], as: .f32) { $0.uniform(in: -0.5...0.5) }
@@ -56,7 +56,8 @@ extension VectorSuite {
     private static func norm(
         _ name: String, _ catches: String, rows: Int, channels: Int, _ options: [String: String], scale: Double = 1
     ) -> VectorCase {
-        layer(name, .gatedNormGradients, catches, ["epsilon": "1e-5"].merging(options) { $1 }) { draw in
+        layer(name, .gatedNormGradients, catches: catches, options: ["epsilon": "1e-5"].merging(options) { $1 }) {
+            draw in
             try draw.add("x", [rows, channels]) { scale * $0.normal() }
             try draw.add("z", [rows, channels])
             try draw.add("weight", [channels], as: .f32) { $0.uniform(in: 0.25...2) }

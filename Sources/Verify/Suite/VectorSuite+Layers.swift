@@ -30,7 +30,7 @@ extension VectorSuite {
     }
 
     static func layer(
-        _ name: String, _ kind: CaseKind, _ catches: String, _ options: [String: String] = [:],
+        _ name: String, _ kind: CaseKind, catches: String, options: [String: String] = [:],
         _ make: @escaping @Sendable (inout Draw) throws -> Void
     ) -> VectorCase {
         var source = RandomSource(seed: 2026).stream(name)
@@ -47,7 +47,7 @@ extension VectorSuite {
         _ name: String, _ catches: String, length: Int, bias: Bool = true, window: Bool = false, cuts: [Int] = [],
         width: Int = 4, batch: Int = 1
     ) -> VectorCase {
-        layer(name, .convolution, catches) { draw in
+        layer(name, .convolution, catches: catches) { draw in
             let channels = 24
             try draw.add("x", [batch, length, channels])
             try draw.add("weight", [channels, 1, width], as: .f32) { $0.uniform(in: -0.5...0.5) }
@@ -94,7 +94,7 @@ extension VectorSuite {
     private static func norm(
         _ name: String, _ catches: String, rows: Int, channels: Int, _ options: [String: String], scale: Double = 1
     ) -> VectorCase {
-        layer(name, .gatedNorm, catches, ["epsilon": "1e-5"].merging(options) { $1 }) { draw in
+        layer(name, .gatedNorm, catches: catches, options: ["epsilon": "1e-5"].merging(options) { $1 }) { draw in
             try draw.add("x", [rows, channels]) { scale * $0.normal() }
             try draw.add("z", [rows, channels])
             try draw.add("weight", [channels], as: .f32) { $0.uniform(in: 0.25...2) }
@@ -115,7 +115,7 @@ extension VectorSuite {
     private static func product(
         _ name: String, _ catches: String, rows: Int, outer: Int, inner: Int, group: Int? = nil, isExtreme: Bool = false
     ) -> VectorCase {
-        layer(name, .matmul, catches) { draw in
+        layer(name, .matmul, catches: catches) { draw in
             func integers(_ name: String, _ count: Int) throws {
                 var source = draw.random.stream(name)
                 let bytes = (0..<count * inner).map { _ -> UInt8 in
@@ -143,7 +143,7 @@ extension VectorSuite {
         product(
             "int8-extreme", "products that saturate 16 bits in pairs, and -128", rows: 3, outer: 16, inner: 192,
             group: 64, isExtreme: true),
-        layer("bf16-product", .matmul, "bfloat16 operands, a K that fills no block") { draw in
+        layer("bf16-product", .matmul, catches: "bfloat16 operands, a K that fills no block") { draw in
             for (name, count) in [("activations", 5), ("weights", 40)] {
                 var source = draw.random.stream(name)
                 let values = Tensor(repeating: 0.0, shape: [count, 200]).map { _ in
@@ -159,7 +159,7 @@ extension VectorSuite {
         _ options: [String: String] = [:]
     ) -> VectorCase {
         let usual = ["epsilon": "1e-5", "bc_epsilon": "1e-6", "chunk_size": "64"]
-        return layer(name, .mixer, catches, usual.merging(options) { $1 }) { draw in
+        return layer(name, .mixer, catches: catches, options: usual.merging(options) { $1 }) { draw in
             let (dim, model, width) = (16, 48, 4)
             let (inner, part) = (heads * dim, shared * dim)
             let channels = 2 * part + inner

@@ -22,7 +22,7 @@ package struct ConversationGenerator: TaskGenerator {
         let topic = ConversationGrammar.topics.random(&random)
         // Short contexts have short answers, so that all of them fit.
         let words = settings.length < 4096 ? 60...62 : 60...150
-        let answers = distinctAnswers(genre, topic, words, settings, &random)
+        let answers = distinctAnswers(genre: genre, topic: topic, words: words, settings: settings, random: &random)
         let wanted = random.integer(in: 0...needles - 1)
         let letters = random.letters(10, from: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
         let last =
@@ -41,7 +41,7 @@ package struct ConversationGenerator: TaskGenerator {
         }
         var others: [Turn] = []
         while true {
-            let turn = other(others.count, genre, topic, words, &random)
+            let turn = other(others.count, genre: genre, topic: topic, words: words, random: &random)
             total += tokens(turn.request) + tokens(turn.answer)
             if total > settings.length { break }
             others.append(turn)
@@ -50,12 +50,16 @@ package struct ConversationGenerator: TaskGenerator {
         for answer in answers {
             turns.insert(Turn(genre: genre, topic: topic, answer: answer), at: random.integer(in: 0...turns.count))
         }
-        return [row(turns, genre, topic, wanted, letters, last, answerTokens, settings.length)]
+        return [
+            row(
+                turns, genre: genre, topic: topic, wanted: wanted, letters: letters, last: last,
+                answerTokens: answerTokens, length: settings.length)
+        ]
     }
 
     private func row(
-        _ turns: [Turn], _ genre: String, _ topic: String, _ wanted: Int, _ letters: String, _ last: String,
-        _ answerTokens: Int, _ length: Int
+        _ turns: [Turn], genre: String, topic: String, wanted: Int, letters: String, last: String,
+        answerTokens: Int, length: Int
     ) -> JSON.Object {
         var messages: [JSON] = []
         var places: [Int] = []
@@ -78,8 +82,8 @@ package struct ConversationGenerator: TaskGenerator {
 
     /// Answers to one request, each unlike the others.
     private func distinctAnswers(
-        _ genre: String, _ topic: String, _ words: ClosedRange<Int>, _ settings: GeneratorSettings,
-        _ random: inout RandomSource
+        genre: String, topic: String, words: ClosedRange<Int>, settings: GeneratorSettings,
+        random: inout RandomSource
     ) -> [String] {
         var answers: [Scalars] = []
         // Where there is hardly room, the shortest of several.
@@ -95,7 +99,7 @@ package struct ConversationGenerator: TaskGenerator {
 
     /// Another request: of three, one of the same genre and one on the same topic.
     private func other(
-        _ i: Int, _ genre: String, _ topic: String, _ words: ClosedRange<Int>, _ random: inout RandomSource
+        _ i: Int, genre: String, topic: String, words: ClosedRange<Int>, random: inout RandomSource
     ) -> Turn {
         let otherGenres = ConversationGrammar.genres.filter { $0 != genre }
         let otherTopics = ConversationGrammar.topics.filter { $0 != topic }

@@ -66,7 +66,10 @@ struct RegexSearch {
                     if failed[program][pair / 64] & bit != 0 { break }
                     failed[program][pair / 64] |= bit
                     visited.append(pair)
-                    guard let next = try follow(steps[step], program, step, place, &slots, &stack) else {
+                    guard
+                        let next = try follow(
+                            steps[step], program: program, index: step, place: place, slots: &slots, stack: &stack)
+                    else {
                         if case .match = steps[step], !(refusesEmpty && place == start) {
                             forget(program)
                             return slots
@@ -83,7 +86,7 @@ struct RegexSearch {
 
     /// What comes after a step: nil when it fails here, and at the match.
     private mutating func follow(
-        _ step: RegexStep, _ program: Int, _ index: Int, _ place: Int, _ slots: inout [Int], _ stack: inout [Task]
+        _ step: RegexStep, program: Int, index: Int, place: Int, slots: inout [Int], stack: inout [Task]
     ) throws(InputError) -> (Int, Int)? {
         switch step {
         case .take(let set):

@@ -150,7 +150,7 @@ private struct Speller {
         let width = UInt32(rest.reduce(0) { if case .digit(let bits, _) = $1 { $0 + bits } else { $0 } })
         switch levels.first! {
         case .fixed(let bytes):
-            guard let target = target(rest, form, low, width, covered) else { return [] }
+            guard let target = target(rest, form: form, low: low, width: width, covered: covered) else { return [] }
             return bytes.map { ($0, target) }
         case .digit(_, let bytes):
             var result: [(byte: UInt8, target: Int32)] = []
@@ -159,7 +159,7 @@ private struct Speller {
                 let last = first + (1 << width - 1)
                 let inside = covered.count == 1 ? covered : covered.filter { $0.scalars.overlaps(first...last) }
                 guard let edge = inside.first, edge.scalars.overlaps(first...last),
-                    let target = target(rest, form, first, width, inside)
+                    let target = target(rest, form: form, low: first, width: width, covered: inside)
                 else { continue }
                 for byte in spellings { result.append((byte, target)) }
             }
@@ -169,8 +169,8 @@ private struct Speller {
 
     /// What is behind a digit: the values from `low` on that differ in `width` bits.
     private mutating func target(
-        _ levels: ArraySlice<Spelling.Level>, _ form: Int, _ low: UInt32, _ width: UInt32,
-        _ covered: [CharacterAutomaton.Edge]
+        _ levels: ArraySlice<Spelling.Level>, form: Int, low: UInt32, width: UInt32,
+        covered: [CharacterAutomaton.Edge]
     ) -> Int32? {
         if levels.isEmpty { return covered.first { $0.scalars.contains(low) }.map { Int32($0.target) } }
         let scalars = covered[0].scalars
