@@ -107,6 +107,6 @@ import Testing
             #"{"schema": 1, "cases": [{"name": "a", "kind": "quantum", "file": "a.safetensors", "sha256": ""}]}"#
         try Data(text.utf8).write(to: folder.appendingPathComponent("manifest.json"))
         let error = #expect(throws: InputError.self) { try SuiteDirectory(path: folder.path) }
-        #expect(error?.description.contains("\"quantum\"") == true && error?.location.contains("cases[0].kind") == true)
+        #expect(error?.description.contains("\"quantum\"") == true && error?.place.contains("cases[0].kind") == true)
     }
 }
