@@ -8,6 +8,7 @@
 #   make serve       build with the HTTP server and serve the embedded model (http://127.0.0.1:8000, with a page to chat)
 #   make bench       measure the fast engine: the embedded model, and a hybrid of the 0.6B shape with random weights
 #   make test-mpi    check models on several ranks; installs Open MPI
+#   make test-replicas  check two replicas of the server behind HAProxy; installs it
 #   make test-evaluation  check generated rows to 128K tokens, predicted times, and lm-evaluation-harness against the server
 #   make test-server check the HTTP server, also with clients from PyPI (test-server-heavy: ten thousand clients and answers)
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
@@ -27,7 +28,7 @@ TRAITS := Analysis,Server
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve bench docs wheel test-wheel fuzz sanitize static-tests neon test test-python test-mpi test-server test-server-short \
-	test-server-smoke test-server-heavy sanitize-server \
+	test-server-smoke test-server-heavy test-replicas sanitize-server \
 	notebooks build lint format clean toolchain libraries
 
 help:
@@ -92,6 +93,11 @@ test-server-heavy: server
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_load.py 10000
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_bits.py 10000
 
+# Two replicas behind HAProxy, with the configuration of docs/serve.md.
+test-replicas: server
+	@$(call need,haproxy,haproxy)
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" PYTHONDONTWRITEBYTECODE=1 python3 check_replicas.py
+
 # Load under the address and the thread sanitizer, a build of the server each.
 sanitize-server: toolchain
 	@for kind in address thread; do \
@@ -136,7 +142,7 @@ mpi: toolchain
 
 test-mpi: mpi
 	@$(call need,python3,python3)
-	@for check in bits mistakes failures campaigns server network; do \
+	@for check in bits mistakes failures campaigns cases server network; do \
 		DUALITY="$(CURDIR)/$(MPI)" PYTHONDONTWRITEBYTECODE=1 python3 Tests/MPI/check_$$check.py || exit 1; done
 
 BENCH_MODELS := .build/bench

@@ -33,6 +33,8 @@ struct Duality: AsyncParsableCommand {
             RankLaunch.end()
         } catch let error as InputError {
             RankLaunch.fail("error: \(error)", status: 2)
+        } catch let end as CampaignEnd {
+            RankLaunch.fail("error: \(end.text)", status: end.status)
         } catch {
             // ArgumentParser's own: help and version are a success, anything else is a usage error.
             let message = fullMessage(for: error)

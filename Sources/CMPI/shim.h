@@ -86,6 +86,17 @@ static inline int cmpi_waiting(int rank, int tag) {
     return bytes;
 }
 
+// The same of a message of any rank, which is then in `rank`.
+static inline int cmpi_waiting_of_any(int tag, int *rank) {
+    int flag = 0, bytes = 0;
+    MPI_Status status;
+    MPI_Iprobe(MPI_ANY_SOURCE, tag, MPI_COMM_WORLD, &flag, &status);
+    if (!flag) return -1;
+    *rank = status.MPI_SOURCE;
+    MPI_Get_count(&status, MPI_BYTE, &bytes);
+    return bytes;
+}
+
 static inline void cmpi_abort(int status) { MPI_Abort(MPI_COMM_WORLD, status); }
 
 static inline void cmpi_finish(void) { MPI_Finalize(); }

@@ -56,6 +56,8 @@ public struct EngineRequest: Sendable {
     package var exchange: (any RankExchange)?
     /// What they send each other.
     package var wire = RankWire.Form.auto
+    /// How much of the model each of them has.
+    package var balance = RankBalance.equal
     /// What is asked for against the word of the configuration.
     public var reading = ModelReading()
 

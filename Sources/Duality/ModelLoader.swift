@@ -94,7 +94,8 @@ public struct ModelLoader: Sendable {
     private func shared(_ model: QuantModel) throws -> QuantModel {
         guard let exchange = request.exchange else { return model }
         try model.requireSameModel(on: exchange)
-        return try model.cut(exchange, wire: RankWire(request.wire, on: exchange))
+        let shares = try request.balance.shares(on: exchange, request.pool)
+        return try model.cut(exchange, shares: shares, wire: RankWire(request.wire, on: exchange))
     }
 
     private func checkpoint(_ warn: (String) -> Void) throws -> Checkpoint {

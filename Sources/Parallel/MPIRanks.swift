@@ -26,9 +26,13 @@
         private enum Tag: Int32 {
             case parts = 1
             case step
+            case word
         }
         /// Turns of the waiting loop that only test; then the processor is offered to others.
         private static let busyTurns = 2000
+        /// The same for a word, and microseconds of sleep between further ones.
+        private static let testsOfAWord = 20
+        private static let sleepOfAWord: UInt32 = 100
         /// Messages are counted in 32 bits.
         private static let largestMessage = 1 << 30
 
@@ -147,6 +151,27 @@
             return received
         }
 
+        func tell(_ bytes: [UInt8], to rank: Int) {
+            bytes.withUnsafeBytes { raw in
+                guard let base = raw.baseAddress else { return }
+                send(base, raw.count, to: rank, .word)
+                wait(isPatient: true)
+            }
+        }
+
+        func heard() -> (rank: Int, bytes: [UInt8])? {
+            var peer: Int32 = 0
+            let size = cmpi_waiting_of_any(Tag.word.rawValue, &peer)
+            guard size >= 0 else { return nil }
+            var bytes = [UInt8](repeating: 0, count: Int(size))
+            bytes.withUnsafeMutableBytes { raw in
+                guard let base = raw.baseAddress else { return }
+                receive(base, raw.count, from: Int(peer), .word)
+                wait(isPatient: true)
+            }
+            return (Int(peer), bytes)
+        }
+
         private func send(_ bytes: UnsafeRawPointer, _ count: Int, to peer: Int, _ tag: Tag) {
             forEachMessage(count) { offset, size in
                 begin(peer) { cmpi_send(bytes + offset, size, Int32(peer), tag.rawValue, $0) }
@@ -173,13 +198,20 @@
         }
 
         /// Waits until all messages that have begun are done.
-        private func wait() {
+        ///
+        /// - Parameter isPatient: asleep, where the processor belongs to others: a word is received
+        ///   when its reader looks for words.
+        private func wait(isPatient: Bool = false) {
             guard !requests.isEmpty else { return }
             var (turns, began) = (0, UInt64(0))
             while cmpi_are_done(Int32(requests.count), &requests) == 0 {
                 turns += 1
-                guard turns > Self.busyTurns else { continue }
-                sched_yield()
+                if isPatient {
+                    if turns > Self.testsOfAWord { usleep(Self.sleepOfAWord) }
+                } else {
+                    guard turns > Self.busyTurns else { continue }
+                    sched_yield()
+                }
                 if turns % 64 != 0 { continue }
                 let now = DispatchTime.now().uptimeNanoseconds
                 if began == 0 { began = now }
@@ -218,7 +250,11 @@
         private func giveUp() -> Never {
             let silent = requests.indices.first { cmpi_is_done(&requests[$0]) == 0 }.map { peers[$0] }
             let text =
-                if case .layer(let layer) = place { "layer \(layer)" } else { "the head" }
+                switch place {
+                case .layer(let layer): "layer \(layer)"
+                case .campaign: "a campaign"
+                case .head, .outside: "the head"
+                }
             let seconds = String(format: "%g", Double(timeout) / 1e9)
             stop("no answer from \(silent.map(name) ?? "another rank") for \(seconds) s in \(text)")
         }

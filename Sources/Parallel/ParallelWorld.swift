@@ -78,8 +78,10 @@ package struct ParallelWorld: Sendable {
 
     /// Refuses a world of another size than was asked for.
     ///
-    /// - Parameter asked: T of `--tensor-parallel`.
-    package func requireCount(_ asked: Int) throws(InputError) {
+    /// - Parameters:
+    ///   - asked: how many processes.
+    ///   - wish: what has asked for them.
+    package func requireCount(_ asked: Int, _ wish: String) throws(InputError) {
         guard asked != count else { return }
         let start = "mpirun -n \(asked) --bind-to none duality ..."
         let remedy =
@@ -90,7 +92,7 @@ package struct ParallelWorld: Sendable {
                 "The launcher has started \(launched) that do not see each other: it is of another library than \(library). Start \(asked) with the mpirun of that one."
             }
         throw InputError(
-            .value, in: "--tensor-parallel \(asked)", expected: asked == 1 ? "1 process" : "\(asked) processes",
+            .value, in: wish, expected: asked == 1 ? "1 process" : "\(asked) processes",
             found: "\(count), of a program that is linked with \(library)", remedy: remedy)
     }
 

@@ -134,6 +134,13 @@ extension Verifier {
     public func verify(
         _ suite: SuiteDirectory, against results: String, repeated again: String? = nil
     ) throws -> Report {
+        try verify(suite, against: results, repeated: again, on: LocalCases())
+    }
+
+    /// The same, where `runner` carries out the cases; the report is that of its first process.
+    package func verify(
+        _ suite: SuiteDirectory, against results: String, repeated again: String?, on runner: any CaseRunner
+    ) throws -> Report {
         let found = try ResultFiles(results)
         let repeats = try again.map { try ResultFiles($0) }
         let known = Set(suite.entries.map(\.stem))
@@ -141,7 +148,8 @@ extension Verifier {
         var single = self
         single.seeksPairs = false
         let verifier = single
-        var reports = parallelMap(suite.entries.count) { i in
+        let costs = suite.costs(found)
+        var reports = try runner.results(of: Array(suite.entries.indices), costs: costs) { i in
             verifier.verify(suite.entries[i], of: suite, found, repeats)
         }
         // Two faults at once are sought on a few cases: if a kernel has two, most cases show both.
@@ -153,8 +161,9 @@ extension Verifier {
             let chosen = Array(
                 unexplained.dropFirst(unexplained.count / WorkLimits.casesSkippedForPairs)
                     .prefix(WorkLimits.casesForPairs))
-            let again = parallelMap(chosen.count) { i in
-                verify(suite.entries[chosen[i]], of: suite, found, repeats)
+            let thorough = self
+            let again = try runner.results(of: chosen, costs: chosen.map { costs[$0] }) { i in
+                thorough.verify(suite.entries[i], of: suite, found, repeats)
             }
             for (i, report) in zip(chosen, again) { reports[i] = report }
         }

@@ -17,6 +17,11 @@ for precision in ["int8", "bf16", "f32"]:
     for wire in ["float32", "int8"]:
         out, err, status, _ = duality(2, *arguments, "--tensor-parallel", "2", "--wire", wire)
         expect(status == 0 and json.loads(out)["tokens"] == expected, f"{precision} with {wire} on the wire: the same tokens", out + err)
+    for shares in ["5:3", "1:7", "auto"]:
+        out, err, status, _ = duality(2, *arguments, "--tensor-parallel", "2", "--balance", shares)
+        expect(status == 0 and json.loads(out)["tokens"] == expected, f"{precision} with shares {shares}: the same tokens", out + err)
+    out, err, status, _ = duality(3, *arguments, "--tensor-parallel", "3", "--balance", "1:6:2")
+    expect(status == 0 and json.loads(out)["tokens"] == expected, f"{precision} with shares 1:6:2: the same tokens", out + err)
 
 text = tempfile.mkstemp(suffix=".txt")[1]
 with open(text, "w") as file:

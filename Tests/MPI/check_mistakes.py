@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-from launch import DUALITY, PROMPT, duality, expect, launcher, run
+from launch import PROMPT, duality, expect, two_programs
 
 out, err, status, _ = duality(0, "generate", PROMPT, "--tensor-parallel", "2")
 expect(status == 2 and "mpirun -n 2" in err and "2 processes" in err, "one process where 2 were asked", err)
@@ -34,11 +34,6 @@ out, err, status, seconds = duality(2, "generate", PROMPT, "--logit-bias", "nons
 expect(status not in (0, None) and seconds < 30 and "--logit-bias" in err, "a wrong wish on rank 0: all end", out + err)
 
 
-def two_programs(first, second):
-    """Two ranks with other arguments each: a launcher's application contexts."""
-    return run([*launcher(), "-n", "1", DUALITY, *first, ":", "-n", "1", DUALITY, *second])
-
-
 with tempfile.TemporaryDirectory() as folder:
     for name in ["a", "b"]:
         with open(f"{folder}/{name}.txt", "w") as file:
@@ -51,7 +46,21 @@ with tempfile.TemporaryDirectory() as folder:
         out, err, status, _ = two_programs(first, second)
         expect(status != 0 and f"rank 1: {what}" in err and not out, f"a campaign with another {what} on a rank", out + err)
 
+for shares, ranks, what, words in [
+    ("5:3", 0, "shares without processes", ["mpirun -n 2"]),
+    ("5:3", 3, "two shares of three processes", ["3 shares", "--balance 5:3:1"]),
+    ("5:3:1", 2, "three shares of two processes", ["2 shares", "--balance 5:3"]),
+    ("5:0", 2, "a share of nothing", ["5:0", "whole numbers from 1 on"]),
+    ("fast", 2, "shares in words", ["fast", "whole numbers from 1 on"]),
+]:
+    out, err, status, _ = duality(ranks, "generate", PROMPT, "--max-tokens", "4", "--balance", shares)
+    expect(status not in (0, None) and all(word in err for word in words) and not out, what, out + err)
+out, err, status, _ = duality(2, "perplexity", __file__, "--balance", "5:3")
+expect(status != 0 and "--tensor-parallel 2" in err and not out, "shares of a campaign", out + err)
+
 command = ["generate", PROMPT, "--max-tokens", "4", "--tensor-parallel", "2"]
+out, err, status, _ = two_programs([*command, "--balance", "5:3"], [*command, "--balance", "3:5"])
+expect(status != 0 and "rank 1: --balance" in err and not out, "another --balance on a rank", out + err)
 out, err, status, _ = two_programs([*command, "--wire", "int8"], [*command, "--wire", "float32"])
 expect(status != 0 and "rank 1: --wire" in err and not out, "another --wire on a rank", out + err)
 

@@ -44,6 +44,11 @@ def duality(ranks, *arguments, options=(), **rest):
     return run([*launcher, DUALITY, *arguments], **rest)
 
 
+def two_programs(first, second):
+    """Two ranks with other arguments each: a launcher's application contexts."""
+    return run([*launcher(), "-n", "1", DUALITY, *first, ":", "-n", "1", DUALITY, *second])
+
+
 def expect(condition, what, detail=""):
     if condition:
         print(f"ok    {what}", flush=True)

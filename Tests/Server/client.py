@@ -95,7 +95,7 @@ def assembled(events, index=0):
 def server(*arguments, environment=None, stop=signal.SIGTERM):
     """A server on a free port, its client, and its log when it has ended (`log()`)."""
     process = subprocess.Popen(
-        [BINARY, "serve", *arguments, "--port", "0"], stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        [BINARY, "serve", *arguments, *([] if "--port" in arguments else ["--port", "0"])], stderr=subprocess.PIPE, text=True, cwd=ROOT,
         env={**os.environ, **(environment or {})})
     lines = []
     while True:

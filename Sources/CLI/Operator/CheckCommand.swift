@@ -8,7 +8,7 @@ import DualityVerify
 import Foundation
 import Synchronization
 
-struct CheckCommand: ParsableCommand {
+struct CheckCommand: ParsableCommand, CampaignCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
         abstract: "Check that the forms of SSD agree on a model's own tensors.",
@@ -24,7 +24,8 @@ struct CheckCommand: ParsableCommand {
             packing, subnormal and huge numbers. The table then shows for every form in every precision the largest \
             relative error, the largest error in units of the proved bound (at most 1) and of the expected rounding \
             error (at most 8; in float64 for information), their median in those units, and the case that was worst, as a \
-            line that --case runs again. Precision bf16 is the imitation of a kernel that multiplies in bfloat16.
+            line that --case runs again. Precision bf16 is the imitation of a kernel that multiplies in bfloat16. Under \
+            mpirun the processes share out the cases, with the same table.
             """)
 
     @OptionGroup var model: ModelOptions
@@ -54,11 +55,16 @@ struct CheckCommand: ParsableCommand {
         help: ArgumentHelp("Check one generated case, given as its line (seed=… B=… L=…).", valueName: "line"))
     var line: String?
 
+    @OptionGroup var campaign: CampaignOptions
+
     @Flag(help: "Write the table as JSON.")
     var json = false
 
+    var hasCases: Bool { line == nil && (exhaustive || cases != nil) }
+
     func run() throws {
         if let survey = try generated() {
+            guard RankLaunch.isFirst else { return }
             let lines = SurveyReport.lines(survey).joined(separator: "\n")
             print(json ? SurveyReport.json(survey, seed: seed).serialized() : lines)
             if !survey.passes { throw ExitCode(1) }
@@ -168,6 +174,11 @@ struct CheckCommand: ParsableCommand {
             throw InputError(.value, in: "--cases", expected: "at least 1", found: "\(cases)")
         }
         guard exhaustive || cases != nil else { return nil }
+        if cases == nil, RankLaunch.campaign != nil {
+            throw InputError(
+                .missing, in: "check", expected: "--cases N under mpirun", found: "--exhaustive alone",
+                remedy: "Ctrl-C ends all processes of mpirun at once, so say how many cases there are to be.")
+        }
         return try ExhaustiveCheck(seed: seed, limit: cases).run()
     }
 

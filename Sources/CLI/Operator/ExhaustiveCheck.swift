@@ -1,6 +1,7 @@
 //  `duality check --exhaustive`: the forms on generated cases, for as long as one likes.
 
 import DualityCore
+import DualityQuant
 import DualityReference
 import DualityVerify
 import Foundation
@@ -14,57 +15,69 @@ struct ExhaustiveCheck {
     /// nil for no end.
     let limit: Int?
 
-    /// Runs until the limit or Ctrl-C.
+    /// Runs until the limit or Ctrl-C, on all processes that `mpirun` has started.
+    ///
+    /// - Returns: what was found, on the first of them.
     func run() throws -> FormSurvey {
+        try RankLaunch.campaign?.requireSame([("--seed", "\(seed)"), ("--cases", "\(limit ?? 0)")])
         signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
         defer { signal(SIGINT, SIG_DFL) }
         var survey = FormSurvey()
-        // Many small cases, and among them a few large ones.
-        var small = SSDCaseGenerator(seed: seed, budget: 12_000)
-        var large = SSDCaseGenerator(seed: ~seed, budget: 400_000)
+        var stream = SurveyStream(seed: seed)
         let start = Date()
         var (noted, failed) = (Date(), false)
-        while survey.cases < limit ?? .max, !interrupted.load(ordering: .relaxed) {
-            let batch = survey.cases..<min(survey.cases + 64, limit ?? .max)
-            try survey.take(Self.survey(of: batch.compactMap { $0 % 128 == 127 ? large.next() : small.next() }))
-            let seconds = Int(Date().timeIntervalSince(start))
-            Terminal.progress("\(survey.cases.grouped) cases in \(seconds) s; Ctrl-C ends with a summary")
-            if !Terminal.stderrIsTerminal, Date().timeIntervalSince(noted) > 60 {
-                noted = Date()
-                Terminal.note("\(survey.cases.grouped) cases in \(seconds) s")
-            }
-            if !failed, let row = survey.rows.first(where: { !$0.passes }) {
-                failed = true
-                Terminal.clearProgress()
-                Terminal.note("\(row.form.name) in \(row.form.precision) is beyond its limit; going on")
-            }
-        }
+        try RankLaunch.carryOut(
+            CaseList(first: limit), name: { "case \($0)" }, isEnded: { interrupted.load(ordering: .relaxed) },
+            item: { stream.item($0) },
+            work: { item in
+                var survey = FormSurvey()
+                if let item { try survey.take(item) }
+                return survey
+            },
+            take: { _, found in
+                // In the order of cases, so that sums are rounded alike whoever had them.
+                survey.take(found)
+                if survey.cases % 64 == 0 { note(survey, since: start, &noted, &failed) }
+            })
         Terminal.clearProgress()
         return survey
     }
 
-    /// The cases of one batch, shared among the cores.
-    private static func survey(of items: [SSDCase]) throws -> FormSurvey {
-        let workers = max(1, min(ProcessInfo.processInfo.activeProcessorCount, items.count))
-        let next = Atomic<Int>(0)
-        let results = Mutex<(FormSurvey, (any Error)?)>((FormSurvey(), nil))
-        DispatchQueue.concurrentPerform(iterations: workers) { _ in
-            var survey = FormSurvey()
-            var failure: (any Error)?
-            while failure == nil {
-                let i = next.add(1, ordering: .relaxed).oldValue
-                guard i < items.count else { break }
-                do { try survey.take(items[i]) } catch { failure = error }
-            }
-            results.withLock {
-                $0.0.take(survey)
-                $0.1 = $0.1 ?? failure
-            }
+    /// Says how far it has got.
+    private func note(_ survey: FormSurvey, since start: Date, _ noted: inout Date, _ failed: inout Bool) {
+        let seconds = Int(Date().timeIntervalSince(start))
+        Terminal.progress("\(survey.cases.grouped) cases in \(seconds) s; Ctrl-C ends with a summary")
+        if !Terminal.stderrIsTerminal, Date().timeIntervalSince(noted) > 60 {
+            noted = Date()
+            Terminal.note("\(survey.cases.grouped) cases in \(seconds) s")
         }
-        return try results.withLock { result in
-            if let error = result.1 { throw error }
-            return result.0
+        if !failed, let row = survey.rows.first(where: { !$0.passes }) {
+            failed = true
+            Terminal.clearProgress()
+            Terminal.note("\(row.form.name) in \(row.form.precision) is beyond its limit; going on")
         }
+    }
+}
+
+/// The cases by their numbers: many small ones, and among them a few large ones.
+private struct SurveyStream {
+    private var small, large: SSDCaseGenerator
+    /// The number of the case that comes next.
+    private var next = 0
+
+    init(seed: UInt64) {
+        small = SSDCaseGenerator(seed: seed, budget: 12_000)
+        large = SSDCaseGenerator(seed: ~seed, budget: 400_000)
+    }
+
+    /// A case that comes after all that were asked for before.
+    mutating func item(_ number: Int) -> SSDCase? {
+        var item: SSDCase?
+        while next <= number {
+            item = next % 128 == 127 ? large.next() : small.next()
+            next += 1
+        }
+        return item
     }
 }
 

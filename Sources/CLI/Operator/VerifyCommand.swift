@@ -7,7 +7,7 @@ import DualityReference
 import DualityVerify
 import Foundation
 
-struct VerifyCommand: ParsableCommand {
+struct VerifyCommand: ParsableCommand, CampaignCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract: "Judge the outputs of a kernel of state space duality.",
@@ -27,6 +27,8 @@ struct VerifyCommand: ParsableCommand {
 
             With --sealed, holds what this version expects of a sealed suite against what stands in it: \
             duality verify SUITE --sealed
+
+            Under mpirun the processes share out the cases of a suite, with the same report.
 
             Exit status: 0 PASS, 1 FAIL or SUSPECT, 2 UNCHECKED, usage or input.
             """)
@@ -66,6 +68,8 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Options of the call in a single file.", valueName: "dt_softplus=false,chunk_size=64,…"))
     var options: String?
 
+    @OptionGroup var campaign: CampaignOptions
+
     @Flag(help: "Write the report as JSON.")
     var json = false
 
@@ -100,6 +104,7 @@ struct VerifyCommand: ParsableCommand {
         let verifier = Verifier(
             precision: try precision.map { try DeclaredPrecision(parsing: $0) } ?? .inferred, diagnoses: !noDiagnosis)
         let report = try report(path, verifier)
+        guard RankLaunch.isFirst else { return }
         if json {
             print(report.json.serialized(indented: true))
         } else if markdown {
@@ -192,16 +197,16 @@ struct VerifyCommand: ParsableCommand {
                 ("--against", against != nil), ("--repeat", again != nil), ("--precision", precision != nil),
                 ("--markdown", markdown), ("--html", html), ("--verbose", verbose), ("--no-diagnosis", noDiagnosis),
             ], with: "--sealed", remedy: "What is sealed is compared with what is expected now; no kernel takes part.")
-        let report = try SealReport(checking: path) { Terminal.progress("computing \($0) of \($1)") }
+        let runner = try runner(SuiteDirectory(path: path))
+        let report = try SealReport(checking: path, on: runner) { Terminal.progress("computing \($0) of \($1)") }
         Terminal.clearProgress()
+        guard RankLaunch.isFirst else { return }
         print(json ? report.json.serialized(indented: true) : report.text)
         try end(with: report.verdict)
     }
 
     private func report(_ path: String, _ verifier: Verifier) throws -> Report {
-        var isDirectory: ObjCBool = false
-        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-        if exists && isDirectory.boolValue && !NumPyTensors.isDirectoryOfArrays(path) {
+        if Self.isSuite(path) {
             guard let against else {
                 throw InputError(
                     .missing, in: "--against", expected: "the directory of the kernel's results", found: "nothing")
@@ -209,12 +214,33 @@ struct VerifyCommand: ParsableCommand {
             try refuse(
                 ofCalls, with: "a directory of test vectors",
                 remedy: "Names, axes and options of a suite are those of its manifest.")
-            return try verifier.verify(SuiteDirectory(path: path), against: against, repeated: again)
+            let suite = try SuiteDirectory(path: path)
+            let runner = try runner(suite, [against] + [again].compactMap { $0 })
+            return try verifier.verify(suite, against: against, repeated: again, on: runner ?? LocalCases())
         }
         try refuse(
             [("--repeat", again != nil)], with: "--against and a single file",
             remedy: "Compare the two files of results: duality verify RUN1 --repeat RUN2")
         let dump = try Dump(path: path, map: map, layout: layout, options: options)
         return try verifier.verify(dump, against: against)
+    }
+    private static func isSuite(_ path: String) -> Bool {
+        FileSystem.kind(of: path) == .directory && !NumPyTensors.isDirectoryOfArrays(path)
+    }
+
+    /// Whether there is a suite, whose cases several processes may share out.
+    var hasCases: Bool {
+        guard let path, !faults, !presets else { return false }
+        return sealed || (against != nil && Self.isSuite(path))
+    }
+
+    /// The processes that share out the cases of a suite, which have found themselves to have the
+    /// same files and options; nil for a process that is alone.
+    private func runner(_ suite: SuiteDirectory, _ results: [String] = []) throws -> RankedCases? {
+        guard let share = RankLaunch.campaign else { return nil }
+        let options = [precision ?? "", noDiagnosis ? "no diagnosis" : "", sealed ? "sealed" : ""]
+        try share.requireSame(suite.facts(results) + [("options", options.joined(separator: ";"))])
+        let names = suite.entries.map(\.call.name)
+        return RankedCases { names[$0] }
     }
 }

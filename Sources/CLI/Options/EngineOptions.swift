@@ -17,6 +17,10 @@ extension EngineRequest.Engine: ExpressibleByArgument {}
 extension EngineRequest.Precision: ExpressibleByArgument {}
 extension KeyValueFormat: ExpressibleByArgument {}
 extension RankWire.Form: ExpressibleByArgument {}
+extension RankBalance: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+    public var defaultValueDescription: String { text }
+}
 extension EnginePrecision: ExpressibleByArgument {
     /// - Throws: a `ValidationError` for a precision that files do not keep.
     func requireStored() throws {
@@ -133,7 +137,9 @@ extension EngineOptions {
         request.keyValues = keyValues
         request.group = scales.group
         request.threads = threads?.counts[0] ?? RankLaunch.world?.defaultThreads
-        (request.exchange, request.wire) = (RankLaunch.exchange, RankLaunch.wire)
+        (request.exchange, request.wire, request.balance) = (
+            RankLaunch.exchange, RankLaunch.wire, RankLaunch.balance
+        )
         request.isResident = resident
         request.allowsNonFinite = model.allowNonFinite
         request.reading = model.reading

@@ -37,6 +37,13 @@ package enum FileSystem {
 
     package static func exists(_ path: String) -> Bool { kind(of: path) != nil }
 
+    /// The size of a file; nil where none is.
+    package static func byteCount(_ path: String) -> Int? {
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return Int(status.st_size)
+    }
+
     /// The names in a directory, sorted; nil where none can be read.
     package static func names(in directory: String) -> [String]? {
         (try? FileManager.default.contentsOfDirectory(atPath: directory))?.sorted()

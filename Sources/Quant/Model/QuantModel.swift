@@ -40,6 +40,8 @@ public struct QuantModel: Sendable {
     var headShares: [Range<Int>] = []
     /// What is sent to them.
     package internal(set) var wire = RankWire(.float32)
+    /// How much of the model each rank has; empty for a whole model.
+    package internal(set) var rankShares: [Int] = []
 
     /// Which rows of logits a caller wants: the head is the widest product of the model, and
     /// prefill needs one row.

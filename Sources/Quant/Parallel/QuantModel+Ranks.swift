@@ -38,7 +38,7 @@ extension QuantModel {
         model.head = head.cut([outputs[cut.rank]])
         model.headShares = outputs
         model.cacheConfiguration = configuration.cut(heads)
-        (model.ranks, model.wire) = (RankGroup(exchange), wire)
+        (model.ranks, model.wire, model.rankShares) = (RankGroup(exchange), wire, shares)
         return model
     }
 

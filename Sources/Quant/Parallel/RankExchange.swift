@@ -5,6 +5,7 @@
 //      deal        every rank gives each rank other bytes
 //      toFirst     every rank gives bytes, and rank 0 gets everyone's
 //      fromFirst   rank 0 gives bytes that every other gets
+//      tell        one rank gives another bytes, which that hears when it likes: a word outside of all exchanges
 //
 //  No number is computed on the way, so results do not depend on who carries them: ranks as threads
 //  of one process (ThreadRanks.swift), or processes under MPI (module DualityParallel).
@@ -43,6 +44,13 @@ package protocol RankExchange: AnyObject, Sendable {
     /// On rank 0 gives `bytes` to all others and returns them; on the others waits for them,
     /// however long it takes.
     func fromFirst(_ bytes: [UInt8]) -> [UInt8]
+
+    /// Gives a word of at least one byte to another rank.
+    func tell(_ bytes: [UInt8], to rank: Int)
+
+    /// The next word that has come, and whose it is; nil for none. What one rank has said is heard
+    /// in the order in which it said it.
+    func heard() -> (rank: Int, bytes: [UInt8])?
 }
 
 extension RankExchange {
@@ -54,4 +62,6 @@ package enum RankPlace: Sendable {
     case outside
     case layer(Int)
     case head
+    /// Cases are shared out.
+    case campaign
 }

@@ -18,12 +18,15 @@ package final class ThreadRanks: @unchecked Sendable {
     /// What each rank deals to each, in bytes.
     private var dealt: [[Int]]
     private var message: [UInt8] = []
+    /// What each rank has been told and has not heard yet.
+    private var words: [[(rank: Int, bytes: [UInt8])]]
 
     /// - Parameter count: R, at least 1.
     package init(count: Int) {
         self.count = max(count, 1)
         addresses = Array(repeating: nil, count: self.count)
         dealt = Array(repeating: [], count: self.count)
+        words = Array(repeating: [], count: self.count)
     }
 
     /// Runs `first` as rank 0 on this thread and `other` as every other rank on one of its own, and
@@ -118,6 +121,14 @@ package final class ThreadRanks: @unchecked Sendable {
             let message = ranks.condition.withLock { ranks.message }
             ranks.meet()
             return message
+        }
+
+        func tell(_ bytes: [UInt8], to rank: Int) {
+            ranks.condition.withLock { ranks.words[rank].append((self.rank, bytes)) }
+        }
+
+        func heard() -> (rank: Int, bytes: [UInt8])? {
+            ranks.condition.withLock { ranks.words[rank].isEmpty ? nil : ranks.words[rank].removeFirst() }
         }
     }
 }

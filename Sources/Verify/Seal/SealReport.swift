@@ -39,6 +39,14 @@ public struct SealReport: Sendable {
     /// - Throws: `InputError` for a directory that is no suite or not sealed, or whose manifest is
     ///   not the one that was sealed.
     public init(checking path: String, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }) throws {
+        try self.init(checking: path, on: nil, progress: progress)
+    }
+
+    /// The same, where `runner` carries out the cases, without a word about its progress; the report
+    /// is that of its first process.
+    package init(
+        checking path: String, on runner: (any CaseRunner)?, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+    ) throws {
         self.path = path
         let suite = try SuiteDirectory(path: path)
         let place = "\(path)/manifest.json"
@@ -57,17 +65,31 @@ public struct SealReport: Sendable {
                 .malformed, in: "\(place): seal.sha256", expected: "the hash of its cases, \(found.prefix(12))…",
                 found: "\(hash.prefix(12))…", remedy: "The manifest was changed after it was sealed.")
         }
-        var (cases, problems) = ([Case](), [String]())
-        let results = SuiteSeal.each(suite.entries, progress) { i in
-            try Self.compare(suite.entries[i], listed[i], in: path)
+        let compare: @Sendable (Int) -> Outcome = { i in
+            Outcome(suite.entries[i].call.name) { try Self.compare(suite.entries[i], listed[i], in: path) }
         }
-        for (entry, result) in zip(suite.entries, results) {
-            switch result {
-            case .success(let item): cases.append(item)
-            case .failure(let error): problems.append("\(entry.call.name): \(error)")
-            }
+        let outcomes =
+            try runner?.results(of: Array(suite.entries.indices), costs: suite.costs(), compare)
+            ?? SuiteSeal.each(suite.entries, progress) { compare($0) }.map { try $0.get() }
+        (cases, problems) = (outcomes.compactMap(\.item), outcomes.compactMap(\.problem))
+    }
+
+    /// A case that was compared, or why it could not be.
+    private struct Outcome: Portable {
+        var item: Case?
+        var problem: String?
+
+        init(_ name: String, _ compare: () throws -> Case) {
+            do { item = try compare() } catch { problem = "\(name): \(error)" }
         }
-        (self.cases, self.problems) = (cases, problems)
+
+        func write(to bytes: inout PortableWriter) {
+            bytes.add(each: item, problem)
+        }
+
+        init(from bytes: inout PortableReader) throws(InputError) {
+            (item, problem) = (try bytes.next(), try bytes.next())
+        }
     }
 
     private static func compare(_ entry: SuiteDirectory.Entry, _ item: JSON, in path: String) throws -> Case {

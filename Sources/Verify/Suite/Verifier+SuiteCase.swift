@@ -74,3 +74,39 @@ extension SuiteDirectory.Entry {
         }
     }
 }
+
+extension SuiteDirectory {
+    /// How long the cases take beside each other, by the bytes of their operands; nothing where
+    /// there is no result of theirs among `results`.
+    func costs(_ results: ResultFiles? = nil) -> [Int] {
+        entries.map { entry in
+            if let results, results.files[entry.stem] == nil { return 0 }
+            return FileSystem.byteCount("\(path)/\(entry.file)") ?? 0
+        }
+    }
+
+    /// What processes that judge results together must all see, by name.
+    ///
+    /// - Throws: `InputError` when the results cannot be listed.
+    package func facts(_ directories: [String]) throws -> [(name: String, value: String)] {
+        var facts = [("suite", try MappedFile(path: "\(path)/manifest.json").withBytes { sha256($0) })]
+        for (i, directory) in directories.enumerated() {
+            let results = try ResultFiles(directory)
+            var hash = ContentHash()
+            for name in results.files.keys.sorted() {
+                let file = results.path(of: name)
+                hash.add(name)
+                hash.add([FileSystem.byteCount(file) ?? -1])
+                // Enough of each to tell two runs apart.
+                if let mapped = try? MappedFile(path: file) {
+                    mapped.withBytes { bytes in
+                        hash.add(UnsafeRawBufferPointer(rebasing: bytes.prefix(4096)))
+                        hash.add(UnsafeRawBufferPointer(rebasing: bytes.suffix(4096)))
+                    }
+                }
+            }
+            facts.append((i == 0 ? "results" : "results of another run", hash.text))
+        }
+        return facts
+    }
+}

@@ -117,8 +117,8 @@ package struct SurveyRow: Sendable {
     /// The geometric mean of the error of the heads of y.
     package var typicalError: Double { errors == 0 ? 0 : .exp(logarithms / Double(errors)) }
 
-    private var logarithms = 0.0
-    private var errors = 0
+    fileprivate var logarithms = 0.0
+    fileprivate var errors = 0
 
     /// Whether the row's sigma decides too. In float64 the oracle errs as much as what is held
     /// against it, and its roundings repeat as theirs do: there the bound decides alone, and sigma
@@ -225,5 +225,34 @@ extension SurveyRow {
         takeError(zip(differences, norms).map { $1 == 0 ? 0 : ($0 / $1).squareRoot() }, item)
         self.bound.take(ofBound, item)
         self.sigma.take(ofSigma, item)
+    }
+}
+
+extension SurveyRow.Worst: Portable {
+    package func write(to bytes: inout PortableWriter) {
+        bytes.add(each: value, item)
+    }
+
+    package init(from bytes: inout PortableReader) throws(InputError) {
+        (value, item) = (try bytes.next(), try bytes.next())
+    }
+}
+
+extension FormSurvey: Portable {
+    package func write(to bytes: inout PortableWriter) {
+        bytes.add(cases)
+        for row in rows {
+            bytes.add(each: row.cases, row.error, row.bound, row.sigma, row.sigmas, row.logarithms, row.errors)
+        }
+    }
+
+    package init(from bytes: inout PortableReader) throws(InputError) {
+        self.init()
+        cases = try bytes.next()
+        for i in rows.indices {
+            (rows[i].cases, rows[i].error, rows[i].bound) = (try bytes.next(), try bytes.next(), try bytes.next())
+            (rows[i].sigma, rows[i].sigmas) = (try bytes.next(), try bytes.next())
+            (rows[i].logarithms, rows[i].errors) = (try bytes.next(), try bytes.next())
+        }
     }
 }

@@ -60,3 +60,21 @@ package struct RatioHistogram: Sendable, Equatable {
 
     private static let ln2 = 0.6931471805599453
 }
+
+/// Only the bins that something lies in.
+extension RatioHistogram: Portable {
+    package func write(to bytes: inout PortableWriter) {
+        let filled = bins.indices.filter { bins[$0] > 0 }
+        bytes.add(each: count, largest, filled, filled.map { bins[$0] })
+    }
+
+    package init(from bytes: inout PortableReader) throws(InputError) {
+        self.init()
+        (count, largest) = (try bytes.next(), try bytes.next())
+        let (filled, counts): ([Int], [Int]) = (try bytes.next(), try bytes.next())
+        guard filled.count == counts.count, filled.allSatisfy(bins.indices.contains) else {
+            throw bytes.malformed("a count for each of some bins", "\(counts.count) of \(filled.count)")
+        }
+        for (bin, count) in zip(filled, counts) { bins[bin] = count }
+    }
+}

@@ -218,6 +218,10 @@ final class CountedRank: RankExchange {
     }
 
     func fromFirst(_ bytes: [UInt8]) -> [UInt8] { exchange.fromFirst(bytes) }
+
+    func tell(_ bytes: [UInt8], to rank: Int) { exchange.tell(bytes, to: rank) }
+
+    func heard() -> (rank: Int, bytes: [UInt8])? { exchange.heard() }
 }
 
 extension OddModel {
