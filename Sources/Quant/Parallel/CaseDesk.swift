@@ -1,4 +1,5 @@
-//  Campaigns whose cases differ in length: rank 0 hands them out one by one, to its own workers too.
+//  Campaigns whose cases differ in length: rank 0 hands them out one by one, also to its own
+//  workers.
 //
 //      a rank has     a case for each of its workers, and one more while there are many left, so that none of them waits for a word
 //      results        are taken in the order in which cases were handed out, whoever had them: nothing depends on how many ranks there are
