@@ -220,14 +220,15 @@ slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | 
 test: toolchain libraries lint
 	DUALITY_THREADS=1 $(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
 	@$(slowest)
-	@$(MAKE) --no-print-directory test-python test-server-smoke
+	@$(MAKE) --no-print-directory test-python test-server-smoke BUILT=yes
 
-# The Python package, with the library that the Swift tests have built: after them there is nothing to compile.
+# The Python package, with the library that the Swift tests have built. BUILT: they just have, and SwiftPM, which at times compiles all
+# of it once more when it is asked again, is not asked.
 VENV := .build-venv
 LIBRARY := $(TEST_BUILD)/release/libduality_ssd.$(if $(filter Darwin,$(shell uname)),dylib,so)
 
 test-python: toolchain libraries $(VENV)/ready
-	@$(SWIFT) test list -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) >/dev/null
+	@[ -n "$(BUILT)" ] || $(SWIFT) test list -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) >/dev/null
 	@cd python && DUALITY_LIBRARY="$(CURDIR)/$(LIBRARY)" PYTHONPATH=src \
 		"$(CURDIR)/$(VENV)/bin/python" -m pytest -q -rs
 
