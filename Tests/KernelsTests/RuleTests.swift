@@ -15,6 +15,7 @@ import Testing
         Case(heads: 4, kHeads: 2, vHeads: 4, dim: 32, tokens: 150),
         Case(heads: 2, kHeads: 1, vHeads: 1, dim: 128, tokens: 70),
         Case(heads: 3, kHeads: 3, vHeads: 1, dim: 7, tokens: 66),
+        Case(heads: 2, kHeads: 1, vHeads: 2, dim: 40, tokens: 20),
         Case(heads: 1, kHeads: 1, vHeads: 1, dim: 1, tokens: 1),
     ]
 

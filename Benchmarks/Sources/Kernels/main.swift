@@ -147,6 +147,17 @@ if option("--scan", 0) > 0 {
     exit(0)
 }
 
+// One recurrence: seconds on the wall of each repetition, and the float32 peak behind them.
+for name in ["--delta", "--kalma"] where option(name, 0) > 0 {
+    let rule = Recurrences(machine: machine, length: Int64(option(name, 0)))
+    let repeats = option("--repeats", 9)
+    let times =
+        name == "--delta"
+        ? rule.delta(repeats: repeats, clock: .wall) : rule.kalma(repeats: repeats, iterations: 30, clock: .wall)
+    print((times + [machine.peak(.f32)]).map { String($0) }.joined(separator: " "))
+    exit(0)
+}
+
 print("\(String(cString: kernels.name)): \(String(cString: kernels.summary)); \(threads) threads, int8 group \(group)")
 show(["product", "tokens", "ms", "T/s", "% peak", "GB/s", "% read"], widths: widths)
 

@@ -107,6 +107,27 @@ INLINE float sum_of(lanes v) {
     return (four.x + four.z) + (four.y + four.w);
 }
 
+/// Lane i is sum_of(v[i]), with its bits. v is overwritten.
+INLINE lanes sums_of_lanes(lanes *v) {
+    UNROLL for (int i = 0; i < 8; i++) {
+        lanes a = v[i], b = v[i + 8];
+        v[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+               __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        lanes a = v[i], b = v[i + 4];
+        v[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
+               __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        lanes a = v[i], b = v[i + 2];
+        v[i] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+               __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    }
+    return __builtin_shufflevector(v[0], v[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+           __builtin_shufflevector(v[0], v[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+}
+
 INLINE float largest_of(lanes v) {
     __typeof__(v.lo) eight = v.lo > v.hi ? v.lo : v.hi;
     __typeof__(eight.lo) four = eight.lo > eight.hi ? eight.lo : eight.hi;

@@ -43,12 +43,15 @@ INLINE void delta_move(const int P, const bool NEXT, float *state, int64_t D, fl
     }
     for (int64_t i = 0; i < D; i++) {
         lanes key = k[i], query = q[i], following = NEXT ? next[i] : 0.0f;
+        // Read before either is written: at D = 128 panels lie 8 KiB apart, and a load waits for a
+        // store to the same place of another page.
+        lanes s[2];
+        UNROLL for (int j = 0; j < P; j++) s[j] = load16(state + (j * D + i) * 16);
         UNROLL for (int j = 0; j < P; j++) {
-            float *at = state + (j * D + i) * 16;
-            lanes s = fma16(key, change[j], load16(at) * fade);
-            store16(at, s);
-            out[j] = fma16(query, s, out[j]);
-            if (NEXT) recalled[j] = fma16(following, s, recalled[j]);
+            s[j] = fma16(key, change[j], s[j] * fade);
+            store16(state + (j * D + i) * 16, s[j]);
+            out[j] = fma16(query, s[j], out[j]);
+            if (NEXT) recalled[j] = fma16(following, s[j], recalled[j]);
         }
     }
     UNROLL for (int j = 0; j < P; j++) {
