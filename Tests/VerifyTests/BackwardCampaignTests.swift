@@ -32,13 +32,14 @@ import Testing
     func rightKernelsPass(format: NumberFormat, isDelta: Bool) throws {
         let count = Self.environment["DUALITY_FAMILY_CASES"].flatMap { Int($0) } ?? 0
         var random = RandomSource(seed: 37)
-        let items = (0..<count).map { i in
+        let generated = (0..<count).map { i in
             isDelta
                 ? FamilyCampaignTests.delta(i, &random, isBackward: true)
                 : FamilyCampaignTests.attention(i, &random, isBackward: true)
         }
+        let items = generated + (isDelta ? VectorSuite.deltaGradients : VectorSuite.attentionGradients)
         let (deltas, attentions) = Self.kernels(of: format)
-        let reports = try parallelMap(count) { i in
+        let reports = try parallelMap(items.count) { i in
             Result {
                 isDelta
                     ? try FamilyCampaignTests.report(deltas[i % deltas.count], items[i], format)
