@@ -105,7 +105,7 @@ extension DeltaBackwardKernel {
             for (i, t) in piece.enumerated() {
                 add(&row, narrow(rest[i][j] * Float.exp(sums[sums.count - 1] - sums[i])), run.k[t].map(narrow))
             }
-            return isNarrow ? row.map(DeltaKernel.bf16) : row
+            return row
         }
     }
 
