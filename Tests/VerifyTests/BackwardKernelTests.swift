@@ -108,9 +108,9 @@ import Testing
 
     @Test func plantedFaultsAreRejectedAndNamed() throws {
         let visible =
-            try Self.judge(DeltaBackwardKernel.planted, [Self.deltas[1]], 9)
+            try Self.judge(DeltaBackwardKernel.planted, [Self.deltas[1]], 15)
             + Self.judge(
-                AttentionBackwardKernel.planted.filter { $0.block == nil }, Array(Self.attentions.prefix(2)), 6)
+                AttentionBackwardKernel.planted.filter { $0.block == nil }, Array(Self.attentions.prefix(2)), 9)
         let missed = visible.filter { $0.verdict != .fail }
         #expect(missed.isEmpty, "\(missed.map(\.words))")
         #expect(visible.shareNamed >= 0.95, "\(visible.named.count) of \(visible.count); not \(visible.unnamed)")

@@ -8,7 +8,8 @@ import DualityCore
 struct DeltaBackwardKernel: Sendable {
     /// Tokens in a chunk; nil for token by token.
     var chunk: Int?
-    /// Whether q, k, v, dout and what is multiplied in chunks are bfloat16; states are kept in Float.
+    /// Whether q, k, v, dout and what is multiplied in chunks are bfloat16; states are kept in
+    /// Float.
     var isNarrow = false
     /// What is wrong, by the name that the diagnosis should find.
     var mistake = ""
