@@ -10,10 +10,11 @@ import Testing
 /// cases as `DUALITY_FAMILY_CASES` says and, with `DUALITY_MUTATIONS=1`, on all of the standard
 /// suite.
 @Suite struct FamilyCampaignTests {
-    private static let environment = ProcessInfo.processInfo.environment
-    private static let formats: [NumberFormat] = [.f32, .bf16]
+    static let environment = ProcessInfo.processInfo.environment
+    static let formats: [NumberFormat] = [.f32, .bf16]
 
-    private static func delta(_ i: Int, _ random: inout RandomSource) -> VectorCase {
+    /// - Parameter isBackward: whether the case is one of gradients.
+    static func delta(_ i: Int, _ random: inout RandomSource, isBackward: Bool = false) -> VectorCase {
         func pick<T>(_ choices: [T]) -> T { choices[Int(random.next() % UInt64(choices.count))] }
         var item = DeltaCase()
         (item.keyDim, item.valueDim) = (pick([1, 4, 8, 16, 24, 32]), pick([1, 5, 8, 16, 32]))
@@ -29,10 +30,11 @@ import Testing
         if item.batch == 1 && item.length > 20 && pick([true, false]) { item.cuts = [5, item.length / 2] }
         let drawn = item
         let isStep = pick([true, false, false, false])
-        return .delta("family-\(i)", "", kind: isStep ? .gatedDeltaStep : .gatedDelta) { $0 = drawn }
+        let kind: CaseKind = isBackward ? .gatedDeltaGradients : isStep ? .gatedDeltaStep : .gatedDelta
+        return .delta("family-\(i)", "", kind: kind) { $0 = drawn }
     }
 
-    private static func attention(_ i: Int, _ random: inout RandomSource) -> VectorCase {
+    static func attention(_ i: Int, _ random: inout RandomSource, isBackward: Bool = false) -> VectorCase {
         func pick<T>(_ choices: [T]) -> T { choices[Int(random.next() % UInt64(choices.count))] }
         let (heads, shared) = pick([(1, 1), (2, 1), (4, 2), (3, 3)])
         var options: [String: String] = [:]
@@ -41,7 +43,8 @@ import Testing
         if pick([true, false, false, false]) { options["causal"] = "false" }
         if pick([true, false, false, false]) { options["scale"] = "\(pick([0.03, 0.6, 1]))" }
         return VectorSuite.attention(
-            "family-\(i)", "", length: pick([1, 5, 20, 65]), cache: pick([0, 0, 30, 90]), heads: heads, shared: shared,
+            "family-\(i)", "", kind: isBackward ? .attentionGradients : .attention, length: pick([1, 5, 20, 65]),
+            cache: pick([0, 0, 30, 90]), heads: heads, shared: shared,
             width: pick([1, 8, 16, 48]), values: pick([1, 8, 33]), batch: pick([1, 1, 2]),
             size: pick([0.01, 1, 1, 4, 16, 100]), sinks: pick([true, false, false]), options)
     }
@@ -58,7 +61,7 @@ import Testing
         return (delta + narrow, attention + stored)
     }
 
-    private static func report<Kernel: FamilyKernel>(
+    static func report<Kernel: FamilyKernel>(
         _ kernel: Kernel, _ item: VectorCase, _ format: NumberFormat
     ) throws -> (report: CaseReport, kernel: String) {
         let inputs = try item.tensors(in: format)
@@ -83,18 +86,26 @@ import Testing
                 return try Self.report(kernel, items[i], format)
             }
         }.map { try $0.get() }
+        Self.expectAllPass(reports, "\(isDelta ? "delta" : "attention"), \(format)")
+    }
+
+    /// Every report says PASS; prints the largest errors of all.
+    static func expectAllPass(_ reports: [(report: CaseReport, kernel: String)], _ name: String) {
         let wrong = reports.filter { $0.report.verdict != .pass }
         let outputs = reports.flatMap(\.report.outputs)
         let sigmas = outputs.map(\.errorOverSigma).sorted()
         let figures = [0.5, 0.99, 1].map { sigmas[min(Int($0 * Double(sigmas.count)), sigmas.count - 1)] }
         print(
-            "\(isDelta ? "delta" : "attention"), \(format), \(count) right kernels: \(wrong.count) not PASS; error / bound "
+            "\(name), \(reports.count) right kernels: \(wrong.count) not PASS; error / bound "
                 + "\(outputs.compactMap(\.errorOverBound).max() ?? 0); error / sigma at 50, 99, 100 %: \(figures)")
-        let words = wrong.map { "\($0.kernel) on \($0.report.name): \($0.report.lines) \($0.report.problems)" }
+        let worst = reports.max { a, b in a.report.largestOverSigma < b.report.largestOverSigma }
+        print("    the largest: \(worst.map { "\($0.kernel) on \($0.report.name)" } ?? "none")")
+        let words = wrong.map { "\($0.kernel) on \($0.report.name): \($0.report.reasons) \($0.report.problems)" }
         #expect(wrong.isEmpty, "\(words.prefix(20))")
     }
 
-    private static func mutate<Kernel: FamilyKernel>(
+    /// All planted kernels on all cases of the standard suite of these kinds.
+    static func mutate<Kernel: FamilyKernel>(
         _ kernels: [Kernel], _ kinds: [CaseKind], _ format: NumberFormat
     ) throws -> (seen: [FamilyOutcome], rejected: [FamilyOutcome]) {
         let items = VectorSuite.standard.cases.filter { kinds.contains($0.kind) }

@@ -25,6 +25,8 @@ protocol FamilyKernel: Sendable {
     var plant: String { get }
     var right: Self { get }
     func outputs(_ source: TensorTable, _ options: [String: String]) throws -> [String: Tensor<Double>]
+    /// What an output is stored in, in a call of this format.
+    static func stored(_ output: String, _ format: NumberFormat) -> NumberFormat
     /// Whether the plant is about something in a case.
     func applies(to item: VectorCase) -> Bool
     /// The arithmetics that a judge of a case lets pass, as declarations.
@@ -32,9 +34,11 @@ protocol FamilyKernel: Sendable {
 }
 
 extension FamilyKernel {
+    static func stored(_ output: String, _ format: NumberFormat) -> NumberFormat { output == "o" ? format : .f32 }
+
     static func table(_ outputs: [String: Tensor<Double>], _ format: NumberFormat) throws -> TensorTable {
         var table = TensorTable(place: "kernel")
-        for (name, output) in outputs { try table.add(name, output, as: name == "o" ? format : .f32) }
+        for (name, output) in outputs { try table.add(name, output, as: stored(name, format)) }
         return table
     }
 
@@ -48,7 +52,7 @@ extension FamilyKernel {
                 guard let kernel = planted.first?.right else { break }
                 let right = try kernel.outputs(inputs, item.options)
                 let judge = try Verifier(precision: try DeclaredPrecision(parsing: arithmetic)).judge(item.call, inputs)
-                let formats = right.keys.map { ($0, $0 == "o" ? format : .f32) }
+                let formats = right.keys.map { ($0, stored($0, format)) }
                 let expected = try judge.expect(right, formats: Dictionary(uniqueKeysWithValues: formats))
                 for output in expected.outputs {
                     let old = sigmas[output.name] ?? output.sigma.elements
@@ -131,4 +135,14 @@ extension AttentionKernel: FamilyKernel {
     static func arithmetics(_ item: VectorCase, _ inputs: TensorTable, _ format: NumberFormat) throws -> [String] {
         try AttentionJudge(item.call, inputs: inputs, precision: .inferred).arithmetics(output: format).map { "\($0)" }
     }
+}
+
+extension CaseReport {
+    /// Of a case that did not pass.
+    var reasons: String {
+        outputs.filter { $0.verdict > .pass }.map { "\($0.name) \($0.verdict.rawValue): \($0.reason)" }
+            .joined(separator: ", ")
+    }
+
+    var largestOverSigma: Double { outputs.map(\.errorOverSigma).max() ?? 0 }
 }

@@ -46,20 +46,20 @@ package struct AttentionErrors {
         exact = [Double](repeating: 0, count: width)
         (bound, variance) = (exact, exact)
         guard !keys.isEmpty else { return }
-        let scores = keys.map { key in Score(q, key, scale) }
+        let scores = keys.map { key in AttentionScore(q, key, scale) }
         let largest = (scores.map(\.value) + (sink.map { [$0] } ?? [])).max() ?? 0
         let exponentials = scores.map { Double.exp($0.value - largest) }
         let sum = exponentials.compensatedSum() + (sink.map { Double.exp($0 - largest) } ?? 0)
         let weights = zip(scores, exponentials).map { score, exponential in
-            Weight(
+            AttentionWeight(
                 exponential / sum, score.value - largest - Double.log(sum),
                 score.errors(below: largest, q.count, scale, arithmetic))
         }
         for (w, row) in zip(weights, values) { for (j, v) in row.enumerated() { exact[j] += w.value * v } }
         let ofSink = sink.map { sink in
-            Weight(
+            AttentionWeight(
                 Double.exp(sink - largest) / sum, sink - largest - Double.log(sum),
-                Score(logit: sink).errors(below: largest, 0, 1, arithmetic))
+                AttentionScore(logit: sink).errors(below: largest, 0, 1, arithmetic))
         }
         let least = (weights + (ofSink.map { [$0] } ?? [])).reduce(0) { $0 + $1.least }
         overflows = Self.overflows(q: q, keys: keys, values: values, scale: scale, arithmetic: arithmetic)
@@ -93,7 +93,7 @@ package struct AttentionErrors {
 }
 
 /// A weight and how far it may be off.
-private struct Weight {
+struct AttentionWeight {
     let value: Double
     /// w (e^m - 1).
     let excess: Double
@@ -130,7 +130,7 @@ private struct ColumnSums {
 
     init(_ exact: Double) { inside = exact }
 
-    mutating func add(_ weight: Weight, _ v: Double, below distance: Double) {
+    mutating func add(_ weight: AttentionWeight, _ v: Double, below distance: Double) {
         let away = v - inside
         count += 1
         spread = max(spread, away.magnitude)
@@ -180,7 +180,7 @@ private struct ColumnSums {
 }
 
 /// q · k and its errors.
-private struct Score {
+struct AttentionScore {
     var value = 0.0
     var magnitude = 0.0
     var squares = 0.0

@@ -78,9 +78,10 @@ package struct DeltaBound {
     private static let ceiling = 1e150
 
     /// The bound, where it is one.
-    private static func limited(_ bound: Double) -> Double { bound < ceiling ? bound : ceiling }
+    static func limited(_ bound: Double) -> Double { bound < ceiling ? bound : ceiling }
 
-    private func norm(_ rows: [Double], _ t: Int) -> Double {
+    /// The norm of a token's row of q or k.
+    func norm(_ rows: [Double], _ t: Int) -> Double {
         (0..<head.keyDim).reduce(0) { $0 + rows[t * head.keyDim + $1] * rows[t * head.keyDim + $1] }.squareRoot()
     }
 
@@ -126,13 +127,27 @@ package struct DeltaBound {
         for j in isLost.indices where isLost[j] { out[row * head.valueDim + j] = .infinity }
     }
 
-    private mutating func step(
+    /// ρ of a token.
+    func rho(_ t: Int) -> Double {
+        let keyNorm = norm(head.k, t)
+        return max(1, (1 - head.beta[t] * keyNorm * keyNorm).magnitude)
+    }
+
+    /// How much an error of the state grows or shrinks in a token, whatever that rounds.
+    mutating func carry(_ t: Int) -> Double {
+        let rho = rho(t)
+        growth = max(growth, rho)
+        return rho * Double.exp(head.logDecay[t])
+    }
+
+    /// One token: the exact state behind it and bounds of its columns; the bounds of its outputs.
+    mutating func step(
         _ t: Int, state: inout [Double], errors: inout [Double], out: inout [Double], row: Int
     ) {
         let (keys, values) = (head.keyDim, head.valueDim)
         let (decay, beta) = (Double.exp(head.logDecay[t]), head.beta[t])
         let (keyNorm, queryNorm) = (norm(head.k, t), norm(head.q, t))
-        let rho = max(1, (1 - beta * keyNorm * keyNorm).magnitude)
+        let rho = rho(t)
         growth = max(growth, rho)
         let tiny = arithmetic.accumulate.smallestNormal * Double(2 * keys + 4)
         for j in 0..<values {
@@ -175,8 +190,7 @@ package struct DeltaBound {
         let (values, start) = (head.valueDim, tokens.lowerBound)
         var product = 1.0
         for i in 0..<tokens.count {
-            let keyNorm = norm(head.k, start + i)
-            let rho = max(1, (1 - head.beta[start + i] * keyNorm * keyNorm).magnitude)
+            let rho = rho(start + i)
             growth = max(growth, rho)
             product *= rho
             let passed = product * local.fromStart[i]

@@ -27,6 +27,9 @@ struct DeltaChunkBound {
     /// e^ℓ_i.
     let fromStart: [Double]
     private(set) var condition = 1.0
+    /// T and δ with bounds of their errors, `[Q, Q]` and `[Q, V]`.
+    private(set) var inverse = BoundedMatrix(0, 0, value: [], error: [])
+    private(set) var delta = BoundedMatrix(0, 0, value: [], error: [])
     /// Whether the inverse, or something in a column of δ or of the state that goes out, may be
     /// beyond what it is computed in.
     private(set) var isLost: [Bool] = []
@@ -38,7 +41,7 @@ struct DeltaChunkBound {
     private let values: Int
     private let k: [Double]
     /// The sum of |g| up to each token.
-    private let sums: [Double]
+    let sums: [Double]
 
     /// |T| (I + |A|) of a chunk, its largest row sum.
     static func condition(_ bound: DeltaBound, _ tokens: Range<Int>) -> Double {
@@ -54,6 +57,8 @@ struct DeltaChunkBound {
         let (system, errors) = matrix()
         let (inverse, ofInverse) = invert(system, errors)
         let (delta, ofDelta) = deltas(inverse, ofInverse, entering)
+        self.inverse = BoundedMatrix(size, size, value: inverse, error: ofInverse)
+        self.delta = BoundedMatrix(size, values, value: delta, error: ofDelta)
         read(delta, ofDelta, entering)
         pass(delta, ofDelta, entering)
         let holdsInverse = inverse.allSatisfy { bound.holds($0) }
@@ -81,7 +86,7 @@ struct DeltaChunkBound {
     }
 
     /// e^(ℓ_i - ℓ_j) and its relative error.
-    private func decay(_ i: Int, _ j: Int) -> (Double, Double) {
+    func decay(_ i: Int, _ j: Int) -> (Double, Double) {
         let exponent = sums[j] - sums[i]
         return (Double.exp(exponent), bound.exponential(exponent) + 2 * bound.growth(size) * sums[i])
     }

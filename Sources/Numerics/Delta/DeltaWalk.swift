@@ -6,7 +6,8 @@ import DualityReference
 
 /// One run of an imitated kernel over a head.
 package struct DeltaWalk {
-    private var head: DeltaHead<Double>
+    /// q and k as the kernel has them.
+    package private(set) var head: DeltaHead<Double>
     private let arithmetic: DeltaArithmetic
     private var rounding: StageRounding
     private let isCut: Bool

@@ -24,6 +24,11 @@ package struct AttentionGradients<Scalar: RealNumber>: Sendable {
     package var v: Tensor<Scalar>
     /// `[H]`; nil without sinks.
     package var sinks: Tensor<Scalar>?
+
+    package init(zeroLike operands: AttentionOperands<Scalar>) {
+        (q, k, v) = (operands.q.map { _ in 0 }, operands.k.map { _ in 0 }, operands.v.map { _ in 0 })
+        sinks = operands.sinks.map { $0.map { _ in 0 } }
+    }
 }
 
 extension AttentionOperands {
@@ -34,10 +39,7 @@ extension AttentionOperands {
     @specialized(where Scalar == Float)
     @specialized(where Scalar == Double)
     package func gradients(upstream pull: Tensor<Scalar>) -> AttentionGradients<Scalar> {
-        var result = AttentionGradients<Scalar>(
-            q: Tensor(repeating: .zero, shape: q.shape), k: Tensor(repeating: .zero, shape: k.shape),
-            v: Tensor(repeating: .zero, shape: v.shape),
-            sinks: sinks.map { Tensor(repeating: .zero, shape: $0.shape) })
+        var result = AttentionGradients(zeroLike: self)
         for b in 0..<batch {
             for t in 0..<length {
                 for h in 0..<heads { addGradients(b, t, h, pull.elements, to: &result) }

@@ -46,6 +46,14 @@ package struct DeltaGradients<Scalar: RealNumber>: Sendable {
     package var beta: Tensor<Scalar>
     /// `[S, H, K, V]`, also where the state was absent, that is zero.
     package var initialState: Tensor<Scalar>
+
+    package init(zeroLike operands: DeltaOperands<Scalar>) {
+        (q, k, v) = (operands.q.map { _ in 0 }, operands.k.map { _ in 0 }, operands.v.map { _ in 0 })
+        (logDecay, beta) = (operands.logDecay.map { _ in 0 }, operands.beta.map { _ in 0 })
+        initialState = Tensor(
+            repeating: 0,
+            shape: [operands.sequences.count, operands.heads, operands.keyDim, operands.valueDim])
+    }
 }
 
 /// Gradients of one head with respect to what DeltaHead holds.
@@ -98,11 +106,7 @@ extension DeltaOperands {
     package func gradients(
         _ form: RecurrenceForm = .recurrent, upstream: DeltaUpstream<Scalar>
     ) -> DeltaGradients<Scalar> {
-        var result = DeltaGradients<Scalar>(
-            q: Tensor(repeating: .zero, shape: q.shape), k: Tensor(repeating: .zero, shape: k.shape),
-            v: Tensor(repeating: .zero, shape: v.shape), logDecay: Tensor(repeating: .zero, shape: logDecay.shape),
-            beta: Tensor(repeating: .zero, shape: beta.shape),
-            initialState: Tensor(repeating: .zero, shape: [sequences.count, heads, keyDim, valueDim]))
+        var result = DeltaGradients(zeroLike: self)
         for h in 0..<heads {
             let head = head(h)
             var gradients = DeltaHeadGradients(zeroLike: head)

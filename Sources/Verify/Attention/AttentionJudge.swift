@@ -21,7 +21,7 @@ struct AttentionJudge: KindJudge {
     let inputFormat: NumberFormat
     let chunkSize: Int? = nil
     private let declared: AttentionArithmetic?
-    private let declaration: String?
+    let declaration: String?
 
     init(_ call: CallDescription, inputs source: any TensorSource, precision: DeclaredPrecision) throws {
         let place = source.place

@@ -16,7 +16,8 @@ struct DeltaHeadExpectation: FamilyHead {
 
     init(_ operands: DeltaOperands<Double>, _ h: Int, isWide: Bool) {
         outputs = [
-            FamilyNumbers("o", width: operands.valueDim), FamilyNumbers("final_state", width: operands.valueDim),
+            FamilyNumbers("o", width: operands.valueDim, headAxis: 2),
+            FamilyNumbers("final_state", width: operands.valueDim, headAxis: 1),
         ]
         let head = operands.head(h)
         let wide = isWide ? operands.converted(to: DoubleDouble.self).head(h) : nil

@@ -24,25 +24,13 @@ extension DeltaJudge {
     }
 
     func narrower(_ choices: FamilyChoices<DeltaArithmetic>) -> [(DeltaFault, DeltaArithmetic)] {
-        let base = choices.narrowest
-        var trials: [(DeltaFault, DeltaArithmetic)] = []
-        func add(_ fault: DeltaFault, _ path: WritableKeyPath<DeltaArithmetic, NumberFormat>, _ format: NumberFormat) {
-            guard base[keyPath: path].holds(format), base[keyPath: path] != format else { return }
-            var arithmetic = base
-            arithmetic[keyPath: path] = format
-            let forms = fault.isOfChunks ? chunkSizes.map { RecurrenceForm.chunked(size: $0) } : [.recurrent]
-            for form in forms {
-                arithmetic.form = form
-                trials.append((fault, arithmetic))
-            }
-        }
-        add(.inverseTF32, \.inverse, .tf32)
-        add(.productsTF32, \.products, .tf32)
-        add(.inverseBFloat16, \.inverse, .bf16)
-        add(.chunkStateBFloat16, \.state, .bf16)
-        add(.productsBFloat16, \.products, .bf16)
-        add(.stateFloat16, \.state, .f16)
-        add(.stateBFloat16, \.state, .bf16)
-        return trials
+        narrower(
+            choices.narrowest,
+            [
+                (.inverseTF32, \.inverse, .tf32), (.productsTF32, \.products, .tf32),
+                (.inverseBFloat16, \.inverse, .bf16), (.chunkStateBFloat16, \.state, .bf16),
+                (.productsBFloat16, \.products, .bf16), (.stateFloat16, \.state, .f16),
+                (.stateBFloat16, \.state, .bf16),
+            ])
     }
 }

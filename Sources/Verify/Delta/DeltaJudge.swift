@@ -94,6 +94,11 @@ struct DeltaJudge: FamilyJudge {
     }
 
     func remarks(_ results: [DeltaHeadExpectation]) -> [String] {
+        remarks(growth: results.map(\.growth).max() ?? 1)
+    }
+
+    /// - Parameter growth: what an error of the state grows by in a token.
+    func remarks(growth: Double) -> [String] {
         var remarks: [String] = []
         let conditions =
             isStep
@@ -108,7 +113,6 @@ struct DeltaJudge: FamilyJudge {
                 "the triangular systems I + A of chunks of \(chunkSize ?? FamilyLimits.usualChunk) have conditions |T| (I + |A|) of up to "
                     + "\(figure(condition)) (head \(head))")
         }
-        let growth = results.map(\.growth).max() ?? 1
         if growth > 1 + 1e-9 {
             remarks.append(
                 "beta |k|² exceeds 2: an error of the state grows by up to \(figure(growth)) in a token, and so does the "

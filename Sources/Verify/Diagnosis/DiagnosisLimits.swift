@@ -6,6 +6,7 @@
 //  (docs/verify.md, "How well the judge judges"): tighter ones leave planted faults without a name,
 //  looser ones name faults that are not there.
 
+import DualityCore
 import DualityNumerics
 import DualityReference
 
@@ -195,6 +196,19 @@ enum FamilyLimits {
     static let manyUpdates = 100_000_000
     /// Likewise in a call of more products in the solver of a Gram matrix.
     static let manyProducts = 1e9
+    /// Tokens whose gates' gradients are one row, of which a mean is taken. Chosen.
+    static let tokensOfGates = 4
+
+    /// What a gradient may lose where a number on the way is below the smallest of a format, times
+    /// what it is multiplied with: the largest numbers of operands, to a ceiling beyond which it
+    /// would count beside gradients of operands that are small. Chosen.
+    static func lostBelow(_ format: NumberFormat, _ operands: [Tensor<Double>?]) -> Double {
+        let product = operands.compactMap { $0 }.reduce(1.0) { product, tensor in
+            product * (1 + tensor.elements.reduce(0) { max($0, $1.magnitude) })
+        }
+        return format.smallestNormal * min(product, ceilingOfLost)
+    }
+    static let ceilingOfLost = 1e12
 
     /// Of the imitations of head h: the first rounds to the nearest, the others at random.
     static func seeds(_ h: Int, isLarge: Bool) -> [UInt64?] {

@@ -33,6 +33,8 @@ package enum FaultCatalog {
                 kinds: $0.isOfChunks ? "gated_delta" : "gated_delta, gated_delta_step")
         }
         + entries(KalmanJudge.faults, "kalman")
+        + entries(DeltaGradientJudge.faults, "gated_delta_gradients")
+        + entries(AttentionGradientJudge.faults, "attention_gradients")
 
     private static func entries(_ faults: [LayerFault], _ kinds: String) -> [Entry] {
         faults.map { Entry(name: $0.name, summary: $0.summary, kinds: kinds) }

@@ -3,7 +3,7 @@
 //
 //      kind          scan | step | gradients | convolution | convolution_gradients | gated_norm |
 //                    gated_norm_gradients | mixer | matmul | gated_delta | gated_delta_step |
-//                    attention | kalman
+//                    attention | kalman | gated_delta_gradients | attention_gradients
 //      dt_softplus   true | false          dt_limit   LO,HI          chunk_size   Q
 //
 //  and whatever else a kind needs (`epsilon`, `group_size`, …).
@@ -38,6 +38,10 @@ public enum CaseKind: String, Sendable, CaseIterable {
     case attention
     /// The recurrence of Gated KalmaNet: o and both final states.
     case kalman
+    /// The gated delta rule backwards.
+    case gatedDeltaGradients = "gated_delta_gradients"
+    /// Softmax attention backwards.
+    case attentionGradients = "attention_gradients"
 
     /// The options that calls of this kind read; any other is a mistake.
     public var options: [String] {
@@ -47,8 +51,8 @@ public enum CaseKind: String, Sendable, CaseIterable {
         case .gatedNorm, .gatedNormGradients: ["group_size", "epsilon", "norm_before_gate"]
         case .mixer: ["epsilon", "bc_epsilon", "rope_theta", "chunk_size"]
         case .matmul: []
-        case .attention: ["causal", "window", "sink_tokens", "scale"]
-        case .gatedDelta, .gatedDeltaStep:
+        case .attention, .attentionGradients: ["causal", "window", "sink_tokens", "scale"]
+        case .gatedDelta, .gatedDeltaStep, .gatedDeltaGradients:
             ["scale", "use_qk_l2norm_in_kernel", "l2norm_epsilon", "chunk_size"]
         case .kalman:
             [
@@ -91,6 +95,12 @@ extension CaseKind {
                 "q", "k", "v", "g", "alpha", "beta", "initial_gram", "initial_memory", "cu_seqlens", "o", "final_gram",
                 "final_memory",
             ]
+        case .gatedDeltaGradients:
+            let operands = ["q", "k", "v", "g", "beta", "initial_state"]
+            return operands + ["cu_seqlens", "dout", "dfinal_state"] + operands.map { "grad_\($0)" }
+        case .attentionGradients:
+            let operands = ["q", "k", "v", "sinks"]
+            return operands + ["dout"] + operands.map { "grad_\($0)" }
         }
     }
 }

@@ -1,5 +1,6 @@
-//  One head of a recurrence of the family: the exact answer, its bound, and its sigma, by that of
-//  the possible arithmetics in which the kernel's error is smallest.
+//  One head of a call of the family: the exact answer, its bound, and its sigma, by that of the
+//  possible arithmetics in which the kernel's error is smallest. Of a backward pass it is the heads
+//  that share keys, whose gradients are sums over them.
 
 import DualityCore
 import DualityNumerics
@@ -7,6 +8,7 @@ import DualityReference
 
 /// A call as its judge reads it.
 protocol FamilyOperands: Sendable {
+    /// Those that are judged by themselves: heads, or heads of keys.
     var heads: Int { get }
     /// The tokens of each sequence.
     var sequences: [Range<Int>] { get }
@@ -36,7 +38,7 @@ protocol FamilyHead: Sendable {
     associatedtype Operands: FamilyOperands
     associatedtype Arithmetic: FormatTable
 
-    /// The outputs, o first.
+    /// The outputs in the order of the judge's.
     var outputs: [FamilyNumbers] { get }
     /// That of the bound and of sigma.
     var arithmetic: Arithmetic { get }
@@ -80,7 +82,7 @@ extension FamilyHead {
         for numbers in outputs {
             guard let tensor = found.tensors[numbers.name], let format = found.formats[numbers.name] else { continue }
             for i in numbers.exact.indices {
-                let place = Self.place(i, of: numbers.name, in: tensor.shape, heads: heads, h)
+                let place = numbers.place(i, in: tensor.shape, heads: heads, h)
                 fit.add(tensor.elements[place], numbers.exact[i], error(numbers, i, as: format))
             }
         }
@@ -92,11 +94,5 @@ extension FamilyHead {
         .promised(
             numbers.exact[i], bound: numbers.bound[i], variance: numbers.variance[i], accumulate: arithmetic.accumulate,
             stored: numbers.name == "o" ? [arithmetic.output, format] : [format])
-    }
-
-    /// Where number i of a head stands in `[B, L, H, V]` or `[S, H, …]`.
-    static func place(_ i: Int, of name: String, in shape: [Int], heads: Int, _ h: Int) -> Int {
-        let size = shape[2...].reduce(1, *) / (name == "o" ? heads : 1)
-        return (i / size * heads + h) * size + i % size
     }
 }

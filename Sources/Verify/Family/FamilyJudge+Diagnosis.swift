@@ -16,6 +16,25 @@ protocol FamilyAttempt: Sendable {
     func outputs() -> [String: Tensor<Double>]?
 }
 
+extension FamilyJudge where Head.Arithmetic == DeltaArithmetic {
+    /// Faults of precision of the gated delta rule and their arithmetics: those of chunks in chunks
+    /// of every size.
+    func narrower(
+        _ base: DeltaArithmetic, _ formats: [(Fault, WritableKeyPath<DeltaArithmetic, NumberFormat>, NumberFormat)]
+    ) -> [(Fault, DeltaArithmetic)] {
+        var trials: [(Fault, DeltaArithmetic)] = []
+        for (fault, path, format) in formats where base[keyPath: path].holds(format) && base[keyPath: path] != format {
+            var arithmetic = base
+            arithmetic[keyPath: path] = format
+            for form in fault.isOfChunks ? chunkSizes.map({ RecurrenceForm.chunked(size: $0) }) : [.recurrent] {
+                arithmetic.form = form
+                trials.append((fault, arithmetic))
+            }
+        }
+        return trials
+    }
+}
+
 extension FamilyJudge {
     /// The faults among some attempts that explain the errors, and otherwise nearest to them.
     ///
@@ -40,11 +59,11 @@ extension FamilyJudge {
     private func explain<Attempt: FamilyAttempt>(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], _ attempts: [Attempt]
     ) -> (diagnosis: Diagnosis, results: [[String: Tensor<Double>]?]) where Attempt.Fault == Fault {
-        let shape = outputs[0].shape
+        let shapes = outputs
         let results = parallelMap(attempts.count) { i -> [String: Tensor<Double>]? in
-            guard var outputs = attempts[i].outputs() else { return nil }
-            outputs["o"] = outputs["o"].flatMap { try? $0.reshaped(shape) }
-            return outputs
+            guard var made = attempts[i].outputs() else { return nil }
+            for output in shapes { made[output.name] = made[output.name].flatMap { try? $0.reshaped(output.shape) } }
+            return made
         }
         let faults = attempts.enumerated().map { i, attempt in
             var fault = attempt.fault.asLayerFault
@@ -59,7 +78,7 @@ extension FamilyJudge {
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], _ evidence: FaultEvidence
     ) -> [Finding]? {
         let formats = Dictionary(expectations.map { ($0.name, $0.format) }, uniquingKeysWith: { first, _ in first })
-        let choices = choices(output: formats["o"] ?? inputFormat)
+        let choices = choices(output: formats[outputs[0].name] ?? inputFormat)
         guard choices.all[0].accumulate != .f64 else { return nil }
         for (fault, arithmetic) in narrower(choices) {
             let fit = parallelMap(operands.heads) { h in

@@ -1,4 +1,4 @@
-//  A recurrence of the family, judged head by head on all cores.
+//  A call of the family, judged head by head on all cores: a recurrence, or a backward pass.
 
 import DualityCore
 import DualityNumerics
@@ -16,7 +16,7 @@ extension FamilyFault {
     var asLayerFault: LayerFault { LayerFault(name: rawValue, summary: summary, isOfPrecision: isOfPrecision) }
 }
 
-/// The kinds whose calls are recurrences over a state of each head.
+/// The kinds whose sizes of error are those of imitated kernels, head by head.
 protocol FamilyJudge: KindJudge {
     associatedtype Head: FamilyHead
     associatedtype Fault: FamilyFault
@@ -53,7 +53,7 @@ extension FamilyJudge {
 
     /// What is expected of the outputs, by the arithmetics of which each head has its best.
     func expect(_ found: [String: Tensor<Double>], formats: [String: NumberFormat]) throws -> Expectations {
-        let choices = choices(output: formats["o"] ?? inputFormat)
+        let choices = choices(output: formats[outputs[0].name] ?? inputFormat)
         let results = parallelMap(operands.heads) { h in Head.best(operands, h, choices, (found, formats)) }
         var expectations: [Expectation] = []
         for output in outputs {
@@ -63,7 +63,7 @@ extension FamilyJudge {
             for (h, result) in results.enumerated() {
                 for numbers in result.outputs where numbers.name == output.name {
                     for i in numbers.exact.indices {
-                        let place = Head.place(i, of: output.name, in: output.shape, heads: operands.heads, h)
+                        let place = numbers.place(i, in: output.shape, heads: operands.heads, h)
                         exact.elements[place] = numbers.exact[i]
                         errors[place] = result.error(numbers, i, as: format)
                     }
@@ -81,8 +81,9 @@ extension FamilyJudge {
     /// The mean of -g a token, of each head.
     private var decays: [Double] {
         guard let gates = operands.gates else { return [] }
-        return (0..<operands.heads).map { h in
-            stride(from: h, to: gates.count, by: operands.heads).reduce(0) { $0 - gates.elements[$1] }
+        let heads = gates.shape[1]
+        return (0..<heads).map { h in
+            stride(from: h, to: gates.count, by: heads).reduce(0) { $0 - gates.elements[$1] }
                 / Double(max(operands.tokens, 1))
         }
     }

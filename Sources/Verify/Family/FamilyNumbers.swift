@@ -6,21 +6,33 @@
 
 import DualityNumerics
 
-/// One output of a head, sequences or tokens outermost.
+/// One output of a part, sequences or tokens outermost, then the heads that are one part.
 struct FamilyNumbers: Sendable {
     let name: String
     /// Numbers in a row, whose errors are much alike.
     let width: Int
+    /// Which axis of the output is that of heads; those before it are outermost here too.
+    let headAxis: Int
     var exact: [Double] = []
     var bound: [Double] = []
     private(set) var variance: [Double] = []
 
-    init(_ name: String, width: Int) { (self.name, self.width) = (name, width) }
+    init(_ name: String, width: Int, headAxis: Int) {
+        (self.name, self.width, self.headAxis) = (name, width, headAxis)
+    }
+
+    /// Where number i of part h stands in an output of this shape, `[B, L, H, …]` or `[S, H, …]`.
+    func place(_ i: Int, in shape: [Int], heads: Int, _ h: Int) -> Int {
+        let size = shape[headAxis...].reduce(1, *) / max(heads, 1)
+        return (i / size * heads + h) * size + i % size
+    }
 
     /// Takes the variance from imitations.
     ///
-    /// - Parameter runs: the numbers of each; the first rounds to the nearest.
-    mutating func sample(_ runs: [[Double]]) {
+    /// - Parameters:
+    ///   - runs: the numbers of each; the first rounds to the nearest.
+    ///   - floor: what is lost below the smallest number, which no imitation has.
+    mutating func sample(_ runs: [[Double]], floor: Double = 0) {
         func squares(_ run: [Double]) -> [Double] { zip(run, exact).map { ($0 - $1) * ($0 - $1) } }
         let count = Double(max(runs.count - 1, 1))
         let nearest = squares(runs[0])
@@ -33,7 +45,9 @@ struct FamilyNumbers: Sendable {
             let row = first..<min(first + width, sampled.count)
             let mean =
                 row.reduce(0) { $0 + sampled[$1] + FamilyLimits.shareOfNearest * nearest[$1] } / Double(row.count)
-            for i in row { variance[i] = FamilyLimits.factorOfSamples * (sampled[i] + mean) + nearest[i] }
+            for i in row {
+                variance[i] = FamilyLimits.factorOfSamples * (sampled[i] + mean) + nearest[i] + floor * floor
+            }
         }
     }
 }

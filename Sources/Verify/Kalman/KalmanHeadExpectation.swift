@@ -16,8 +16,9 @@ struct KalmanHeadExpectation: FamilyHead {
 
     init(_ operands: KalmanOperands<Double>, _ h: Int, isWide: Bool) {
         outputs = [
-            FamilyNumbers("o", width: operands.valueDim), FamilyNumbers("final_gram", width: operands.keyDim),
-            FamilyNumbers("final_memory", width: operands.valueDim),
+            FamilyNumbers("o", width: operands.valueDim, headAxis: 2),
+            FamilyNumbers("final_gram", width: operands.keyDim, headAxis: 1),
+            FamilyNumbers("final_memory", width: operands.valueDim, headAxis: 1),
         ]
         let head = operands.head(h)
         let wide = isWide ? operands.converted(to: DoubleDouble.self).head(h) : nil

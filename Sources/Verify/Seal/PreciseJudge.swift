@@ -70,3 +70,26 @@ extension GradientJudge: PreciseJudge {
         return named
     }
 }
+
+extension DeltaGradientJudge: PreciseJudge {
+    func precise() throws -> (double: [String: Tensor<Double>], rounded: [String: Tensor<Double>]) {
+        let (operands, upstream) = (operands.operands, operands.upstream)
+        func named<Scalar: RealNumber>(_ gradients: DeltaGradients<Scalar>) throws -> [String: Tensor<Double>] {
+            var named = DeltaGradientCall.named(gradients, hasState: operands.initialState != nil)
+            for output in outputs { named[output.name] = try named[output.name]?.reshaped(output.shape) }
+            return named
+        }
+        let wide = operands.converted(to: DoubleDouble.self).gradients(upstream: upstream.converted())
+        return try (named(operands.gradients(upstream: upstream)), named(wide))
+    }
+}
+
+extension AttentionGradientJudge: PreciseJudge {
+    func precise() throws -> (double: [String: Tensor<Double>], rounded: [String: Tensor<Double>]) {
+        let (operands, pull) = (operands.operands, operands.pull)
+        let wide = operands.converted(to: DoubleDouble.self).gradients(upstream: pull.converted())
+        return (
+            AttentionGradientCall.named(operands.gradients(upstream: pull)), AttentionGradientCall.named(wide)
+        )
+    }
+}

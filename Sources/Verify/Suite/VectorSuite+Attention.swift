@@ -3,16 +3,18 @@
 import DualityCore
 
 extension VectorSuite {
+    /// - Parameter kind: `attention`, or its gradients.
     static func attention(
-        _ name: String, _ catches: String, length: Int, cache: Int = 0, heads: Int = 4, shared: Int = 2,
-        width: Int = 16,
-        values: Int? = nil, batch: Int = 1, size: Double = 1, sinks: Bool = false, _ options: [String: String] = [:]
+        _ name: String, _ catches: String, kind: CaseKind = .attention, length: Int, cache: Int = 0, heads: Int = 4,
+        shared: Int = 2, width: Int = 16, values: Int? = nil, batch: Int = 1, size: Double = 1, sinks: Bool = false,
+        _ options: [String: String] = [:]
     ) -> VectorCase {
-        layer(name, .attention, catches: catches, options: options) { draw in
+        layer(name, kind, catches: catches, options: options) { draw in
             try draw.add("q", [batch, length, heads, width]) { size * $0.normal() }
             try draw.add("k", [batch, length + cache, shared, width])
             try draw.add("v", [batch, length + cache, shared, values ?? width])
             if sinks { try draw.add("sinks", [heads], as: .f32) { 2 * $0.normal() } }
+            if kind == .attentionGradients { try draw.add("dout", [batch, length, heads, values ?? width]) }
         }
     }
 

@@ -26,6 +26,9 @@ struct DeltaCase: Sendable {
     var keys = FamilyKeys.random
     var cuts: [Int] = []
     var scale: Double?
+    /// Of what a loss speaks, for gradients.
+    var hasOutputGradient = true
+    var hasStateGradient = true
 }
 
 extension VectorCase {
@@ -37,13 +40,25 @@ extension VectorCase {
         describe(&item)
         let drawn = item
         var options = ["use_qk_l2norm_in_kernel": "\(drawn.normalizes)"]
-        if kind == .gatedDelta { options["chunk_size"] = "\(drawn.chunkSize)" }
+        if kind != .gatedDeltaStep { options["chunk_size"] = "\(drawn.chunkSize)" }
         if let scale = drawn.scale { options["scale"] = "\(scale)" }
-        return VectorSuite.layer(name, kind, catches: catches, options: options) { draw in try drawn.add(to: &draw) }
+        return VectorSuite.layer(name, kind, catches: catches, options: options) { draw in
+            try drawn.add(to: &draw)
+            if kind == .gatedDeltaGradients { try drawn.addUpstream(to: &draw) }
+        }
     }
 }
 
 extension DeltaCase {
+    private var sequences: Int { cuts.isEmpty ? batch : cuts.count + 1 }
+
+    /// What a loss says about the outputs.
+    fileprivate func addUpstream(to draw: inout VectorSuite.Draw) throws {
+        if hasOutputGradient { try draw.add("dout", [batch, length, heads, valueDim]) }
+        guard hasStateGradient else { return }
+        try draw.add("dfinal_state", [sequences, heads, keyDim, valueDim], as: .f32) { 0.3 * $0.normal() }
+    }
+
     func add(to draw: inout VectorSuite.Draw) throws {
         for (name, kinds) in [("q", FamilyKeys.random), ("k", keys)] {
             let rows = FamilyRows(kinds: kinds, factor: normalizes ? rawScale : nil, norm: keyNorm)
@@ -59,7 +74,6 @@ extension DeltaCase {
         try draw.table.add("g", g, as: .f32)
         try draw.add("beta", [batch, length, heads]) { $0.uniform(in: beta) }
         if stateScale != 0 {
-            let sequences = cuts.isEmpty ? batch : cuts.count + 1
             try draw.add("initial_state", [sequences, heads, keyDim, valueDim], as: .f32) { stateScale * $0.normal() }
         }
         if !cuts.isEmpty {

@@ -30,7 +30,8 @@ public enum VectorSuite: String, Sendable, CaseIterable {
         case .standard:
             return Self.scanLengths + Self.shapes + Self.widths + Self.decays + Self.steps + Self.packings + Self.values
                 + Self.decoding
-                + Self.gradients + Self.layers + Self.delta + Self.attention + Self.kalman
+                + Self.gradients + Self.layers + Self.delta + Self.attention + Self.kalman + Self.deltaGradients
+                + Self.attentionGradients
         case .stress:
             return VectorSuite.standard.cases + Self.long + Self.conventions
         }

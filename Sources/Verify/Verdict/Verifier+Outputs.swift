@@ -20,6 +20,8 @@ extension Verifier {
         case .attention: try AttentionJudge(call, inputs: inputs, precision: precision)
         case .gatedDelta, .gatedDeltaStep: try DeltaJudge(call, inputs: inputs, precision: precision)
         case .kalman: try KalmanJudge(call, inputs: inputs, precision: precision)
+        case .gatedDeltaGradients: try DeltaGradientJudge(call, inputs: inputs, precision: precision)
+        case .attentionGradients: try AttentionGradientJudge(call, inputs: inputs, precision: precision)
         }
     }
 

@@ -117,9 +117,10 @@ def verify(
             ``[B, H, L, P]``. In B and C the group and the state axis stand for h and p. "blhp" when None.
         names: names of arrays that differ from ours, ``{"x": "hidden_states", …}``.
         kind: what it is a call of: "scan" (when None), "step", "gradients", "convolution", "convolution_gradients", "gated_norm",
-            "gated_norm_gradients", "mixer", "matmul", "gated_delta", "gated_delta_step", "attention", "kalman". Kernels of the gated
-            delta rule return o or (o, final_state), kernels of attention o, kernels of Gated KalmaNet o or
-            (o, final_gram, final_memory).
+            "gated_norm_gradients", "mixer", "matmul", "gated_delta", "gated_delta_step", "attention", "kalman",
+            "gated_delta_gradients", "attention_gradients". Kernels of the gated delta rule return o or (o, final_state), kernels of
+            attention o, kernels of Gated KalmaNet o or (o, final_gram, final_memory), backward passes the gradients of q, k, v and
+            what comes after them, in the order of the operands.
         options: options of the call beside those in `inputs`: dt_softplus (default True), dt_limit, chunk_size,
             use_qk_l2norm_in_kernel (default False), scale, window, ….
         name: what the report calls the kernel.
@@ -261,6 +262,8 @@ _RETURNED = {
     "gated_delta_step": ("o", "final_state"),
     "attention": ("o",),
     "kalman": ("o", "final_gram", "final_memory"),
+    "gated_delta_gradients": ("grad_q", "grad_k", "grad_v", "grad_g", "grad_beta", "grad_initial_state"),
+    "attention_gradients": ("grad_q", "grad_k", "grad_v", "grad_sinks"),
 }
 
 # Arrays that have all four axes, and those that have all but p.
@@ -297,6 +300,10 @@ def _call(
     if kind is not None:
         described["kind"] = kind
     returned = _RETURNED.get(str(described.get("kind")), ("y", "final_states"))
+    theirs = {name: (names or {}).get(name, name) for name in ("initial_state", "sinks")}
+    # Of an operand that is absent there is no gradient.
+    absent = {f"grad_{name}" for name, key in theirs.items() if arrays.get(key) is None}
+    returned = tuple(output for output in returned if output not in absent)
     found: Optional[Dict[str, Any]]
     if outputs is None:
         found = None
