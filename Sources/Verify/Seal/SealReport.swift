@@ -42,8 +42,8 @@ public struct SealReport: Sendable {
         try self.init(checking: path, on: nil, progress: progress)
     }
 
-    /// The same, where `runner` carries out the cases, without a word about its progress; the report
-    /// is that of its first process.
+    /// The same, where `runner` carries out the cases, without a word about its progress; the
+    /// report is that of its first process.
     package init(
         checking path: String, on runner: (any CaseRunner)?, progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws {
