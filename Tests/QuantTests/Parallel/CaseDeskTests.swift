@@ -138,7 +138,8 @@ import Testing
 
     @Test func aLauncherEndsACampaign() {
         let isCut = Atomic<Bool>(false)
-        let found = run(2, [CaseList(first: 50)], isCut: { isCut.load(ordering: .relaxed) }) { number, _ in
+        @Sendable func isOver() -> Bool { isCut.load(ordering: .relaxed) }
+        let found = run(2, [CaseList(first: 50)], isCut: isOver) { number, _ in
             if number == 3 {
                 isCut.store(true, ordering: .relaxed)
                 usleep(300_000)
