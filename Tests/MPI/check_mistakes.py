@@ -49,6 +49,7 @@ with tempfile.TemporaryDirectory() as folder:
 for shares, ranks, what, words in [
     ("5:3", 0, "shares without processes", ["mpirun -n 2"]),
     ("5:3", 3, "two shares of three processes", ["3 shares", "--balance 5:3:1"]),
+    ("5:3", 1, "two shares of one process under a launcher", ["mpirun -n 2"]),
     ("5:3:1", 2, "three shares of two processes", ["2 shares", "--balance 5:3"]),
     ("5:0", 2, "a share of nothing", ["5:0", "whole numbers from 1 on"]),
     ("fast", 2, "shares in words", ["fast", "whole numbers from 1 on"]),

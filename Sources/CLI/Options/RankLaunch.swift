@@ -75,12 +75,15 @@ enum RankLaunch {
         let asked = options.tensorParallel
         let count = asked ?? launched ?? 1
         let isCampaign = command.isCampaign && asked == nil
-        try options.requireRanks(isCampaign: isCampaign, count: count)
-        guard count > 1 || (launched ?? 1) > 1 else { return true }
+        guard count > 1 || (launched ?? 1) > 1 else {
+            try options.requireRanks(isCampaign: isCampaign, count: count)
+            return true
+        }
         state.withLock { ($0.wire, $0.balance) = (options.wire, options.balance) }
         let world = try start(
             asked.map { "--tensor-parallel \($0)" } ?? "mpirun", count, timeout: options.rankTimeout,
             isCampaign: isCampaign)
+        try options.requireRanks(isCampaign: isCampaign, count: count)
         if isCampaign { return true }
         guard world.rank > 0 else {
             if asked == nil { Terminal.note("--tensor-parallel \(count): as many processes as were started") }

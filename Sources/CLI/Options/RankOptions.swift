@@ -38,24 +38,25 @@ struct RankOptions: ParsableArguments {
     func validate() throws {
         if let tensorParallel, tensorParallel < 1 { throw ValidationError("--tensor-parallel must be at least 1.") }
         guard rankTimeout > 0 else { throw ValidationError("--rank-timeout must be more than 0.") }
-        if let tensorParallel { try balance.requireCount(tensorParallel) }
     }
 
     /// Shares without processes that could have them.
     func requireRanks(isCampaign: Bool, count: Int) throws(InputError) {
         guard balance != .equal else { return }
+        guard count > 1 else {
+            var shares = 2
+            if case .shares(let given) = balance { shares = given.count }
+            // One share of one process is all of it.
+            guard shares > 1 else { return }
+            throw InputError(
+                .value, in: "--balance \(balance.text)", expected: "\(shares) processes", found: "1",
+                remedy: "Start it with: mpirun -n \(shares) --bind-to none duality ...")
+        }
         if isCampaign {
             throw InputError(
                 .value, in: "--balance \(balance.text)", expected: "--tensor-parallel \(count) beside it",
                 found: "a campaign, whose cases go to whoever is ready",
                 remedy: "Leave --balance out, or give --tensor-parallel \(count).")
-        }
-        guard count > 1 else {
-            var shares = 2
-            if case .shares(let given) = balance { shares = max(given.count, 2) }
-            throw InputError(
-                .value, in: "--balance \(balance.text)", expected: "\(shares) processes", found: "1",
-                remedy: "Start it with: mpirun -n \(shares) --bind-to none duality ...")
         }
         try balance.requireCount(count)
     }

@@ -54,13 +54,15 @@ final class CaseBench<Item: Sendable, Value: Portable & Sendable>: @unchecked Se
     }
 
     /// Ends the workers: cases under way are finished, those that wait are dropped.
-    func close() {
+    ///
+    /// - Parameter waits: whether until they have ended.
+    func close(waits: Bool = true) {
         condition.withLock {
             isClosed = true
             waiting = []
             condition.broadcast()
         }
-        finished.wait()
+        if waits { finished.wait() }
     }
 
     private func next() -> (k: Int, item: Item)? {

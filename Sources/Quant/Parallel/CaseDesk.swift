@@ -1,8 +1,9 @@
-//  Campaigns whose cases differ in length: rank 0 hands them out one by one, also to its own
-//  workers.
+//  Campaigns whose cases differ in length: rank 0 hands them out one by one, to its own workers
+//  too.
 //
-//      a rank has     a case for each of its workers, and one more while there are many left, so that none of them waits for a word
-//      results        are taken in the order in which cases were handed out, whoever had them: nothing depends on how many ranks there are
+//  A rank has a case for each of its workers, and one more while there are many left, so that none
+//  of them waits for a word. Results are taken in the order in which cases were handed out, whoever
+//  had them: nothing depends on how many ranks there are.
 
 import DualityCore
 import Foundation
@@ -44,18 +45,38 @@ package struct CaseDesk {
     ) throws {
         let bench = CaseBench(workers: workers, work)
         exchange?.enter(.campaign)
-        defer {
+        defer { exchange?.enter(.outside) }
+        do {
+            if let exchange, exchange.rank > 0 {
+                var follower = CaseFollower(exchange, bench, timeout: timeout)
+                try follower.run(workers: workers, item)
+            } else {
+                try lead(bench, list, item, isEnded: isEnded, take: take)
+            }
+        } catch let broken as BrokenCampaign {
+            // Who says so has no time for cases that are under way.
+            bench.close(waits: false)
+            throw broken
+        } catch {
             bench.close()
-            exchange?.enter(.outside)
+            throw error
         }
-        if let exchange, exchange.rank > 0 {
-            var follower = CaseFollower(exchange, bench, timeout: timeout)
-            return try follower.run(workers: workers, item)
-        }
+        bench.close()
+    }
+
+    private func lead<Item: Sendable, Value: Portable & Sendable>(
+        _ bench: CaseBench<Item, Value>, _ list: CaseList, _ item: (Int) -> Item, isEnded: () -> Bool,
+        take: (Int, Value) throws -> Void
+    ) throws {
         var leader = CaseLeader(exchange, bench, workers: workers, timeout: timeout, isCut: isCut)
-        // Nobody is left waiting for more.
-        defer { leader.end() }
-        try leader.run(list, item, isEnded: isEnded, take: take)
+        do {
+            try leader.run(list, item, isEnded: isEnded, take: take)
+        } catch {
+            // Nobody is left waiting for more, and nobody waits for who has fallen silent.
+            leader.end(except: (error as? BrokenCampaign)?.lost)
+            throw error
+        }
+        leader.end()
     }
 }
 

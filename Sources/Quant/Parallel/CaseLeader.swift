@@ -53,8 +53,8 @@ struct CaseLeader<Item: Sendable, Value: Portable & Sendable> {
     }
 
     /// Lets the others end.
-    func end() {
-        for rank in inHand.indices.dropFirst() { tell(.over, to: rank) }
+    func end(except lost: Int? = nil) {
+        for rank in inHand.indices.dropFirst() where rank != lost { tell(.over, to: rank) }
     }
 
     private func tell(_ word: CaseWord<Value>, to rank: Int) { exchange?.tell(word.portableBytes, to: rank) }

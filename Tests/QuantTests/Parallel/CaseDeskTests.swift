@@ -138,14 +138,14 @@ import Testing
 
     @Test func aLauncherEndsACampaign() {
         let isCut = Atomic<Bool>(false)
-        let work: @Sendable (Int, Int) -> String = { number, _ in
+        @Sendable func isOver() -> Bool { isCut.load(ordering: .relaxed) }
+        let found = run(2, [CaseList(first: 50)], isCut: isOver) { number, _ in
             if number == 3 {
                 isCut.store(true, ordering: .relaxed)
                 usleep(300_000)
             }
             return ""
         }
-        let found = run(2, [CaseList(first: 50)], isCut: { isCut.load(ordering: .relaxed) }, work)
         let error = found.error as? BrokenCampaign
         #expect(error?.lost == nil && error?.underWay.flatMap { $0 }.contains(3) == true && found.others.isEmpty)
     }
