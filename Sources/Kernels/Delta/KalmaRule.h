@@ -6,13 +6,13 @@
 //      y = q̂ + α (x - q̂)
 //      M <- g M + k vᵀ,    o = scale Mᵀ y
 //
-//  G and M lie row by row, [D][D']. Both matrices and every product are float32. Where F is 0 nothing
-//  has been read, and x is 0.
+//  G and M lie row by row, [D][D']. Both matrices and every product are float32. Where F is 0
+//  nothing has been read, and x is 0.
 //
 //  The iteration takes nine tenths of the time, and G has 64 KiB at D = 128, twice what L1 holds.
 //  G is symmetric, so the products read half of it, from the sixteen columns of a row on that hold
-//  its diagonal: a vector of a row gives x_row times itself to the columns, and its sum with their x
-//  to the row.
+//  its diagonal: a vector of a row gives x_row times itself to the columns, and its sum with their
+//  x to the row.
 //
 //  Source: awslabs/hybrid-model-factory, layers/gated_kalmanet.
 
@@ -98,8 +98,8 @@ INLINE void gram_rows(const int R, const bool WHOLE, const float *gram, int64_t 
     UNROLL for (int j = 0; j < R; j++) across[j] = sums[j];
 }
 
-/// out = G x. G is symmetric, and half of it is read: sixteen rows at a time, from their own columns
-/// on. What sixteen rows give to a column is summed by itself, so that no sum waits for another.
+/// out = G x. G is symmetric, and half of it is read: sixteen rows at a time, from their own
+/// columns on. What sixteen rows give to a column is summed by itself, so that no sum waits for another.
 INLINE void gram_product(const float *gram, int64_t D, int64_t width, const float *x, float *out) {
     memset(out, 0, (size_t)width * 4);
     for (int64_t c = 0; c < width; c += 16) {

@@ -9,10 +9,10 @@
 //      |Δ∂s_j| <= |Δw_j| |∂w_j - D| + (w_j + |Δw_j|) (|Δ∂w_j| + |ΔD| + 3 u (|∂w_j| + |D|)), stored in weights and scores
 //      |Δ∂q|   <= |scale| Σ_j |Δ∂s_j| |k_j| + (γ_n + 2 u_products) (|∂s_j| + |Δ∂s_j|) |k_j|
 //
-//  ∂k and ∂v likewise over queries, which may be added in any order and, of several heads, as stored
-//  numbers; ∂sink = -Σ w_sink D. D is that of the output as it was stored, o's own bound and half a
-//  spacing, or the sum of kept weights; the larger of both counts. No term is dropped but the
-//  second order of roundings of sums.
+//  ∂k and ∂v likewise over queries, which may be added in any order and, of several heads, as
+//  stored numbers; ∂sink = -Σ w_sink D. D is that of the output as it was stored, o's own bound and
+//  half a spacing, or the sum of kept weights; the larger of both counts. No term is dropped but
+//  the second order of roundings of sums.
 
 import DualityCore
 import DualityReference
@@ -58,7 +58,9 @@ package struct AttentionAdjointBound {
         for h in 0..<operands.heads {
             var (keys, values, sinks) = (Sums(operands.k.count), Sums(operands.v.count), Sums(1))
             for b in 0..<operands.batch {
-                for t in 0..<operands.length { add(b, t, h, pull.elements, &keys, &values, &sinks) }
+                for t in 0..<operands.length {
+                    add(b, t, h, pull: pull.elements, keys: &keys, values: &values, sinks: &sinks)
+                }
             }
             let stored = isShared ? Self.storing(arithmetic, arithmetic.output) : 0
             let adding = growth(operands.length) + (isShared ? Double(operands.heads) * unit : 0)
@@ -93,13 +95,13 @@ package struct AttentionAdjointBound {
     }
 
     private mutating func add(
-        _ b: Int, _ t: Int, _ h: Int, _ pull: [Double], _ keys: inout Sums, _ values: inout Sums, _ sinks: inout Sums
+        _ b: Int, _ t: Int, _ h: Int, pull: [Double], keys: inout Sums, values: inout Sums, sinks: inout Sums
     ) {
         let (width, valueDim, scale) = (operands.keyDim, operands.valueDim, operands.scale)
         let seen = (0..<operands.keyCount).filter { operands.sees(t, $0) }
         guard !seen.isEmpty else { return }
         let (query, out) = (operands.queryRow(b, t, h) * width, operands.queryRow(b, t, h) * valueDim)
-        let row = row(b, h, query, seen, pull[out..<out + valueDim])
+        let row = row(b, h, query: query, seen: seen, pull: pull[out..<out + valueDim])
         sinks.add(
             row.sink * row.correction,
             error: row.ofSink * (row.correction.magnitude + row.ofCorrection) + row.sink * row.ofCorrection, at: 0)
@@ -135,7 +137,7 @@ package struct AttentionAdjointBound {
             ? arithmetic.accumulate.smallestNormal : arithmetic.weights.smallestSubnormal
     }
 
-    private func row(_ b: Int, _ h: Int, _ query: Int, _ seen: [Int], _ pull: ArraySlice<Double>) -> Row {
+    private func row(_ b: Int, _ h: Int, query: Int, seen: [Int], pull: ArraySlice<Double>) -> Row {
         let (width, valueDim) = (operands.keyDim, operands.valueDim)
         let ownQuery = operands.q.elements[query..<query + width]
         let keys = seen.map { s in

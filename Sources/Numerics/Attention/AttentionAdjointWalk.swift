@@ -63,7 +63,9 @@ package struct AttentionAdjointWalk {
             var (queries, count) = (0, 0)
             for b in 0..<operands.batch {
                 for t in 0..<operands.length {
-                    let seen = row(b, t, h, narrowed, pull.elements, &result.q.elements, &keys, &values, &sinks)
+                    let seen = row(
+                        b, t, h, narrowed: narrowed, pull: pull.elements, ofQueries: &result.q.elements, ofKeys: &keys,
+                        ofValues: &values, ofSinks: &sinks)
                     (queries, count) = (queries + 1, max(count, seen))
                 }
             }
@@ -98,15 +100,15 @@ package struct AttentionAdjointWalk {
 
     /// One query; returns how many keys it sees.
     private mutating func row(
-        _ b: Int, _ t: Int, _ h: Int, _ narrowed: AttentionOperands<Double>, _ pull: [Double],
-        _ ofQueries: inout [Double], _ ofKeys: inout Sums, _ ofValues: inout Sums, _ ofSinks: inout Sums
+        _ b: Int, _ t: Int, _ h: Int, narrowed: AttentionOperands<Double>, pull: [Double],
+        ofQueries: inout [Double], ofKeys: inout Sums, ofValues: inout Sums, ofSinks: inout Sums
     ) -> Int {
         let (width, valueDim, scale) = (operands.keyDim, operands.valueDim, operands.scale)
         let seen = (0..<operands.keyCount).filter { operands.sees(t, $0) }
         guard !seen.isEmpty else { return 0 }
         let (query, out) = (operands.queryRow(b, t, h) * width, operands.queryRow(b, t, h) * valueDim)
         let ownPull = pull[out..<out + valueDim]
-        let scores = scores(b, h, query, seen, narrowed)
+        let scores = scores(b, h, query: query, seen: seen, narrowed: narrowed)
         let (weights, sink) = weights(scores, operands.sinks?.elements[h])
         var answer = [Double](repeating: 0, count: valueDim)
         var squares = answer
@@ -154,7 +156,7 @@ package struct AttentionAdjointWalk {
 
     /// Those of the keys that the query in this place sees.
     private mutating func scores(
-        _ b: Int, _ h: Int, _ query: Int, _ seen: [Int], _ narrowed: AttentionOperands<Double>
+        _ b: Int, _ h: Int, query: Int, seen: [Int], narrowed: AttentionOperands<Double>
     ) -> [Double] {
         let width = operands.keyDim
         return seen.map { s in

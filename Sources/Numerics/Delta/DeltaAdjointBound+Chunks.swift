@@ -52,8 +52,8 @@ extension DeltaAdjointBound {
         let queryKeys, keyKeys: BoundedMatrix
 
         init(
-            _ bound: DeltaBound, _ local: DeltaChunkBound, _ tokens: Range<Int>, _ pulls: [Double], _ start: [Double],
-            _ end: [Double]
+            _ bound: DeltaBound, local: DeltaChunkBound, tokens: Range<Int>, pulls: [Double], start: [Double],
+            end: [Double]
         ) {
             let (head, size, keys, values) = (bound.head, tokens.count, bound.head.keyDim, bound.head.valueDim)
             let (rows, columns) = (
@@ -99,7 +99,7 @@ extension DeltaAdjointBound {
         _ local: DeltaChunkBound, _ tokens: Range<Int>, state: [Double], adjoint: [Double],
         to gradients: inout DeltaHeadGradients<Double>
     ) -> [Double] {
-        let chunk = Chunk(bound, local, tokens, pull, state, adjoint)
+        let chunk = Chunk(bound, local: local, tokens: tokens, pulls: pull, start: state, end: adjoint)
         let (times, unit) = (chunk.roundings.times, bound.unit)
         let stored = bound.storing(arithmetic.values)
         let inside = times(chunk.queryKeys.transposed, chunk.pull)

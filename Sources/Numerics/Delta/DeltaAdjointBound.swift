@@ -115,7 +115,7 @@ package struct DeltaAdjointBound {
         for t in tokens {
             let before = (state, errors)
             if isRounded {
-                bound.step(t, &state, &errors, &unread, 0)
+                bound.step(t, state: &state, errors: &errors, out: &unread, row: 0)
             } else {
                 let factor = bound.carry(t)
                 _ = head.evaluate(.recurrent, t..<t + 1, state: &state)

@@ -35,7 +35,7 @@ extension DeltaAdjointWalk {
 
     @inline(__always)
     mutating func dot(
-        _ a: [Double], _ ai: Int, _ sa: Int, _ b: [Double], _ bi: Int, _ sb: Int, _ count: Int
+        _ a: [Double], from ai: Int, step sa: Int, with b: [Double], from bi: Int, step sb: Int, count: Int
     ) -> Double {
         var (sum, squares) = (0.0, 0.0)
         a.withUnsafeBufferPointer { a in
@@ -63,8 +63,8 @@ extension DeltaAdjointWalk {
     }
 
     mutating func chunkBack(
-        _ tokens: Range<Int>, _ state: [Double], _ pull: [Double], _ adjoint: inout [Double],
-        _ gradients: inout DeltaHeadGradients<Double>
+        _ tokens: Range<Int>, state: [Double], pull: [Double], adjoint: inout [Double],
+        gradients: inout DeltaHeadGradients<Double>
     ) {
         let (keys, values) = (head.keyDim, head.valueDim)
         var chunk = Chunk()
@@ -78,8 +78,11 @@ extension DeltaAdjointWalk {
             let toEnd = chunk.between[(size - 1) * size + j]
             for c in 0..<values {
                 let inside = dot(
-                    weights, j * size + j, size, chunk.pull, j * values + c, values, size - j)
-                let across = toEnd * dot(chunk.k, j * keys, 1, chunk.adjoint, c, values, keys)
+                    weights, from: j * size + j, step: size, with: chunk.pull, from: j * values + c, step: values,
+                    count: size - j)
+                let across =
+                    toEnd
+                    * dot(chunk.k, from: j * keys, step: 1, with: chunk.adjoint, from: c, step: values, count: keys)
                 ofDelta[j * values + c] = value(
                     rounding.operation(inside + across, inside.magnitude + across.magnitude))
             }
@@ -88,7 +91,8 @@ extension DeltaAdjointWalk {
         var ofW = [Double](repeating: 0, count: size * keys)
         for i in 0..<size {
             for m in 0..<keys {
-                let x = dot(multiplied, i * values, 1, chunk.state, m * values, 1, values)
+                let x = dot(
+                    multiplied, from: i * values, step: 1, with: chunk.state, from: m * values, step: 1, count: values)
                 ofW[i * keys + m] = product(value(-x))
             }
         }
@@ -96,15 +100,18 @@ extension DeltaAdjointWalk {
         var (x, z) = (chunk.delta, ofW)
         for j in 0..<size {
             for c in 0..<values {
-                x[j * values + c] = dot(factors, j * size + j, size, multiplied, j * values + c, values, size - j)
+                x[j * values + c] = dot(
+                    factors, from: j * size + j, step: size, with: multiplied, from: j * values + c, step: values,
+                    count: size - j)
             }
             for m in 0..<keys {
-                z[j * keys + m] = dot(factors, j * size + j, size, ofW, j * keys + m, keys, size - j)
+                z[j * keys + m] = dot(
+                    factors, from: j * size + j, step: size, with: ofW, from: j * keys + m, step: keys, count: size - j)
             }
         }
         let ofSystem = systemBack(chunk, multiplied, ofW, factors)
         var ofSums = pairsBack(chunk, ofSystem, &gradients)
-        acrossBack(chunk, x, z, state, adjoint, &ofSums, &gradients)
+        acrossBack(chunk, x: x, z: z, state: state, adjoint: adjoint, ofSums: &ofSums, gradients: &gradients)
         passBack(chunk, x, z, &adjoint)
         var behind = [Double]()
         for i in (0..<size).reversed() {
@@ -134,8 +141,8 @@ extension DeltaAdjointWalk {
             for j in 0...i {
                 let e = i == j ? 1 : rounding.exp(sums[i] - sums[j])
                 chunk.between[i * size + j] = e
-                let ofQ = e * dot(chunk.q, i * keys, 1, chunk.k, j * keys, 1, keys)
-                let ofK = e * dot(chunk.k, i * keys, 1, chunk.k, j * keys, 1, keys)
+                let ofQ = e * dot(chunk.q, from: i * keys, step: 1, with: chunk.k, from: j * keys, step: 1, count: keys)
+                let ofK = e * dot(chunk.k, from: i * keys, step: 1, with: chunk.k, from: j * keys, step: 1, count: keys)
                 chunk.queryKeys[i * size + j] = rounding.operation(ofQ, ofQ.magnitude)
                 chunk.keyKeys[i * size + j] = rounding.operation(ofK, ofK.magnitude)
             }
@@ -153,11 +160,18 @@ extension DeltaAdjointWalk {
         for i in 0..<size {
             var w: [Double] = []
             for m in 0..<keys {
-                w.append(product(value(dot(factors, i * size, 1, chunk.scaledKeys, m, keys, i + 1))))
+                w.append(
+                    product(
+                        value(
+                            dot(
+                                factors, from: i * size, step: 1, with: chunk.scaledKeys, from: m, step: keys,
+                                count: i + 1))))
             }
             for c in 0..<values {
-                let u = value(dot(factors, i * size, 1, chunk.scaledValues, c, values, i + 1))
-                let known = dot(w, 0, 1, chunk.state, c, values, keys)
+                let u = value(
+                    dot(factors, from: i * size, step: 1, with: chunk.scaledValues, from: c, step: values, count: i + 1)
+                )
+                let known = dot(w, from: 0, step: 1, with: chunk.state, from: c, step: values, count: keys)
                 chunk.delta.append(product(value(rounding.operation(u - known, (u - known).magnitude))))
             }
         }
@@ -173,7 +187,8 @@ extension DeltaAdjointWalk {
         for i in 0..<size {
             var ofBeta: [Double] = []
             for j in 0...i {
-                let pull = dot(chunk.pull, i * values, 1, chunk.delta, j * values, 1, values)
+                let pull = dot(
+                    chunk.pull, from: i * values, step: 1, with: chunk.delta, from: j * values, step: 1, count: values)
                 let (e, beta) = (chunk.between[i * size + j], head.beta[start + i])
                 let weight = pull * chunk.queryKeys[i * size + j]
                 ofP[i * size + j] = product(e * pull)
@@ -189,10 +204,13 @@ extension DeltaAdjointWalk {
         for i in 0..<size {
             for m in 0..<keys {
                 let place = (start + i) * keys + m
-                gradients.q[place] += value(dot(ofP, i * size, 1, chunk.k, m, keys, i + 1))
-                let asRow = dot(ofA, i * size, 1, chunk.k, m, keys, i)
-                let asColumn = dot(ofA, i * size + i, size, chunk.k, i * keys + m, keys, size - i)
-                let ofQueries = dot(ofP, i * size + i, size, chunk.q, i * keys + m, keys, size - i)
+                gradients.q[place] += value(
+                    dot(ofP, from: i * size, step: 1, with: chunk.k, from: m, step: keys, count: i + 1))
+                let asRow = dot(ofA, from: i * size, step: 1, with: chunk.k, from: m, step: keys, count: i)
+                let asColumn = dot(
+                    ofA, from: i * size + i, step: size, with: chunk.k, from: i * keys + m, step: keys, count: size - i)
+                let ofQueries = dot(
+                    ofP, from: i * size + i, step: size, with: chunk.q, from: i * keys + m, step: keys, count: size - i)
                 gradients.k[place] += value(total([asRow, asColumn, ofQueries]))
             }
         }
@@ -204,8 +222,8 @@ extension DeltaAdjointWalk {
 
     /// What comes through the states at both ends, and what is of one token alone.
     mutating func acrossBack(
-        _ chunk: Chunk, _ x: [Double], _ z: [Double], _ state: [Double], _ adjoint: [Double],
-        _ ofSums: inout [Double], _ gradients: inout DeltaHeadGradients<Double>
+        _ chunk: Chunk, x: [Double], z: [Double], state: [Double], adjoint: [Double],
+        ofSums: inout [Double], gradients: inout DeltaHeadGradients<Double>
     ) {
         let (size, start, keys, values) = (chunk.size, chunk.start, head.keyDim, head.valueDim)
         var atEnd = [Double]()
@@ -215,8 +233,16 @@ extension DeltaAdjointWalk {
             var (read, solved, written, ofBeta) = ([Double](), [Double](), [Double](), [Double]())
             for m in 0..<keys {
                 let place = (start + i) * keys + m
-                let ofQuery = fromStart * dot(chunk.pull, i * values, 1, chunk.state, m * values, 1, values)
-                let ofWrite = toEnd * dot(chunk.delta, i * values, 1, chunk.adjoint, m * values, 1, values)
+                let ofQuery =
+                    fromStart
+                    * dot(
+                        chunk.pull, from: i * values, step: 1, with: chunk.state, from: m * values, step: 1,
+                        count: values)
+                let ofWrite =
+                    toEnd
+                    * dot(
+                        chunk.delta, from: i * values, step: 1, with: chunk.adjoint, from: m * values, step: 1,
+                        count: values)
                 let (key, ofKey) = (chunk.k[i * keys + m], fromStart * z[i * keys + m])
                 gradients.q[place] = total([gradients.q[place], value(ofQuery)])
                 gradients.k[place] = total([gradients.k[place], value(beta * ofKey), value(ofWrite)])
@@ -250,8 +276,9 @@ extension DeltaAdjointWalk {
             for c in 0..<values {
                 let place = m * values + c
                 let kept = chunk.fromStart[size - 1] * adjoint[place]
-                let read = dot(queries, m, keys, chunk.pull, c, values, size)
-                let correction = dot(chunk.scaledKeys, m, keys, solved, c, values, size)
+                let read = dot(queries, from: m, step: keys, with: chunk.pull, from: c, step: values, count: size)
+                let correction = dot(
+                    chunk.scaledKeys, from: m, step: keys, with: solved, from: c, step: values, count: size)
                 adjoint[place] = total([kept, read, -correction])
             }
         }

@@ -14,7 +14,7 @@ extension DeltaAdjointWalk {
             var row = (0..<i).map { -head.beta[chunk.start + i] * chunk.keyKeys[i * size + $0] }
             for s in row.indices { row[s] = rounding.operation(row[s], row[s].magnitude) }
             for m in 0..<i {
-                var value = dot(row, m, 1, inverse, m * size + m, size, i - m)
+                var value = dot(row, from: m, step: 1, with: inverse, from: m * size + m, step: size, count: i - m)
                 if i / 16 != m / 16, !arithmetic.merge.holds(arithmetic.accumulate) {
                     value = rounding.perturbed(value, units: 2, of: arithmetic.merge)
                 }
@@ -33,8 +33,9 @@ extension DeltaAdjointWalk {
         var ofInverse = [Double](repeating: 0, count: size * size)
         for i in 0..<size {
             for j in 0...i {
-                let a = dot(ofU, i * values, 1, chunk.scaledValues, j * values, 1, values)
-                let b = dot(ofW, i * keys, 1, chunk.scaledKeys, j * keys, 1, keys)
+                let a = dot(
+                    ofU, from: i * values, step: 1, with: chunk.scaledValues, from: j * values, step: 1, count: values)
+                let b = dot(ofW, from: i * keys, step: 1, with: chunk.scaledKeys, from: j * keys, step: 1, count: keys)
                 ofInverse[i * size + j] = product(rounding.operation(a + b, a.magnitude + b.magnitude))
             }
         }
@@ -43,14 +44,17 @@ extension DeltaAdjointWalk {
         for i in 0..<size {
             for j in 0..<size {
                 let count = min(i, j) + 1
-                half[i * size + j] = product(dot(ofInverse, i * size, 1, factors, j * size, 1, count))
+                half[i * size + j] = product(
+                    dot(ofInverse, from: i * size, step: 1, with: factors, from: j * size, step: 1, count: count))
             }
         }
         var result = [Double](repeating: 0, count: size * size)
         for i in 0..<size {
             for j in 0..<i {
                 result[i * size + j] = product(
-                    -dot(factors, i * size + i, size, half, i * size + j, size, size - i))
+                    -dot(
+                        factors, from: i * size + i, step: size, with: half, from: i * size + j, step: size,
+                        count: size - i))
             }
         }
         return result

@@ -58,18 +58,20 @@ package struct DeltaAdjointWalk {
         }
         for (piece, state) in zip(pieces, states).reversed() {
             if size != nil {
-                chunkBack(piece, state, pull, &adjoint, &gradients)
+                chunkBack(piece, state: state, pull: pull, adjoint: &adjoint, gradients: &gradients)
                 continue
             }
             var inside = [state]
             for t in piece.dropLast() { inside.append(forward.run(t..<t + 1, state: inside[inside.count - 1]).state) }
-            for (before, t) in zip(inside, piece).reversed() { stepBack(t, before, pull, &adjoint, &gradients) }
+            for (before, t) in zip(inside, piece).reversed() {
+                stepBack(t, before: before, pull: pull, adjoint: &adjoint, gradients: &gradients)
+            }
         }
     }
 
     private mutating func stepBack(
-        _ t: Int, _ before: [Double], _ pull: [Double], _ adjoint: inout [Double],
-        _ gradients: inout DeltaHeadGradients<Double>
+        _ t: Int, before: [Double], pull: [Double], adjoint: inout [Double],
+        gradients: inout DeltaHeadGradients<Double>
     ) {
         let (keys, values) = (head.keyDim, head.valueDim)
         let (decay, step, row) = (rounding.exp(head.logDecay[t]), head.beta[t], t * values)
@@ -116,13 +118,14 @@ package struct DeltaAdjointWalk {
             ofBetaSquares += sums[j] * residual[j] * sums[j] * residual[j]
         }
         gradients.beta[t] += rounding.sum(ofBeta, squares: ofBetaSquares, count: values, isCut: false)
-        leave(t, decay, faded, residual, sums, &adjoint, &gradients)
+        leave(
+            t, decay: decay, faded: faded, residual: residual, ofDelta: sums, adjoint: &adjoint, gradients: &gradients)
     }
 
     /// Steps 4 and 5 of the recurrence backwards.
     private mutating func leave(
-        _ t: Int, _ decay: Double, _ faded: [Double], _ residual: [Double], _ ofDelta: [Double],
-        _ adjoint: inout [Double], _ gradients: inout DeltaHeadGradients<Double>
+        _ t: Int, decay: Double, faded: [Double], residual: [Double], ofDelta: [Double],
+        adjoint: inout [Double], gradients: inout DeltaHeadGradients<Double>
     ) {
         let (keys, values, step) = (head.keyDim, head.valueDim, head.beta[t])
         var (ofDecay, ofDecaySquares) = (0.0, 0.0)

@@ -50,7 +50,7 @@ struct FaultyDeltaGradients: Sendable {
                     result.initialState.elements[first + i] = adjoint[source]
                 }
             }
-            add(run, h, shared, group, &result)
+            add(run, head: h, shared: shared, group: group, result: &result)
         }
         unnormalize(&result, changed)
         if choice.swapsResults || choice.swapsOperands { (result.q, result.k) = (result.k, result.q) }
@@ -80,7 +80,7 @@ struct FaultyDeltaGradients: Sendable {
     }
 
     private func add(
-        _ run: FaultyDeltaHead, _ h: Int, _ shared: Int, _ group: Int, _ result: inout DeltaGradients<Double>
+        _ run: FaultyDeltaHead, head h: Int, shared: Int, group: Int, result: inout DeltaGradients<Double>
     ) {
         let (keys, values) = (operands.keyDim, operands.valueDim)
         let rank = choice.isTiled ? h / operands.keyHeads : h % group

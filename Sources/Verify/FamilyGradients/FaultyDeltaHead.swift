@@ -97,12 +97,12 @@ struct FaultyDeltaHead {
             case .withoutValue: result.beta[t] -= d * known[c]
             }
         }
-        leave(t, tokens, before, faded, ofDelta, &adjoint)
+        leave(t, tokens: tokens, before: before, faded: faded, ofDelta: ofDelta, adjoint: &adjoint)
     }
 
     private mutating func leave(
-        _ t: Int, _ tokens: Range<Int>, _ before: [Double], _ faded: [Double], _ ofDelta: [Double],
-        _ adjoint: inout [Double]
+        _ t: Int, tokens: Range<Int>, before: [Double], faded: [Double], ofDelta: [Double],
+        adjoint: inout [Double]
     ) {
         let (decay, beta) = (Double.exp(head.logDecay[t]), head.beta[t])
         var ofDecay = 0.0
