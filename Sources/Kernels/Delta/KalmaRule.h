@@ -99,7 +99,8 @@ INLINE void gram_rows(const int R, const bool WHOLE, const float *gram, int64_t 
 }
 
 /// out = G x. G is symmetric, and half of it is read: sixteen rows at a time, from their own
-/// columns on. What sixteen rows give to a column is summed by itself, so that no sum waits for another.
+/// columns on. What sixteen rows give to a column is summed by itself, so that no sum waits for
+/// another.
 INLINE void gram_product(const float *gram, int64_t D, int64_t width, const float *x, float *out) {
     memset(out, 0, (size_t)width * 4);
     for (int64_t c = 0; c < width; c += 16) {
