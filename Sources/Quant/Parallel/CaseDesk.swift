@@ -73,9 +73,11 @@ package struct CaseDesk {
             try leader.run(list, item, isEnded: isEnded, take: take)
         } catch {
             // Nobody is left waiting for more, and nobody waits for who has fallen silent.
-            leader.end(except: (error as? BrokenCampaign)?.lost)
+            for _ in 0..<2 { leader.end(except: (error as? BrokenCampaign)?.lost) }
             throw error
         }
+        leader.end()
+        try leader.hearTheLast()
         leader.end()
     }
 }

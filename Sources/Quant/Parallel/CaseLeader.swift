@@ -13,6 +13,8 @@ struct CaseLeader<Item: Sendable, Value: Portable & Sendable> {
     /// The numbers of the cases that each rank has, by the turn in which they were handed out.
     private var inHand: [[Int: Int]]
     private var clocks: [WordClock]
+    /// Ranks that have said their last word.
+    private var gone: Set<Int> = []
     /// Results that have come before their turn.
     private var early: [Int: (number: Int, outcome: CaseOutcome<Value>)] = [:]
     private var (handed, taken) = (0, 0)
@@ -52,7 +54,7 @@ struct CaseLeader<Item: Sendable, Value: Portable & Sendable> {
         }
     }
 
-    /// Lets the others end.
+    /// Lets the others say their last word; the second time, lets them end.
     func end(except lost: Int? = nil) {
         for rank in inHand.indices.dropFirst() where rank != lost { tell(.over, to: rank) }
     }
@@ -69,7 +71,20 @@ struct CaseLeader<Item: Sendable, Value: Portable & Sendable> {
         switch try CaseWord<Value>(portableBytes: bytes) {
         case .here(let count): workers[rank] = max(count, 1)
         case .result(let k, let outcome): receive(k, of: rank, outcome)
+        case .gone: gone.insert(rank)
         case .alive, .work, .over: break
+        }
+    }
+
+    /// Hears the others out, since a word that nobody hears would be left over.
+    mutating func hearTheLast() throws {
+        while gone.count < inHand.count - 1 {
+            while let (rank, bytes) = exchange?.heard() { try hear(bytes, of: rank) }
+            for rank in inHand.indices.dropFirst() where !gone.contains(rank) && clocks[rank].isLost {
+                throw broken(rank)
+            }
+            if isCut() { throw broken(nil) }
+            bench.wait(pauseBetweenWords)
         }
     }
 
@@ -100,6 +115,8 @@ struct CaseFollower<Item: Sendable, Value: Portable & Sendable> {
     private let exchange: any RankExchange
     private let bench: CaseBench<Item, Value>
     private var clock: WordClock
+    /// Whether it has said its last word.
+    private var isGone = false
 
     init(_ exchange: any RankExchange, _ bench: CaseBench<Item, Value>, timeout: Double) {
         (self.exchange, self.bench) = (exchange, bench)
@@ -114,11 +131,14 @@ struct CaseFollower<Item: Sendable, Value: Portable & Sendable> {
                 clock.hear()
                 switch try CaseWord<Value>(portableBytes: bytes) {
                 case .work(let k, let number): bench.add(k, item(number))
-                case .over: return
-                case .alive, .here, .result: break
+                case .over where isGone: return
+                case .over:
+                    isGone = true
+                    tell(.gone)
+                case .alive, .here, .result, .gone: break
                 }
             }
-            if clock.isToSpeak() { tell(.alive) }
+            if !isGone, clock.isToSpeak() { tell(.alive) }
             if clock.isLost { throw BrokenCampaign(lost: 0, done: 0, underWay: []) }
             bench.wait(pauseBetweenWords)
         }

@@ -2,8 +2,9 @@
 //
 //      to rank 0      here        with so many workers
 //                     result      what came of the case that was given out as the k-th
+//                     gone        its last word
 //      to the others  work        a case, given out as the k-th
-//                     over        there are no more
+//                     over        there are no more; the second time, everybody has been heard out
 //      both ways      alive       a word where there has been none for a while
 
 import DualityCore
@@ -14,6 +15,7 @@ enum CaseWord<Value: Portable>: Portable {
     case work(Int, number: Int)
     case over
     case alive
+    case gone
 
     func write(to bytes: inout PortableWriter) {
         switch self {
@@ -22,6 +24,7 @@ enum CaseWord<Value: Portable>: Portable {
         case .work(let k, let number): bytes.add(each: 2, k, number)
         case .over: bytes.add(3)
         case .alive: bytes.add(4)
+        case .gone: bytes.add(5)
         }
     }
 
@@ -33,6 +36,7 @@ enum CaseWord<Value: Portable>: Portable {
         case 2: self = .work(try bytes.next(), number: try bytes.next())
         case 3: self = .over
         case 4: self = .alive
+        case 5: self = .gone
         default: throw bytes.malformed("a word about cases", "one of kind \(kind)")
         }
     }
