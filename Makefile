@@ -216,9 +216,10 @@ slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | 
 	| sed -n 's/.*<testcase classname="\([^"]*\)" name="\([^"]*\)" time="\([0-9.]*\)".*/\3  \1.\2/p' | sort -rn | head -10
 
 # Tests run side by side, a core each: pools of as many threads as there are cores would only wait for each other. What threads do to
-# bits is tested by pools with numbers of their own.
+# bits is tested by pools with numbers of their own. Without a width swift-testing begins all tests at once, and a test that waits for an
+# engine is called minutes after it may go on, while its engine works on.
 test: toolchain libraries lint
-	DUALITY_THREADS=1 $(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
+	DUALITY_THREADS=1 SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 $(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
 	@$(slowest)
 	@$(MAKE) --no-print-directory test-python test-server-smoke BUILT=yes
 
