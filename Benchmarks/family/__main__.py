@@ -10,13 +10,15 @@ Results gather in results.json of the working directory, with date and commit. `
 and at 128K three hours of two cores (`--lengths 16384,32768` half an hour); the others compute the same on any machine, in an hour or two.
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import subprocess
+import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 
 import formats
+import pages
 import report
 import speed
 import tasks
@@ -26,15 +28,7 @@ PARTS = {"speed": speed.measure, "formats": formats.measure, "tasks": tasks.meas
 
 
 def about(program, threads):
-    fields = {}
-    for line in open("/proc/cpuinfo"):
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return {
-        "date": datetime.date.today().isoformat(), "commit": commit, "threads": threads, "instruction_set": program.instruction_set(),
-        "machine": f"{fields.get('model name')}, family {fields.get('cpu family')} model {fields.get('model')}, {os.cpu_count()} processors",
-    }
+    return pages.about(ROOT) | {"threads": threads, "instruction_set": program.instruction_set()}
 
 
 def main():

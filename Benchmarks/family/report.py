@@ -2,14 +2,11 @@
 import pathlib
 import subprocess
 
+import pages
 import speed
 from formats import FORMATS
 from program import FAMILY
 from tasks import PRECISIONS
-
-
-def marks(name):
-    return f"<!-- family {name}: written by Benchmarks/family -->", f"<!-- family {name}: end -->"
 
 
 def origin(found):
@@ -118,9 +115,6 @@ def write(results, directory):
     for name, (file, lines) in places.items():
         if name not in results:
             continue
-        begin, end = marks(name)
-        page = directory / file
-        before, rest = page.read_text().split(begin, 1)
-        page.write_text(before + begin + "\n\n" + "\n".join(lines(results[name])) + "\n\n" + end + rest.split(end, 1)[1])
+        pages.write(directory / file, f"family {name}", lines(results[name]))
     if "speed" in results:
         plot(results["speed"], directory)

@@ -17,20 +17,14 @@ import pathlib
 import subprocess
 import sys
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
+
+import pages
 import report
 from engines import roofline
 from install import ROOT, Installation
 from measurements import MEASUREMENTS
 from timing import Samples, alternate
-
-
-def machine():
-    """Name of the processor, as the system says it."""
-    fields = {}
-    for line in open("/proc/cpuinfo"):
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    return f"{fields.get('model name')}, family {fields.get('cpu family')} model {fields.get('model')}, {os.cpu_count()} processors"
 
 
 def commit(program):
@@ -60,7 +54,7 @@ def measure(name, installation, arguments, results, path):
     if not contenders:
         print("  nobody to measure", file=sys.stderr, flush=True)
         return
-    about = {"date": datetime.date.today().isoformat(), "commit": commit(installation.duality), "machine": machine(),
+    about = {"date": datetime.date.today().isoformat(), "commit": commit(installation.duality), "machine": pages.machine(),
              "threads": arguments.threads}
     found, earlier = {}, results.get(name, {})
     if arguments.more and all(earlier.get(key) == value for key, value in about.items()):

@@ -5,26 +5,7 @@
 // ggml has the recurrence, token by token, with B and C in GROUPS; x has a head of its own for each
 // of HEADS.
 
-#include "ggml.h"
-#include "ggml-cpu.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
-static void fill(struct ggml_tensor *t, float middle, float width) {
-    static unsigned long long state = 88172645463325252ull;
-    float *values = t->data;
-    for (long i = 0; i < ggml_nelements(t); i++) {
-        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-        values[i] = middle + width * (float)((state >> 40) / 16777216.0 - 0.5);
-    }
-}
+#include "ggml_operator.h"
 
 int main(int count, char **arguments) {
     if (count != 8) return 2;
@@ -43,16 +24,6 @@ int main(int count, char **arguments) {
     struct ggml_tensor *sequence = ggml_new_tensor_1d(g, GGML_TYPE_I32, 1);
     fill(s, 0, 0.1f), fill(x, 0, 2), fill(dt, -3, 2), fill(a, -2, 2), fill(b, 0, 1), fill(c, 0, 1);
     *(int *)sequence->data = 0;
-    struct ggml_cgraph *graph = ggml_new_graph(g);
-    ggml_build_forward_expand(graph, ggml_ssm_scan(g, s, x, dt, a, b, c, sequence, 1));
-    struct ggml_threadpool_params parameters = ggml_threadpool_params_default((int)n[5]);
-    struct ggml_cplan plan = ggml_graph_plan(graph, (int)n[5], ggml_threadpool_new(&parameters));
-    plan.work_data = malloc(plan.work_size + 64);
-    for (long i = -2; i < n[6]; i++) {
-        double start = now();
-        ggml_graph_compute(graph, &plan);
-        if (i >= 0) printf("%s%.9f", i ? ", " : "[", now() - start);
-    }
-    printf("]\n");
+    measure(g, ggml_ssm_scan(g, s, x, dt, a, b, c, sequence, 1), (int)n[5], n[6]);
     return 0;
 }

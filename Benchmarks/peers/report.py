@@ -3,7 +3,7 @@ import functools
 import pathlib
 import subprocess
 
-BEGIN, END = "<!-- peers: written by Benchmarks/peers -->", "<!-- peers: end -->"
+import pages
 
 
 class Row:
@@ -237,9 +237,5 @@ def plot(results, directory):
 def write(results, directory):
     if not results:
         return
-    page = directory / "performance.md"
-    text = page.read_text()
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    page.write_text(before + BEGIN + "\n\n" + "\n".join(table(results)) + "\n\n" + END + after)
+    pages.write(directory / "performance.md", "peers", table(results))
     plot(results, directory)

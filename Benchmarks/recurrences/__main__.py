@@ -8,20 +8,18 @@ Gated DeltaNet beside ggml's operator and transformers' PyTorch form; Gated Kalm
 time of each is compared, since other work on a machine only ever adds to it. A turn is one process; the first repetition of each is left out.
 """
 import argparse
-import datetime
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "peers"))
+sys.path += [str(HERE.parent), str(HERE.parent / "peers")]
 
+import pages
 from install import ROOT, Installation
 
 LENGTH, HEADS, DIM = 2048, 32, 128
-BEGIN, END = "<!-- recurrences: written by Benchmarks/recurrences -->", "<!-- recurrences: end -->"
 # (operation, contender): how many times as long as ours it must take at least.
 BARS = {
     ("Gated DeltaNet", "ggml"): 2, ("Gated DeltaNet", "transformers, PyTorch"): 5,
@@ -55,16 +53,6 @@ def contenders(installation, python, threads):
             "PyTorch, token by token": [python, HERE / "kalma_torch.py", "recurrent", *sizes, 1],
         },
     }
-
-
-def about():
-    fields = {}
-    for line in open("/proc/cpuinfo"):
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return (f"{fields.get('model name')}, family {fields.get('cpu family')} model {fields.get('model')}, {os.cpu_count()} processors. "
-            f"Commit {commit} on {datetime.date.today().isoformat()}")
 
 
 def table(found):
@@ -109,7 +97,7 @@ def main():
         return
     path = installation.work / "recurrences.json"
     earlier = json.loads(path.read_text()) if path.exists() else {}
-    found = {"about": about(), "threads": arguments.threads, "rounds": arguments.rounds, "seconds": earlier.get("seconds", {}),
+    found = {"about": pages.words(pages.about(ROOT)), "threads": arguments.threads, "rounds": arguments.rounds, "seconds": earlier.get("seconds", {}),
              "peak": earlier.get("peak", {})}
     fresh = set()
     for turn in range(arguments.rounds):
@@ -130,9 +118,7 @@ def main():
     lines = table(found)
     print("\n".join(lines))
     if not arguments.no_report:
-        page = ROOT / "docs/performance.md"
-        before, rest = page.read_text().split(BEGIN, 1)
-        page.write_text(before + BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + END + rest.split(END, 1)[1])
+        pages.write(ROOT / "docs/performance.md", "recurrences", lines)
 
 
 if __name__ == "__main__":

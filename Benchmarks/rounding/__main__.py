@@ -16,9 +16,9 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-for neighbour in ("peers", "family"):
-    sys.path.append(str(HERE.parent / neighbour))
+sys.path += [str(HERE.parent), str(HERE.parent / "peers"), str(HERE.parent / "family")]
 
+import pages
 import tables
 from install import Installation
 from program import FAMILY, ROOT, Program
@@ -121,7 +121,7 @@ def main():
         text = half_of_the_text(arguments.work)
         if results.get("tokens") != arguments.tokens:
             results = {"tokens": arguments.tokens, "models": {}}
-        results |= tables.about(ROOT)
+        results |= pages.about(ROOT)
         for name in MODELS:
             if not arguments.only or name in arguments.only.split(","):
                 entry = results["models"].setdefault(name, {})

@@ -1,10 +1,8 @@
 """The tables of docs/performance.md about rounding, from the results."""
-import datetime
-import os
 import statistics
-import subprocess
 
-BEGIN, END = "<!-- rounding: written by Benchmarks/rounding -->", "<!-- rounding: end -->"
+import pages
+
 # Label in the results, name in the table.
 FOUR = [
     ("q4_0", "Q4_0"), ("iq4_nl", "IQ4_NL"), ("q4_K", "Q4_K, running"), ("iq4_xs", "IQ4_XS, running"), ("int4", "int4"),
@@ -13,17 +11,6 @@ FOUR = [
 DOWN = [("down q4_0", "Q4_0"), ("down iq4_nl", "IQ4_NL"), ("down q4_K", "Q4_K"), ("down iq4_xs", "IQ4_XS"), ("down int4", "int4"),
         ("down int4 calibrated", "int4, calibrated")]
 EIGHT = [("q8_0", "Q8_0"), ("int8", "int8"), ("int8, as it runs", "int8, as it runs")]
-
-
-def about(root):
-    """Machine, date and commit of a run."""
-    fields = {}
-    for line in open("/proc/cpuinfo"):
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    commit = subprocess.run(["git", "-C", root, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return {"date": datetime.date.today().isoformat(), "commit": commit,
-            "machine": f"{fields.get('model name')}, family {fields.get('cpu family')} model {fields.get('model')}, {os.cpu_count()} processors"}
 
 
 def bits(models, label):
@@ -51,7 +38,7 @@ def table(models, rows, first):
 
 def lines(results):
     models = results["models"]
-    text = [f"{results['machine']}. Commit {results['commit']} on {results['date']}. {results['tokens']:,} tokens of the second half of the held-out text, "
+    text = [f"{pages.words(results)}. {results['tokens']:,} tokens of the second half of the held-out text, "
             "windows of 2048, keys and values in float32; mean KL to the model in float32.", ""]
     text += table(models, FOUR, "q4_0")
     text += ["", "`down_proj` alone (768 and 512 inputs), everything else in float32, blocks of 256 as ggml has them:", ""]
@@ -63,5 +50,4 @@ def lines(results):
 def write(results, page):
     if not results:
         return
-    before, rest = page.read_text().split(BEGIN, 1)
-    page.write_text(before + BEGIN + "\n\n" + "\n".join(lines(results)) + "\n\n" + END + rest.split(END, 1)[1])
+    pages.write(page, "rounding", lines(results))

@@ -8,7 +8,6 @@ vLLM is measured as it comes (its layers compiled by PyTorch) and with enforce_e
 compared, since other work on a machine only adds; all prompts differ from their first token on. Both run with random weights.
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
@@ -17,12 +16,12 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "peers"))
+sys.path += [str(HERE.parent), str(HERE.parent / "peers")]
 
+import pages
 from install import ROOT, Installation
 
 PROMPT, GENERATED = 512, 64
-BEGIN, END = "<!-- vllm: written by Benchmarks/vllm -->", "<!-- vllm: end -->"
 BARS = {"prompt": 2, "token": 1.5}
 SHAPE = {
     "architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2", "hidden_size": 1024, "num_hidden_layers": 24, "state_size": 128, "head_dim": 64,
@@ -56,16 +55,6 @@ def theirs(python, folder, threads, form, preload):
     return lambda: outputs(
         [python, HERE / "worker.py", folder, PROMPT, GENERATED, 3, form], VLLM_CPU_OMP_THREADS_BIND=f"0-{threads - 1}", OMP_NUM_THREADS=str(threads),
         LD_PRELOAD=":".join(map(str, libraries)))
-
-
-def about():
-    fields = {}
-    for line in open("/proc/cpuinfo"):
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return (f"{fields.get('model name')}, family {fields.get('cpu family')} model {fields.get('model')}, {os.cpu_count()} processors. "
-            f"Commit {commit} on {datetime.date.today().isoformat()}")
 
 
 def table(found):
@@ -125,7 +114,7 @@ def main():
     }
     path = arguments.work / "results.json"
     earlier = json.loads(path.read_text())["seconds"] if path.exists() else {}
-    found = {"about": about(), "threads": arguments.threads, "rounds": arguments.rounds, "seconds": earlier}
+    found = {"about": pages.words(pages.about(ROOT)), "threads": arguments.threads, "rounds": arguments.rounds, "seconds": earlier}
     fresh = set()
     for turn in range(arguments.rounds):
         for who, contender in contenders.items():
@@ -139,9 +128,7 @@ def main():
             path.write_text(json.dumps(found, indent=1))
     lines = table(found)
     print("\n".join(lines))
-    page = ROOT / "docs/performance.md"
-    before, rest = page.read_text().split(BEGIN, 1)
-    page.write_text(before + BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + END + rest.split(END, 1)[1])
+    pages.write(ROOT / "docs/performance.md", "vllm", lines)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ typedef struct {
     MPI_Request handle;
 } cmpi_request;
 
-enum { CMPI_NAME_BYTES = MPI_MAX_PROCESSOR_NAME, CMPI_VERSION_BYTES = MPI_MAX_LIBRARY_VERSION_STRING };
+// The text of a version has room for that of any library: it is read before it is known which one
+// this is.
+enum { CMPI_NAME_BYTES = MPI_MAX_PROCESSOR_NAME, CMPI_VERSION_BYTES = 16384 };
 
 // 0 for success here and below. `level` is set to 1 where threads may take turns in calling.
 static inline int cmpi_start(int *level) {
@@ -44,7 +46,18 @@ static inline int cmpi_host(char name[CMPI_NAME_BYTES]) {
     return MPI_Get_processor_name(name, &length) != MPI_SUCCESS;
 }
 
-// The library that this program is linked with.
+// The library whose header this program was compiled with: what its text begins with.
+static inline const char *cmpi_header(void) {
+#if defined(OPEN_MPI)
+    return "Open MPI";
+#elif defined(MPICH_VERSION)
+    return "MPICH";
+#else
+    return "";
+#endif
+}
+
+// The library that this program is linked with. It may be asked for before anything is begun.
 static inline int cmpi_version(char text[CMPI_VERSION_BYTES]) {
     int length = 0;
     return MPI_Get_library_version(text, &length) != MPI_SUCCESS;

@@ -43,6 +43,15 @@
         }
 
         static func start(timeout: Double) throws(InputError) -> ParallelWorld {
+            let version = text(Int(CMPI_VERSION_BYTES)) { cmpi_version($0) }
+            // One library's numbers are the other's addresses.
+            let header = String(cString: cmpi_header())
+            guard version.hasPrefix(header) else {
+                throw InputError(
+                    .unsupported, in: "MPI", expected: "a program compiled with the header of its library, \(version)",
+                    found: "the header of \(header)",
+                    remedy: "Build again in another --scratch-path: a build folder keeps the header that it met first.")
+            }
             var mayTakeTurns: Int32 = 0
             guard cmpi_start(&mayTakeTurns) == 0 else {
                 throw InputError(
@@ -54,7 +63,6 @@
                     .unsupported, in: "MPI", expected: "MPI_THREAD_SERIALIZED", found: "less",
                     remedy: "Use an MPI library that was built with threads, as those of Debian are.")
             }
-            let version = text(Int(CMPI_VERSION_BYTES)) { cmpi_version($0) }
             let size = Int(CMPI_NAME_BYTES)
             var own = [CChar](repeating: 0, count: size)
             _ = cmpi_host(&own)

@@ -44,7 +44,7 @@ enum RankLaunch {
     static var desk: CaseDesk {
         let (world, timeout) = state.withLock { ($0.isCampaign ? $0.world : nil, $0.timeout) }
         return CaseDesk(
-            world?.exchange, workers: world?.defaultThreads ?? ThreadPool.processorCount, timeout: timeout,
+            world?.exchange, workers: world?.defaultThreads ?? ThreadPool.defaultThreadCount, timeout: timeout,
             isCut: { terminated.load(ordering: .relaxed) })
     }
 

@@ -31,7 +31,7 @@ struct RankOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "How much of the model each process has, with the same results: whole numbers from 1 on, one a process, such as 5:3; equal; or auto, by the rate at which each reads memory.",
+            "How much of the model each process has, with the same results: whole numbers from 1 on, one per process, such as 5:3; equal; or auto, by the rate at which each reads memory.",
             valueName: "shares"))
     var balance = RankBalance.equal
 

@@ -104,17 +104,7 @@ package struct DeltaWalk {
     private mutating func dot(
         _ a: [Double], from ai: Int, step sa: Int, with b: [Double], from bi: Int, step sb: Int, count: Int
     ) -> Double {
-        var (sum, squares) = (0.0, 0.0)
-        a.withUnsafeBufferPointer { a in
-            b.withUnsafeBufferPointer { b in
-                for m in 0..<count {
-                    let term = a[ai + m * sa] * b[bi + m * sb]
-                    sum += term
-                    squares += term * term
-                }
-            }
-        }
-        return rounding.sum(sum, squares: squares, count: count, isCut: isCut)
+        rounding.dot(a, from: ai, step: sa, with: b, from: bi, step: sb, count: count, isCut: isCut)
     }
 
     private mutating func product(_ x: Double) -> Double { rounding.store(x, as: arithmetic.products) }

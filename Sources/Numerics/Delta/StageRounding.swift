@@ -58,6 +58,24 @@ package struct StageRounding {
         return x + noise() * (isCut ? 2 : 1) * unit * size
     }
 
+    /// Σ_m a_m b_m for m in 0 ..< count, strided.
+    @inline(__always)
+    mutating func dot(
+        _ a: [Double], from ai: Int, step sa: Int, with b: [Double], from bi: Int, step sb: Int, count: Int, isCut: Bool
+    ) -> Double {
+        var (total, squares) = (0.0, 0.0)
+        a.withUnsafeBufferPointer { a in
+            b.withUnsafeBufferPointer { b in
+                for m in 0..<count {
+                    let term = a[ai + m * sa] * b[bi + m * sb]
+                    total += term
+                    squares += term * term
+                }
+            }
+        }
+        return sum(total, squares: squares, count: count, isCut: isCut)
+    }
+
     /// e^x.
     package mutating func exp(_ x: Double) -> Double {
         let exact = Double.exp(x)

@@ -143,17 +143,7 @@ package struct KalmanWalk {
     mutating func dot(
         _ a: [Double], from first: Int, step: Int, with b: [Double], from second: Int, count: Int
     ) -> Double {
-        var (sum, squares) = (0.0, 0.0)
-        a.withUnsafeBufferPointer { a in
-            b.withUnsafeBufferPointer { b in
-                for m in 0..<count {
-                    let term = a[first + m * step] * b[second + m]
-                    sum += term
-                    squares += term * term
-                }
-            }
-        }
-        return rounding.sum(sum, squares: squares, count: count, isCut: isCut)
+        rounding.dot(a, from: first, step: step, with: b, from: second, step: 1, count: count, isCut: isCut)
     }
 
     /// G x, whose x is one of a step.

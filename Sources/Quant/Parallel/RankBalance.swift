@@ -9,7 +9,7 @@ package enum RankBalance: Sendable, Equatable {
     case equal
     /// By the rate at which each rank reads memory, measured at the start, all ranks at once.
     case measured
-    /// One number a rank.
+    /// One number per rank.
     case shares([Int])
 
     /// Larger ones would say nothing more.
@@ -46,11 +46,11 @@ package enum RankBalance: Sendable, Equatable {
         guard case .shares(let shares) = self, shares.count != count else { return }
         let fitting = (0..<count).map { $0 < shares.count ? shares[$0] : 1 }
         throw InputError(
-            .value, in: "--balance \(text)", expected: "\(count) shares, one a process", found: "\(shares.count)",
+            .value, in: "--balance \(text)", expected: "\(count) shares, one per process", found: "\(shares.count)",
             remedy: "Start \(shares.count) processes, or give \(count) shares such as --balance \(Self.text(fitting)).")
     }
 
-    /// One share a rank, the same on all of them.
+    /// One share per rank, the same on all of them.
     ///
     /// - Parameter pool: the threads that will compute.
     /// - Throws: `InputError` (`.value`), the same on every rank, where ranks were told different
@@ -78,7 +78,7 @@ package enum RankBalance: Sendable, Equatable {
 
     private static let measuredBytes = 256 << 20
 
-    /// Megabytes a second, the median of some readings.
+    /// Megabytes per second, the median of some readings.
     private static func rate(_ memory: AlignedMemory, _ pool: ThreadPool, _ kernels: KernelTable) -> Double {
         let piece = measuredBytes / pool.threadCount / 4096 * 4096
         let rates = (0..<5).map { _ in

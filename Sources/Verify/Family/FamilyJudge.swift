@@ -78,7 +78,7 @@ extension FamilyJudge {
             decays: decays)
     }
 
-    /// The mean of -g a token, of each head.
+    /// The mean of -g per token, of each head.
     private var decays: [Double] {
         guard let gates = operands.gates else { return [] }
         let heads = gates.shape[1]

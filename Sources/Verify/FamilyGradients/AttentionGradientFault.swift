@@ -13,7 +13,7 @@ struct AttentionBackwardChoice: Sendable {
     enum Weights: Sendable { case right, notNormalised, baseTwo }
     enum Blocks: Sendable { case all, last, first }
 
-    var heads = DeltaBackwardChoice.Heads.sum
+    var heads = HeadsUse.sum
     var isTiled = false
     var scaleOfScores = FactorUse.right
     var scaleOfQueries = FactorUse.right

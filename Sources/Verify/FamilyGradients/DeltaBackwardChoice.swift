@@ -2,14 +2,8 @@
 //  DeltaRecurrentGradients.swift, and those of DeltaChunkedGradients.swift that have mistakes of
 //  their own.
 
-/// A number that is multiplied in once, not at all, or twice.
-enum FactorUse: Sendable {
-    case right, missing, twice
-}
-
 /// What a part of a backward pass is taken from.
 struct DeltaBackwardChoice: Sendable {
-    enum Heads: Sendable { case sum, first, last, mean }
     enum NormBack: Sendable { case right, missing, projectionMissing, factorMissing }
     enum Beta: Sendable { case right, withoutCorrection, ofDelta, withoutValue }
     enum Decay: Sendable { case right, undecayed, uncorrected, afterUpdate, late, early, zero }
@@ -20,7 +14,7 @@ struct DeltaBackwardChoice: Sendable {
     enum Pairs: Sendable { case right, missing, reversed, notDecayed, withoutBeta, withDiagonal, withoutDiagonal }
 
     // Before anything else, forwards and backwards.
-    var heads = Heads.sum
+    var heads = HeadsUse.sum
     var isTiled = false
     var swapsOperands = false
     var ignoresNorm = false

@@ -66,14 +66,6 @@ struct FaultyAttentionGradients: Sendable {
         return (b * operands.keyCount + s) * operands.keyHeads + h % operands.keyHeads
     }
 
-    private func times(_ use: FactorUse) -> Double {
-        switch use {
-        case .right: operands.scale
-        case .missing: 1
-        case .twice: operands.scale * operands.scale
-        }
-    }
-
     private func row(_ b: Int, _ t: Int, _ h: Int) -> Row? {
         let (width, values) = (operands.keyDim, operands.valueDim)
         let (query, out) = (operands.queryRow(b, t, h) * width, operands.queryRow(b, t, h) * values)
@@ -83,7 +75,7 @@ struct FaultyAttentionGradients: Sendable {
             var (score, ofWeight) = (0.0, 0.0)
             for m in 0..<width { score += operands.q.elements[query + m] * operands.k.elements[key + m] }
             for c in 0..<values { ofWeight += pull.elements[out + c] * operands.v.elements[value + c] }
-            scores.append(times(choice.scaleOfScores) * score)
+            scores.append(choice.scaleOfScores.factor(operands.scale) * score)
             ofWeights.append(ofWeight)
         }
         let seen = scores.indices.filter { sees(t, $0, isFaulty: choice.isForwardToo) }
@@ -92,10 +84,10 @@ struct FaultyAttentionGradients: Sendable {
         let own = operands.sinks?.elements[h]
         let sink = choice.ignoresSinks ? nil : own
         let largest = seen.reduce(sink ?? scores[first]) { max($0, scores[$1]) }
-        let values0 = seen.reduce(0) { $0 + Double.exp(scores[$1] - largest) }
-        let sum = values0 + (sink.map { Double.exp($0 - largest) } ?? 0)
-        let right = choice.isForwardToo || own == nil ? sum : values0 + Double.exp((own ?? 0) - largest)
-        let divisor = choice.correction == .withoutSinks ? values0 : right
+        let ofKeys = seen.reduce(0) { $0 + Double.exp(scores[$1] - largest) }
+        let sum = ofKeys + (sink.map { Double.exp($0 - largest) } ?? 0)
+        let right = choice.isForwardToo || own == nil ? sum : ofKeys + Double.exp((own ?? 0) - largest)
+        let divisor = choice.correction == .withoutSinks ? ofKeys : right
         let correction = seen.reduce(0) { $0 + Double.exp(scores[$1] - largest) / divisor * ofWeights[$1] }
         return Row(
             scores: scores, ofWeights: ofWeights, logarithm: largest + Double.log(sum), largest: largest,
@@ -134,7 +126,7 @@ struct FaultyAttentionGradients: Sendable {
                 case .first: s < block
                 }
             if isOfQueries, sees(t, s, isFaulty: choice.inQueries) {
-                let factor = times(choice.scaleOfQueries) * ofScore
+                let factor = choice.scaleOfQueries.factor(operands.scale) * ofScore
                 for m in 0..<width { result.q.elements[query + m] += factor * operands.k.elements[key + m] }
             }
             let isOfKeys =
@@ -144,7 +136,7 @@ struct FaultyAttentionGradients: Sendable {
                 case .first: t < block
                 }
             guard isOfKeys, sees(t, s, isFaulty: choice.inKeys) else { continue }
-            let factor = share * times(choice.scaleOfKeys) * ofScore
+            let factor = share * choice.scaleOfKeys.factor(operands.scale) * ofScore
             for m in 0..<width { result.k.elements[key + m] += factor * operands.q.elements[query + m] }
             for c in 0..<values { result.v.elements[value + c] += share * w * pull.elements[out + c] }
         }
@@ -165,11 +157,6 @@ struct FaultyAttentionGradients: Sendable {
     private func share(_ h: Int) -> Double {
         let group = operands.heads / operands.keyHeads
         let rank = choice.isTiled ? h / operands.keyHeads : h % group
-        return switch choice.heads {
-        case .sum: 1
-        case .first: rank == 0 ? 1 : 0
-        case .last: rank == group - 1 ? 1 : 0
-        case .mean: 1 / Double(group)
-        }
+        return choice.heads.share(of: rank, among: group)
     }
 }

@@ -84,19 +84,8 @@ struct FaultyDeltaGradients: Sendable {
     ) {
         let (keys, values) = (operands.keyDim, operands.valueDim)
         let rank = choice.isTiled ? h / operands.keyHeads : h % group
-        let share: Double =
-            switch choice.heads {
-            case .sum: 1
-            case .first: rank == 0 ? 1 : 0
-            case .last: rank == group - 1 ? 1 : 0
-            case .mean: 1 / Double(group)
-            }
-        let scale: Double =
-            switch choice.scaleOfQueries {
-            case .right: operands.scale
-            case .missing: 1
-            case .twice: operands.scale * operands.scale
-            }
+        let share = choice.heads.share(of: rank, among: group)
+        let scale = choice.scaleOfQueries.factor(operands.scale)
         for t in 0..<operands.v.shape[0] {
             let row = (t * operands.keyHeads + shared) * keys
             for m in 0..<keys {

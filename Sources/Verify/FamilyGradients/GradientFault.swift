@@ -21,7 +21,35 @@ extension GradientFault {
         guard let fault = Self.allCases.first(where: { $0.name == rawValue }) else { return nil }
         self = fault
     }
+}
 
+/// A number that is multiplied in once, not at all, or twice.
+enum FactorUse: Sendable {
+    case right, missing, twice
+
+    /// What comes of multiplying by a number.
+    func factor(_ number: Double) -> Double {
+        switch self {
+        case .right: number
+        case .missing: 1
+        case .twice: number * number
+        }
+    }
+}
+
+/// Of which heads that share keys the gradients are added up.
+enum HeadsUse: Sendable {
+    case sum, first, last, mean
+
+    /// What the gradients of one of `count` heads are multiplied with.
+    func share(of rank: Int, among count: Int) -> Double {
+        switch self {
+        case .sum: 1
+        case .first: rank == 0 ? 1 : 0
+        case .last: rank == count - 1 ? 1 : 0
+        case .mean: 1 / Double(count)
+        }
+    }
 }
 
 /// A backward pass with a fault.

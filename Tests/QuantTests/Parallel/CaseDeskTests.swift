@@ -78,10 +78,17 @@ import Testing
         }
     }
 
-    /// While one rank has the long case the other does the rest.
+    /// A case that waits for others, but not for ever: then the test fails.
+    private static func wait(until isTrue: () -> Bool) {
+        for _ in 0..<60_000 where !isTrue() { usleep(1000) }
+    }
+
+    /// While one rank has the long case the other does the rest, but for one that may follow it.
     @Test func whoeverIsReadyGetsTheNextCase() {
+        let done = Atomic<Int>(0)
         let found = run(2, [CaseList(first: 12)]) { number, rank in
-            usleep(number == 0 ? 400_000 : 5_000)
+            if number == 0 { Self.wait { done.load(ordering: .relaxed) >= 10 } }
+            done.add(1, ordering: .relaxed)
             return "\(rank)"
         }
         #expect(found.error == nil && found.taken == Array(0..<12))
@@ -119,19 +126,22 @@ import Testing
 
     @Test func aSilentRankIsNamedWithItsCases() {
         // Ranks that never come.
-        let silent = run(3, [CaseList(first: 4)], timeout: 0.2, others: false) { _, _ in "" }
+        let silent = run(3, [CaseList(first: 4)], timeout: 2, others: false) { _, _ in "" }
         #expect(silent.error as? BrokenCampaign == BrokenCampaign(lost: 1, done: 4, underWay: [[], [], []]))
         #expect(silent.taken == [0, 1, 2, 3])
-        let kept = run(2, [CaseList(first: 4)], timeout: 0.2, others: false) { number, _ in
-            if number == 1 { usleep(500_000) }
+        // A case that does not end before it is told to.
+        let isOver = Atomic<Bool>(false)
+        let kept = run(2, [CaseList(first: 4)], timeout: 2, others: false) { number, _ in
+            if number == 1 { Self.wait { isOver.load(ordering: .relaxed) } }
             return ""
         }
+        isOver.store(true, ordering: .relaxed)
         #expect(kept.error as? BrokenCampaign == BrokenCampaign(lost: 1, done: 1, underWay: [[1], []]))
     }
 
     @Test func whoeverWorksForLongIsNotLost() {
-        let found = run(2, [CaseList(first: 2)], timeout: 0.3) { _, _ in
-            usleep(900_000)
+        let found = run(2, [CaseList(first: 2)], timeout: 2) { _, _ in
+            sleep(5)
             return ""
         }
         #expect(found.error == nil && found.others.isEmpty && found.taken == [0, 1])
@@ -139,11 +149,16 @@ import Testing
 
     @Test func aLauncherEndsACampaign() {
         let isCut = Atomic<Bool>(false)
-        @Sendable func isOver() -> Bool { isCut.load(ordering: .relaxed) }
+        let isSeen = Atomic<Bool>(false)
+        @Sendable func isOver() -> Bool {
+            guard isCut.load(ordering: .relaxed) else { return false }
+            isSeen.store(true, ordering: .relaxed)
+            return true
+        }
         let found = run(2, [CaseList(first: 50)], isCut: isOver) { number, _ in
             if number == 3 {
                 isCut.store(true, ordering: .relaxed)
-                usleep(300_000)
+                Self.wait { isSeen.load(ordering: .relaxed) }
             }
             return ""
         }
