@@ -43,12 +43,18 @@ enum Duality {
         return process
     }
 
-    static func run(_ arguments: String..., input: String = "", directory: URL? = nil) throws -> Run {
-        try run(arguments: arguments, input: input, directory: directory)
+    static func run(
+        _ arguments: String..., input: String = "", directory: URL? = nil, environment: [String: String] = [:]
+    ) throws -> Run {
+        try run(arguments: arguments, input: input, directory: directory, environment: environment)
     }
 
-    static func run(arguments: [String], input: String = "", directory: URL? = nil) throws -> Run {
+    /// - Parameter environment: what is added to that of the tests.
+    static func run(
+        arguments: [String], input: String = "", directory: URL? = nil, environment: [String: String] = [:]
+    ) throws -> Run {
         let process = Process()
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.executableURL = try executable
         process.arguments = arguments
         process.currentDirectoryURL = directory

@@ -44,6 +44,19 @@ import Testing
         }
     }
 
+    /// By every command, whether or not it has an engine.
+    @Test func aNumberOfThreadsInTheEnvironmentIsRead() throws {
+        for command in [["check", "--cases", "1"], ["generate", "--max-tokens", "1", "Hi"], ["family"]] {
+            for number in ["0", "two", "1e9", Self.numbers[0]] {
+                let run = try Duality.run(arguments: command, environment: ["DUALITY_THREADS": number])
+                #expect(
+                    run.status == 2 && run.errors.contains("DUALITY_THREADS") && run.errors.contains(number),
+                    "\(command) \(number): \(run.status) \(run.errors)")
+            }
+            #expect(try Duality.run(arguments: command, environment: ["DUALITY_THREADS": ""]).status == 0)
+        }
+    }
+
     @Test func aNetworkNeedsHosts() throws {
         let alone = try Duality.run("family", "--network", "1GbE")
         #expect(alone.status == 2 && alone.errors.contains("--hosts"), "\(alone.errors)")

@@ -57,7 +57,6 @@ struct QuantizeCommand: ParsableCommand {
     }
 
     func run() throws {
-        if threads == nil { _ = try ThreadPool.demandedThreadCount() }
         let source = try Checkpoint(directory: ModelLocation.find(model))
         for warning in source.configuration.warnings { Terminal.note("warning: \(warning)") }
         let target = try PackedOutput(out, besides: source.place)

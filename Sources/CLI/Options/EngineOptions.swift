@@ -132,7 +132,6 @@ extension EngineOptions {
                 .value, in: "--threads", expected: "one number", found: "\(threads.counts.count) numbers",
                 remedy: "Only `duality bench` compares numbers of threads.")
         }
-        if threads == nil { _ = try ThreadPool.demandedThreadCount() }
         var request = EngineRequest(engine: engine, precision: precision)
         request.keyValues = keyValues
         request.group = scales.group

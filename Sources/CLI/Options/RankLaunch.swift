@@ -58,6 +58,8 @@ enum RankLaunch {
     /// share out its cases. Ranks that compute a model with others have done their part of it when
     /// this returns.
     static func begin(_ parsed: any ParsableCommand) throws -> Bool {
+        // A number of threads that is none is nobody's, whoever asks for threads later.
+        _ = try ThreadPool.demandedThreadCount()
         let launched = ParallelWorld.launchedCount
         if let command = parsed as? any CampaignCommand, command.hasCases {
             guard let launched, launched > 1 else { return true }

@@ -24,7 +24,8 @@ package struct CaseDesk {
         _ exchange: (any RankExchange)? = nil, workers: Int, timeout: Double = 60,
         isCut: @escaping @Sendable () -> Bool = { false }
     ) {
-        (self.exchange, self.workers, self.timeout) = (exchange, max(workers, 1), timeout)
+        // What is longer than anybody waits cannot be counted in a clock's units.
+        (self.exchange, self.workers, self.timeout) = (exchange, max(workers, 1), min(timeout, 1e9))
         self.isCut = isCut
     }
 
