@@ -9,14 +9,21 @@ import Testing
 /// constants and share nothing.
 struct Table: CustomTestStringConvertible, @unchecked Sendable {
     let kernels: dk_kernels
-    var testDescription: String { String(cString: kernels.name) }
+    let testDescription: String
 
-    /// All that this machine runs, the scalar one first.
-    static let all = [DK_SCALAR, DK_AVX2, DK_AVX512, DK_NEON, DK_AMX].compactMap { isa in
-        dk_kernels_for(isa).map { Table(kernels: $0.pointee) }
+    init(_ kernels: dk_kernels, name: String? = nil) {
+        self.kernels = kernels
+        testDescription = name ?? String(cString: kernels.name)
     }
+
+    /// All that this machine runs, first the scalar one that any other machine runs, too.
+    static let all =
+        [Table(dk_plain_kernels().pointee, name: "plain")]
+        + [DK_SCALAR, DK_AVX2, DK_AVX512, DK_NEON, DK_AMX].compactMap { isa in
+            dk_kernels_for(isa).map { Table($0.pointee) }
+        }
     static let scalar = all[0]
-    /// All but the scalar one.
+    /// All but the first.
     static let vector = Array(all.dropFirst())
 }
 

@@ -150,9 +150,9 @@ static int compare_tables(void) {
         if (c.tokens > 2) x[c.columns] = NAN;
         if (c.tokens > 3) x[2 * c.columns] = INFINITY;
         for (int64_t k = 0; c.tokens > 4 && k < c.columns; k++) x[3 * c.columns + k] *= 0x1p-124f;
-        float *expected = product(dk_kernels_for(DK_SCALAR), format, c, w, x, 1000);
+        float *expected = product(dk_plain_kernels(), format, c, w, x, 1000);
         for (int64_t t = 0; t < c.tokens; t++) hash = hashed(hash, expected + t * stride_of(c), c.rows);
-        for (int t = 1; t < TABLES; t++) {
+        for (int t = 0; t < TABLES; t++) {
             const dk_kernels *kernels = dk_kernels_for(all[t]);
             if (!kernels) continue;
             for (int64_t split = 1; split <= 1000; split += 999) {
@@ -170,8 +170,8 @@ static int compare_tables(void) {
         }
         free(expected), free(w), free(x);
     }
-    for (int t = 1; t < TABLES; t++)
-        if (compared[t]) printf("%-7s %d products compared with scalar\n", dk_kernels_for(all[t])->name, compared[t]);
+    for (int t = 0; t < TABLES; t++)
+        if (compared[t]) printf("%-7s %d products compared with plain C\n", dk_kernels_for(all[t])->name, compared[t]);
     printf(failures ? "%d differ\n" : "all bits equal\n", failures);
     printf("hash of all products 0x%016llx\n", (unsigned long long)hash);
     return failures != 0;

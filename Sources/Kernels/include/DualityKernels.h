@@ -263,6 +263,10 @@ typedef struct {
 /// The table of an instruction set, or null if this machine or this build does not have it.
 const dk_kernels *_Nullable dk_kernels_for(dk_isa isa);
 
+/// The scalar table as it is where the processor has no fused multiply-add: the same bits, far
+/// slower. Tests compare with it; `dk_kernels_for` gives it where there is no better one.
+const dk_kernels *dk_plain_kernels(void);
+
 /// The table to use: the one that the environment variable DUALITY_ISA names, else the widest that
 /// the machine has.
 ///
