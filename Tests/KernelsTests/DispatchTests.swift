@@ -12,7 +12,7 @@ import Testing
 
     @Test(arguments: Table.all)
     func aTableIsFoundByItsName(table: Table) {
-        #expect(select(table.testDescription).name == table.testDescription)
+        #expect(select(String(cString: table.kernels.name)).name == String(cString: table.kernels.name))
     }
 
     @Test(arguments: [nil, ""])
