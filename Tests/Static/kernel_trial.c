@@ -76,6 +76,25 @@ static float *int8_product(const dk_kernels *kernels, trial_case c, const float 
     return y;
 }
 
+/// The same in four bits.
+static float *int4_product(const dk_kernels *kernels, trial_case c, const float *w, const float *x, int64_t split) {
+    uint8_t *codes = trial_memory((size_t)dk_int4_code_bytes(c.rows, c.columns, c.group));
+    uint8_t *scales = trial_memory((size_t)dk_int4_scale_bytes(c.rows, c.columns, c.group));
+    kernels->int4_pack(w, c.columns, c.rows, c.columns, c.group, 0, c.rows, 0, codes, scales);
+    void *packed = trial_memory((size_t)dk_int8_activation_bytes(c.tokens, c.columns, c.group));
+    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, 0, c.tokens, packed);
+    void *workspace = trial_memory(DK_WORKSPACE_BYTES);
+    memset(workspace, 0x5a, DK_WORKSPACE_BYTES);
+    float *y = trial_memory((size_t)(c.tokens * stride_of(c) * 4));
+    dk_int4_matrix matrix = {c.rows, c.columns, c.group, codes, scales};
+    int64_t panels = dk_panels(c.rows);
+    for (int64_t p = 0; p < panels; p += split)
+        kernels->int4_matmul(&matrix, packed, c.tokens, p, p + split < panels ? p + split : panels, y, stride_of(c),
+                             workspace);
+    free(codes), free(scales), free(packed), free(workspace);
+    return y;
+}
+
 /// The same of bf16-split, in two bytes a weight or in twelve bits.
 static float *split_product(const dk_kernels *kernels, trial_case c, bool compact, const float *w, const float *x,
                             int64_t split) {
@@ -116,12 +135,13 @@ static int64_t differing(const float *a, const float *b, int64_t count) {
     return different;
 }
 
-enum { INT8, SPLIT, COMPACT, FORMATS };
-static const char *const formats[] = {"int8", "bf16-split", "bf16-split in twelve bits"};
+enum { INT8, SPLIT, COMPACT, INT4, FORMATS };
+static const char *const formats[] = {"int8", "bf16-split", "bf16-split in twelve bits", "int4"};
 
 static float *product(const dk_kernels *kernels, int format, trial_case c, const float *w, const float *x,
                       int64_t split) {
     if (format == INT8) return int8_product(kernels, c, w, x, split);
+    if (format == INT4) return int4_product(kernels, c, w, x, split);
     return split_product(kernels, c, format == COMPACT, w, x, split);
 }
 
@@ -142,6 +162,8 @@ static int compare_tables(void) {
     for (int i = 0; i < CASES * FORMATS; i++) {
         trial_case c = cases[i / FORMATS];
         int format = i % FORMATS;
+        // int4 has groups, of 128 numbers at most.
+        if (format == INT4 && (c.group == 0 || c.group == 96 || c.group > 128)) c.group = c.columns > 300 ? 64 : 128;
         float *w = trial_memory((size_t)(c.rows * c.columns * 4)),
               *x = trial_memory((size_t)(c.tokens * c.columns * 4));
         trial_numbers(w, c.rows * c.columns, 1);

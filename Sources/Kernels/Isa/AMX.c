@@ -1,4 +1,4 @@
-//  AVX-512 with the tile unit, AMX: Sapphire Rapids and later. All but the int8 and bf16-split
+//  AVX-512 with the tile unit, AMX: Sapphire Rapids and later. All but the int8, int4 and bf16-split
 //  products, from sixteen tokens on, is the table of AVX-512.
 
 #include "../Dispatch/Tables.h"
@@ -17,12 +17,14 @@
     apply_to = function)
 
 #include "../Common/Lanes.h"
+#include "AVX512Shuffle.h"
 #include "../Common/Arithmetic.h"
 #include "../Common/Ahead.h"
 #include "../Common/Subnormals.h"
 #include "../Common/VectorFunctions.h"
 #include "../Products/Results.h"
 #include "../Products/Int8Rounding.h"
+#include "../Products/Int4Alphabet.h"
 #include "../Products/SplitRow.h"
 #include "AMXTiles.h"
 #include "AMXPacking.h"
@@ -44,6 +46,14 @@ static void int8_matmul(const dk_int8_matrix *w, const void *activations, int64_
     if (serves_tiles(tokens, w->columns, w->group))
         tile_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
     else base->int8_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+}
+
+/// int8 and int4 have the same activations: what packs them for tiles has to multiply both by them.
+static void int4_matmul(const dk_int4_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                        int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    if (serves_tiles(tokens, w->columns, w->group))
+        tile_int4_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
+    else base->int4_matmul(w, activations, tokens, panelBegin, panelEnd, y, ldy, workspace);
 }
 
 static void bf16_split_activations(const float *x, int64_t ldx, int64_t tokens, int64_t columns, int64_t first,
@@ -98,9 +108,11 @@ static void make_table(void) {
     table = *base;
     table.isa = DK_AMX;
     table.name = "amx";
-    table.summary = "int8 by tdpbsud and bf16-split by tdpbf16ps from 16 tokens on; below, and the rest, as avx512";
+    table.summary =
+        "int8 and int4 by tdpbsud, bf16-split by tdpbf16ps, from 16 tokens on; below, and the rest, as avx512";
     table.int8_activations = int8_activations;
     table.int8_matmul = int8_matmul;
+    table.int4_matmul = int4_matmul;
     table.bf16_split_activations = bf16_split_activations;
     table.bf16_split_matmul = bf16_split_matmul;
     table.compact_split_matmul = compact_split_matmul;

@@ -10,8 +10,8 @@ typedef struct {
     int64_t rows;                ///< of the panel that there are
     const float *tokenScales;    ///< [tile][G][16], of the pair's first tile
     const int32_t *corrections;  ///< the same
-    const float *rowScales;      ///< [G][32]
-    int64_t group, groups;
+    const float *rowScales;      ///< [G][32], from group `firstGroup` on
+    int64_t group, groups, firstGroup;
     float *totals;  ///< [32][32], of the groups before
     float *y;       ///< of the pair's first token and the panel's first row
     int64_t ldy;
@@ -26,7 +26,7 @@ INLINE __mmask16 half_of_panel(int64_t rows, int half) {
 /// One token: float(sum) (scale_w scale_x), or with groups the sum of these.
 INLINE void finish_token(const bool GROUPED, const tile_rest *rest, int64_t t) {
     const int32_t *row = rest->sums + t / 16 * 512 + t % 16 * 16;
-    const float *scales = rest->rowScales + rest->group * 32;
+    const float *scales = rest->rowScales + (rest->group - rest->firstGroup) * 32;
     int64_t place = GROUPED ? (t / 16 * rest->groups + rest->group) * 16 + t % 16 : t;
     bool last = rest->group + 1 == rest->groups;
     __m512i correction = _mm512_set1_epi32(rest->corrections[place]);
@@ -75,7 +75,13 @@ INLINE void fetch_lines(const char **at, int64_t lines) {
 /// Where the work stands: pairs pair0 ..< pair1, panels q0 ..< q1, a block of columns and what
 /// comes after it.
 typedef struct {
-    const dk_int8_matrix *w;
+    int64_t rows;
+    const char *weights;  ///< of int8
+    const float *scales;
+    const dk_int4_matrix *codes;  ///< of int4, else null
+    char *bytes;                  ///< what they are unpacked to: the panels that a pair goes through together,
+    float *byteScales;            ///< their scales,
+    int64_t firstUnpacked;        ///< and which the first of them is
     int8_layout layout;
     tile_parts parts;
     tile_blocks cut;
@@ -107,8 +113,34 @@ INLINE void multiply_steps(const int TILES, const tile_rest *rest, const char *a
     store_sums(TILES, to);
 }
 
-INLINE const char *panel_at(const tile_place *at, int64_t panel, int64_t step) {
-    return (const char *)at->w->weights + panel * at->layout.columns * DK_PANEL_ROWS + step * PANEL_STEP;
+/// A panel as it is stored: two weights of int4 are a byte.
+INLINE const char *stored_at(const tile_place *at, int64_t panel, int64_t step) {
+    int64_t place = panel * at->layout.columns * DK_PANEL_ROWS + step * PANEL_STEP;
+    return at->codes ? (const char *)at->codes->codes + place / 2 : at->weights + place;
+}
+
+/// A panel of the block as it is multiplied.
+INLINE const char *panel_at(const tile_place *at, int64_t panel) {
+    return at->codes ? at->bytes + (panel - at->firstUnpacked) * at->steps * PANEL_STEP
+                     : stored_at(at, panel, at->step);
+}
+
+/// Where the scales of a panel are, from the first group of the block on or from the first of all.
+INLINE const float *scales_at(const tile_place *at, int64_t panel) {
+    if (!at->codes) return at->scales + panel * DK_PANEL_ROWS * at->layout.groups;
+    return at->byteScales + (panel - at->firstUnpacked) * (at->steps / at->groupSteps) * DK_PANEL_ROWS;
+}
+
+/// Unpacks the block's columns of panels begin ..< end of int4.
+INLINE void unpack_panels(tile_place *at, int64_t begin, int64_t end) {
+    int64_t scaleBytes = INT4_ROW_SCALES + at->layout.groups * DK_PANEL_ROWS, groups = at->steps / at->groupSteps;
+    at->firstUnpacked = begin;
+    for (int64_t p = begin; p < end; p++) {
+        unpack_int4((const uint8_t *)stored_at(at, p, at->step), at->steps * STEP_BYTES / 4,
+                    (uint8_t *)(uintptr_t)panel_at(at, p));
+        unpack_int4_scales(at->codes->scales + p * scaleBytes, at->step / at->groupSteps, groups,
+                           (float *)(uintptr_t)scales_at(at, p));
+    }
 }
 
 /// The pair `pair` of the tiles in a block of `steps` steps from `step` on.
@@ -123,16 +155,17 @@ INLINE const char *pair_at(const tile_place *at, int64_t pair, int64_t step, int
 INLINE void multiply_block(const int TILES, tile_place *at, int64_t pair, int64_t p, tile_ahead *ahead) {
     int64_t token = pair * PAIR_TOKENS, scales = token * at->layout.groups, row = p * DK_PANEL_ROWS;
     int64_t place = (p - at->q0) * (at->pair1 - at->pair0) + pair - at->pair0;
-    const char *a = pair_at(at, pair, at->step, at->steps), *w = panel_at(at, p, at->step);
+    const char *a = pair_at(at, pair, at->step, at->steps), *w = panel_at(at, p);
     char *sums = at->sums + place * 4 * TILE_BYTES;
     bool scaled = at->groupSteps || at->lastBlock;
     tile_rest *before = &at->rests[at->current], *rest = &at->rests[!at->current];
     if (scaled) {
         rest->tokens = least(PAIR_TOKENS, at->tokens - token);
-        rest->rows = least(DK_PANEL_ROWS, at->w->rows - row);
+        rest->rows = least(DK_PANEL_ROWS, at->rows - row);
         rest->tokenScales = at->parts.scales + scales;
         rest->corrections = at->parts.corrections + scales;
-        rest->rowScales = at->w->scales + row * at->layout.groups;
+        rest->rowScales = scales_at(at, p);
+        rest->firstGroup = at->codes ? at->step / at->groupSteps : 0;
         rest->totals = (float *)(void *)sums;
         rest->y = at->y + token * at->ldy + row;
     }
@@ -154,14 +187,15 @@ INLINE void multiply_block(const int TILES, tile_place *at, int64_t pair, int64_
 
 /// The panel that takes the place of panel p when the next few come by, or in the next block.
 INLINE const char *panel_after(const tile_place *at, int64_t p) {
-    if (p + at->few < at->q1) return panel_at(at, p + at->few, at->step);
+    if (p + at->few < at->q1) return stored_at(at, p + at->few, at->step);
     int64_t place = (p - at->q0) % at->few;
-    return panel_at(at, least((at->lastBlock ? at->q1 : at->q0) + place, at->panelEnd - 1), at->next);
+    return stored_at(at, least((at->lastBlock ? at->q1 : at->q0) + place, at->panelEnd - 1), at->next);
 }
 
 /// Panels begin ..< end and all pairs of the round. Rows of y are pages apart, and every product
 /// looks 32 of them up, a microsecond of a product of 1024 columns: several panels share that.
 INLINE void multiply_panels(tile_place *at, int64_t begin, int64_t end) {
+    if (at->codes) unpack_panels(at, begin, end);
     for (int64_t pair = at->pair0; pair < at->pair1; pair++) {
         for (int64_t p = begin; p < end; p++) {
             int64_t lines = at->weightLines * at->steps * 64, share = at->activationLines * at->steps * 64;
@@ -190,21 +224,17 @@ INLINE void multiply_blocks(tile_place *at) {
     }
 }
 
-NEVER_INLINE static void tile_matmul(const dk_int8_matrix *w, const void *activations, int64_t tokens,
-                                     int64_t panelBegin, int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
-    int8_layout layout = layout_of(w->columns, w->group);
-    tile_place at = {.w = w,
-                     .layout = layout,
-                     .parts = tile_parts_of((void *)(uintptr_t)activations, tokens, layout),
-                     .cut = blocks_of(layout),
-                     .tokens = tokens,
-                     .tiles = tiles_of(tokens),
-                     .groupSteps = layout.groups > 1 ? layout.group / STEP_BYTES : 0,
-                     .panelEnd = panelEnd,
-                     .y = y,
-                     .ldy = ldy,
-                     .streams = tokens * ldy * 4 >= STREAMED_BYTES && ldy % 16 == 0 && (uintptr_t)y % 64 == 0,
-                     .sums = (char *)workspace + 8 * TILE_BYTES};
+/// The product of a matrix that `at` names, in int8 or int4.
+NEVER_INLINE static void multiply_tiles(tile_place at, const void *activations, int64_t panelBegin, void *workspace) {
+    int8_layout layout = at.layout;
+    int64_t ldy = at.ldy, panelEnd = at.panelEnd;
+    at.parts = tile_parts_of((void *)(uintptr_t)activations, at.tokens, layout);
+    at.cut = blocks_of(layout);
+    at.tiles = tiles_of(at.tokens);
+    at.streams = at.tokens * ldy * 4 >= STREAMED_BYTES && ldy % 16 == 0 && (uintptr_t)at.y % 64 == 0;
+    at.sums = (char *)workspace + 8 * TILE_BYTES;
+    at.bytes = (char *)workspace + UNPACKED_PLACE;
+    at.byteScales = (float *)(void *)((char *)workspace + UNPACKED_SCALES);
     for (int i = 0; i < 2; i++) {
         at.rests[i] = (tile_rest){
             .sums = (const int32_t *)workspace + i * 1024, .groups = layout.groups, .ldy = ldy, .streams = at.streams};
@@ -215,7 +245,7 @@ NEVER_INLINE static void tile_matmul(const dk_int8_matrix *w, const void *activa
     for (int64_t round = 0; round < rounds; round++) {
         at.pair0 = round * pairs / rounds;
         at.pair1 = (round + 1) * pairs / rounds;
-        at.weightLines = (32 + at.pair1 - at.pair0 - 1) / (at.pair1 - at.pair0);
+        at.weightLines = ((at.codes ? 16 : 32) + at.pair1 - at.pair0 - 1) / (at.pair1 - at.pair0);
         for (at.q0 = panelBegin; at.q0 < panelEnd; at.q0 = at.q1) {
             at.q1 = least(at.q0 + PANELS_OF_TILES, panelEnd);
             multiply_blocks(&at);
@@ -225,4 +255,34 @@ NEVER_INLINE static void tile_matmul(const dk_int8_matrix *w, const void *activa
     for (int64_t t = 0; t < rest->tokens; t++) finish_token(false, rest, t);
     if (at.streams) _mm_sfence();
     TILE_RELEASE();
+}
+
+static void tile_matmul(const dk_int8_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                        int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    int8_layout layout = layout_of(w->columns, w->group);
+    tile_place at = {.rows = w->rows,
+                     .weights = (const char *)w->weights,
+                     .scales = w->scales,
+                     .layout = layout,
+                     .tokens = tokens,
+                     .groupSteps = layout.groups > 1 ? layout.group / STEP_BYTES : 0,
+                     .panelEnd = panelEnd,
+                     .y = y,
+                     .ldy = ldy};
+    multiply_tiles(at, activations, panelBegin, workspace);
+}
+
+/// A single group is added to zero as several are, as the other tables do it in int4.
+static void tile_int4_matmul(const dk_int4_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,
+                             int64_t panelEnd, float *y, int64_t ldy, void *workspace) {
+    int8_layout layout = layout_of(w->columns, w->group);
+    tile_place at = {.rows = w->rows,
+                     .codes = w,
+                     .layout = layout,
+                     .tokens = tokens,
+                     .groupSteps = layout.group / STEP_BYTES,
+                     .panelEnd = panelEnd,
+                     .y = y,
+                     .ldy = ldy};
+    multiply_tiles(at, activations, panelBegin, workspace);
 }

@@ -23,6 +23,8 @@ enum {
     FEW_STEPS = 256,            ///< of the panels that a pair goes through together, 512 KiB,
     MOST_STEPS_OF_FEW = 32,     ///< unless their columns are more than these
     STREAMED_BYTES = 32 << 20,  ///< y from which on results go past the caches, which cannot hold it
+    UNPACKED_PLACE = 2 << 20,   ///< in the workspace, of int4 panels in bytes, FEW_STEPS at most
+    UNPACKED_SCALES = 3 << 20,  ///< and of their scales
 };
 #endif
 

@@ -26,12 +26,7 @@
 #define RUNS_DOT_PAIRS __builtin_cpu_supports("avx512bf16")
 
 #include "../Common/Lanes.h"
-
-INLINE bit_lanes shuffle_bytes(__m128i table, bit_lanes indices) {
-    return (bit_lanes)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), (__m512i)indices);
-}
-
-#define SHUFFLE_BYTES(table, indices) shuffle_bytes((__m128i)(table), indices)
+#include "AVX512Shuffle.h"
 
 #include "../Kernels.inc"
 

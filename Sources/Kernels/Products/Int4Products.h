@@ -15,16 +15,7 @@ typedef struct {
 INLINE void unpack_groups(const uint8_t *codes, const uint8_t *scales, int8_layout layout, int64_t g, int64_t count,
                           int4_block *block) {
     unpack_int4(codes + g * layout.group * DK_PANEL_ROWS / 2, count * layout.group / 4, block->bytes);
-    for (int half = 0; half < 2; half++) {
-        lanes unit;
-        memcpy(&unit, scales + half * 64, 64);
-        for (int64_t i = 0; i < count; i++) {
-            typedef int8_t signed_bytes __attribute__((ext_vector_type(16)));
-            signed_bytes q;
-            memcpy(&q, scales + INT4_ROW_SCALES + (g + i) * DK_PANEL_ROWS + half * 16, 16);
-            store16(block->scales + i * DK_PANEL_ROWS + half * 16, __builtin_convertvector(q, lanes) * unit);
-        }
-    }
+    unpack_int4_scales(scales, g, count, block->scales);
 }
 
 static void int4_matmul(const dk_int4_matrix *w, const void *activations, int64_t tokens, int64_t panelBegin,

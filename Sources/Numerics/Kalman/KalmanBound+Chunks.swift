@@ -134,14 +134,16 @@ extension KalmanBound {
             }
             let (of, was) = (error.squareRoot(), before.squareRoot())
             let entered = start * (of * (1 + ofStart) + was * (ofStart + keeping)) * reach
-            let read = start * (wide + 2 * products + 4 * unit) * (magnitude + was * ofY)
+            // Tokens of the chunk may be added to what was read one by one.
+            let read = start * (wide + long + 2 * products + 4 * unit) * (magnitude + was * ofY)
             out[row * width + c] =
                 head.scale.magnitude
                 * (column.squareRoot() * ofY + entered + read + inside[c] + Double(head.keyDim + size) * tiny) + tiny
         }
     }
 
-    /// What the numbers of a state may be off by behind the chunk.
+    /// What the numbers of a state may be off by behind the chunk, whose tokens may be added to it one
+    /// by one.
     private func passed(
         _ entering: [Double], entered: [Double], leaving: [Double], keys: [[Double]], values: [[Double]],
         decays: ChunkDecays, ofProduct: Double, format: NumberFormat
@@ -150,7 +152,7 @@ extension KalmanBound {
         let (last, long, products) = (size - 1, growth(size), storing(arithmetic.products))
         let (start, ofStart) = (decays.fromStart[last], decays.ofStart[last])
         var result = entering.indices.map { i in
-            start * (entered[i] * (1 + ofStart + 2 * unit) + entering[i].magnitude * (ofStart + 2 * unit))
+            start * (entered[i] * (1 + ofStart + 2 * unit) + entering[i].magnitude * (ofStart + long + 2 * unit))
                 + tiny * Double(size + 2)
         }
         for s in 0..<size {

@@ -45,8 +45,9 @@ extension KalmanBound {
             let y = query.map { $0 + alpha * (0 - $0) }
             return (y, length * (1 + alpha.magnitude) * (ofQueries + 3 * unit + kept))
         }
-        // Where squares of G overflow nothing is promised of what is solved with it.
-        let isLost = !(reading.size * reading.size < arithmetic.accumulate.largest)
+        // Where squares of G overflow, or underflow by more than a rounding of their sum, nothing is
+        // promised of what is solved with it.
+        let isLost = !(reading.size * reading.size < arithmetic.accumulate.largest) || lost(norm) > unit * norm
         let (x, ofX) = isLost ? (query, .infinity) : iterate(query, length, norm, reading)
         let y = query.indices.map { query[$0] + alpha * (x[$0] - query[$0]) }
         let apart = Self.norm(query.indices.map { x[$0] - query[$0] })

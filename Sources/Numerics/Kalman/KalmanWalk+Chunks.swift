@@ -27,7 +27,8 @@ extension KalmanWalk {
         for i in 0..<size {
             var y = Array(q[(start + i) * keys..<(start + i + 1) * keys])
             if head.iterations > 0 {
-                let norm = norm((squares[i], squares[i] * squares[i] / Double(keys)), count: keys * keys)
+                let norm = norm(
+                    (squares[i], squares[i] * squares[i] / Double(keys)), count: keys * keys + (i + 1) * (i + 1))
                 solve(&y, alpha: head.alpha[start + i], norm: norm) { walk, x in
                     walk.product(chunk, i, size, walk.multiplied(x))
                 }
@@ -44,10 +45,14 @@ extension KalmanWalk {
             for j in 0..<values {
                 let before =
                     chunk.fromStart[i] * dot(chunk.memory, from: j, step: values, with: read, from: 0, count: keys)
-                let inside = dot(chunk.values, from: j, step: values, with: weights, from: 0, count: i + 1)
-                let sum = head.scale * (before + inside)
-                out[(row + i) * values + j] = rounding.operation(
-                    sum, 2 * sum.magnitude + (head.scale * before).magnitude)
+                var (inside, squares) = (0.0, 0.0)
+                for s in 0...i {
+                    let term = chunk.values[s * values + j] * weights[s]
+                    inside += term
+                    squares += term * term
+                }
+                let sum = head.scale * added(inside, squares: squares, count: i + 1, to: before)
+                out[(row + i) * values + j] = rounding.operation(sum, 2 * sum.magnitude)
             }
         }
         pass(&state.memory, width: values, b: v, tokens: tokens, fromStart: chunk.fromStart, between: chunk.between)
@@ -135,12 +140,15 @@ extension KalmanWalk {
                 squares[m] += term * term
             }
         }
-        for m in 0..<keys {
-            let inside = rounding.sum(sums[m], squares: squares[m], count: i + 1, isCut: isCut)
-            result[m] = rounding.operation(
-                result[m] + inside, result[m].magnitude + (result[m] + inside).magnitude)
-        }
+        for m in 0..<keys { result[m] = added(sums[m], squares: squares[m], count: i + 1, to: result[m]) }
         return result
+    }
+
+    /// A sum of `count` products of which the squares are known, added one by one to a number that
+    /// was itself rounded before.
+    private mutating func added(_ sum: Double, squares: Double, count: Int, to first: Double) -> Double {
+        let start = rounding.operation(first, first.magnitude)
+        return rounding.sum(start + sum, squares: squares + start * start, count: count + 1, isCut: isCut)
     }
 
     /// A state behind the chunk.
@@ -164,9 +172,7 @@ extension KalmanWalk {
                     sum += term
                     squares += term * term
                 }
-                let kept = fromStart[size - 1] * state[m * width + j]
-                let inside = rounding.sum(sum, squares: squares, count: size, isCut: isCut)
-                let next = rounding.operation(kept + inside, kept.magnitude + (kept + inside).magnitude)
+                let next = added(sum, squares: squares, count: size, to: fromStart[size - 1] * state[m * width + j])
                 state[m * width + j] = rounding.store(next, as: arithmetic.state)
             }
         }

@@ -91,7 +91,8 @@ extension FamilyHead {
 
     /// What is allowed of a number of an output.
     func error(_ numbers: FamilyNumbers, _ i: Int, as format: NumberFormat) -> LayerError {
-        .promised(
+        if !numbers.judgesUnbounded, !numbers.bound[i].isFinite { return .nothingPromised }
+        return .promised(
             numbers.exact[i], bound: numbers.bound[i], variance: numbers.variance[i], accumulate: arithmetic.accumulate,
             stored: numbers.name == "o" ? [arithmetic.output, format] : [format])
     }

@@ -20,6 +20,7 @@ struct KalmanHeadExpectation: FamilyHead {
             FamilyNumbers("final_gram", width: operands.keyDim, headAxis: 1),
             FamilyNumbers("final_memory", width: operands.valueDim, headAxis: 1),
         ]
+        for i in outputs.indices { outputs[i].judgesUnbounded = false }
         let head = operands.head(h)
         let wide = isWide ? operands.converted(to: DoubleDouble.self).head(h) : nil
         for (s, tokens) in operands.sequences.enumerated() {
@@ -61,6 +62,7 @@ struct KalmanHeadExpectation: FamilyHead {
             }
             return run
         }
-        for i in outputs.indices { outputs[i].sample(runs.map { $0[i] }) }
+        let floor = arithmetic.accumulate.smallestNormal
+        for i in outputs.indices { outputs[i].sample(runs.map { $0[i] }, floor: floor) }
     }
 }

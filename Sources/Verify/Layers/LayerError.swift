@@ -50,6 +50,9 @@ struct LayerError {
         return LayerError(bound: bound + spacing / 2, variance: variance + spacing * spacing / 12)
     }
 
+    /// Any number will do.
+    static let nothingPromised = LayerError(bound: .infinity, variance: .infinity)
+
     /// What is promised of a number that a kernel accumulates in `accumulate` and stores in some
     /// formats, one after the other. Where one of them may overflow, NaN and infinities are allowed
     /// beside what is near the exact number.
