@@ -37,26 +37,45 @@ public enum EngineChoice: Sendable {
         note: (String) -> Void = { _ in }
     ) throws {
         try request.check()
+        self = try Self.choose(request, directory, fallback, note)
+        try requireGroup(request.group, directory)
+    }
+
+    private static func choose(
+        _ request: EngineRequest, _ directory: String, _ fallback: EngineRequest.Precision?, _ note: (String) -> Void
+    ) throws -> EngineChoice {
         let precision = request.precision ?? (request.engine == .fast ? nil : fallback)
         if PackedCheckpoint.isPacked(directory), !Checkpoint.holdsWeights(directory) {
-            self = .packed(try Self.packed(request, directory))
-            return
+            return .packed(try packed(request, directory))
         }
-        if precision == .f64 || request.engine == .reference {
-            self = .reference(precision == .f64 ? .f64 : .f32)
-            return
-        }
+        if precision == .f64 || request.engine == .reference { return .reference(precision == .f64 ? .f64 : .f32) }
         let configuration = try HybridConfiguration(directory: directory)
         do {
             try QuantModel.checkLayers(configuration, place: directory)
         } catch {
             guard request.engine == nil && (precision == nil || precision == .f32) else { throw error }
             note("The fast engine does not have this model (\(error.found)); the reference runs, in f32.")
-            self = .reference(.f32)
-            return
+            return .reference(.f32)
         }
         let weights = try WeightContract(configuration).requirements.reduce(0) { $0 + 2 * $1.count }
-        self = .fast(precision?.fast ?? (weights >= Self.largeWeights ? .int8 : .bf16))
+        return .fast(precision?.fast ?? (weights >= largeWeights ? .int8 : .bf16))
+    }
+
+    /// Refuses a group of scales that what was chosen does not have.
+    private func requireGroup(_ group: Int?, _ directory: String) throws(InputError) {
+        guard let group else { return }
+        switch self {
+        case .fast(let precision) where precision.hasScales: return
+        case .packed(let packed) where packed.plan.precision.hasScales && packed.plan.base.group == group: return
+        case .packed(let packed):
+            throw InputError(
+                .value, in: "--group", expected: "none: \(directory) is packed as \(packed.plan.name)",
+                found: "\(group)", remedy: "Give the original's directory for another group.")
+        default:
+            throw InputError(
+                .value, in: "--group", expected: "a format with scales: int8, int4 or int4-mixed",
+                found: "\(precisionName), as none was asked for", remedy: "Name the format with --precision.")
+        }
     }
 
     private static func packed(_ request: EngineRequest, _ directory: String) throws -> PackedCheckpoint {

@@ -102,8 +102,8 @@ public struct EngineRequest: Sendable {
         if exchange != nil, isResident {
             throw refuse("resident", needs: "one rank: several map the file, and read their own part", "several")
         }
-        if group != nil, let precision, precision != .int8 {
-            throw refuse("group", needs: "precision int8, which alone has scales", precision.rawValue)
+        if group != nil, let precision, !(precision.fast?.hasScales ?? false) {
+            throw refuse("group", needs: "precision int8, int4 or int4-mixed, which have scales", precision.rawValue)
         }
     }
 }

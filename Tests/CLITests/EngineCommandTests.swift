@@ -144,9 +144,24 @@ import Testing
         #expect(packed["formats"] == "int4/32; dt f32" && packed["bits_per_weight"]?.double == bits)
         let answer = try Duality.run("generate", "--model", path("four"), "--greedy", "--max-tokens", "4", "Once upon")
         #expect(answer.status == 0 && answer.errors.contains("engine fast, int4/32 (int4 weights, int8 activations)"))
+        // Likewise of a checkpoint that is packed as it is read, in any group that four bits have.
+        for precision in ["int4", "int4-mixed"] {
+            let run = try Duality.run(
+                "generate", "--precision", precision, "--group", "64", "--greedy", "--max-tokens", "2", "Once upon")
+            #expect(run.status == 0 && run.errors.contains("engine fast, \(precision)/64"), "\(run.errors)")
+        }
+        for (arguments, word) in [
+            (["--precision", "int4", "--group", "96"], "32, 64 or 128"),
+            (["--precision", "bf16", "--group", "64"], "has no scales"), (["--group", "64"], "--precision"),
+            (["--model", path("four"), "--group", "64"], "int4/32"),
+        ] {
+            let run = try Duality.run(arguments: ["generate"] + arguments + ["Once upon"])
+            #expect(run.status != 0 && run.errors.contains(word), "\(arguments): \(run.errors)")
+        }
         for (arguments, word) in [
             (["--precision", "int4", "--group", "96"], "32, 64 or 128"),
             (["--precision", "int8", "--calibrate", "embedded"], "int4"),
+            (["--precision", "bf16", "--group", "64"], "has no scales"),
         ] {
             let run = try Duality.run(
                 arguments: ["quantize", Fixtures.embeddedModel, "--out", path("no")] + arguments)

@@ -47,6 +47,7 @@ struct QuantizeCommand: ParsableCommand {
 
     func validate() throws {
         try precision.requireStored()
+        try scales.validate(for: precision)
         if calibrate != nil && precision != .int4 && precision != .int4Mixed {
             throw ValidationError("--calibrate is for --precision int4 and int4-mixed.")
         }

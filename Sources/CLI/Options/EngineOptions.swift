@@ -45,6 +45,13 @@ struct ScaleOptions: ParsableArguments {
         if let group, !WeightFormat.isGroup(group) { throw ValidationError("--group must be 0 or a multiple of 32.") }
     }
 
+    /// Refuses a group for a precision that has no scales.
+    func validate(for precision: EnginePrecision?) throws {
+        guard group != nil, let precision, !precision.hasScales else { return }
+        throw ValidationError(
+            "--group needs --precision int8, int4 or int4-mixed; \(precision.rawValue) has no scales.")
+    }
+
     /// The plan of a model in a precision.
     ///
     /// - Throws: `InputError` (`.value`) for a group that the precision does not have.
@@ -96,9 +103,7 @@ struct EngineOptions: ParsableArguments {
             ]
             for (option, isGiven) in given where isGiven { throw ValidationError("\(option) needs --engine fast.") }
         }
-        if scales.group != nil, let precision, precision != .int8 {
-            throw ValidationError("--group needs --precision int8; \(precision.rawValue) has no scales.")
-        }
+        try scales.validate(for: precision?.fast)
     }
 
     var threadCount: Int { threads?.counts[0] ?? ThreadPool.defaultThreadCount }

@@ -74,6 +74,9 @@ public enum EnginePrecision: String, Sendable, CaseIterable, Codable {
     /// int4, and int8 where four bits cost most: embedding, head and `down_proj`.
     case int4Mixed = "int4-mixed"
 
+    /// Whether weights share scales, in groups or rows.
+    package var hasScales: Bool { self == .int8 || self == .int4 || self == .int4Mixed }
+
     /// What is multiplied with what.
     public var arithmetic: String {
         switch self {
