@@ -37,6 +37,12 @@ import Testing
         return whole
     }
 
+    /// Two line feeds at most belong to the mark.
+    @Test(arguments: [
+        ("a</think>\n\nb", "b"), ("a</think>\nb", "b"), ("</think>b", "b"), ("a</think>\n\n\nb", "\nb"), ("a", ""),
+        ("a</think>", ""), ("a</think>b</think>c", "b</think>c"), ("", ""),
+    ]) func whatIsBehindAThought(text: String, rest: String) { #expect(AnswerParser.behindThought(text) == rest) }
+
     private static let call =
         "<tool_call>\n{\"name\": \"look_up\", \"arguments\": {\"word\": \"s\\u00e9ance }\", \"n\": 3}}\n</tool_call>"
     private static let arguments = "look_up{\"word\": \"s\\u00e9ance }\", \"n\": 3}"

@@ -202,7 +202,7 @@ import Testing
                     $0.temperature = temperature
                 })
             // What raises tokens above all others draws one of them, what lowers them draws none.
-            let token = try sampler.next(logits: [3, -2, 0, -.infinity, 1, 1], history: [0, 1, 3])
+            let token = try sampler.next(logits: [3, -2, 0, -.infinity, 1, 1], history: [0, 1, 2, 3])
             let forbidden = penalty < 1 && temperature < 1e308 ? 1...5 : 3...3
             #expect(!forbidden.contains(token), "\(penalty) \(temperature): \(token)")
         }

@@ -116,6 +116,38 @@ import Testing
         #expect(visible.shareNamed >= 0.95, "\(visible.named.count) of \(visible.count); not \(visible.unnamed)")
     }
 
+    /// A fault in the table that changes nothing would never be found.
+    @Test func everyFaultChangesSomething() throws {
+        func changes(_ judge: any KindJudge, _ attempt: [String: Tensor<Double>]?) throws -> Bool {
+            guard let attempt else { return false }
+            let (exact, _) = try #require(judge as? any PreciseJudge).precise()
+            return exact.contains { name, tensor in
+                let size = tensor.elements.map(\.magnitude).max() ?? 0
+                let pairs = zip(tensor.elements, attempt[name]?.elements ?? [])
+                return pairs.contains { !(($0 - $1).magnitude <= 1e-7 * size) }
+            }
+        }
+        let tiled = Self.delta("tiled") { ($0.heads, $0.keyHeads, $0.length) = (4, 2, 3) }
+        let deltas = try (Self.deltas + [tiled]).map { item in
+            try DeltaGradientJudge(item.call, inputs: item.tensors(in: .f32), precision: .inferred)
+        }
+        for fault in DeltaGradientFault.allCases where !fault.isOfPrecision {
+            for i in fault.variants.indices {
+                let found = try deltas.contains { try changes($0, $0.attempts(fault, 8)[i].outputs()) }
+                #expect(found, "\(fault.name), variant \(i)")
+            }
+        }
+        let attentions = try (Self.attentions + [Self.attention("blocks", length: 70)]).map { item in
+            try AttentionGradientJudge(item.call, inputs: item.tensors(in: .f32), precision: .inferred)
+        }
+        for fault in AttentionGradientFault.allCases where !fault.isOfPrecision {
+            for i in fault.variants.indices {
+                let found = try attentions.contains { try changes($0, $0.attempts(fault)[i].outputs()) }
+                #expect(found, "\(fault.name), variant \(i)")
+            }
+        }
+    }
+
     @Test func whatDoesNotFitIsRefused() throws {
         func problems(_ item: VectorCase, _ change: (inout TensorTable) throws -> Void) throws -> [String] {
             let good = try item.tensors(in: .f32)
@@ -143,7 +175,7 @@ import Testing
                 try table.add(name, good.tensor(name) as Tensor<Double>, as: .f32)
             }
             let report = Verifier(diagnoses: false).verify(item.call, inputs: table, outputs: good)
-            #expect(report.problems.contains { $0.contains("dout") }, "\(report.problems)")
+            #expect(report.problems.contains { $0.contains("gradient of a loss") }, "\(report.problems)")
         }
     }
 

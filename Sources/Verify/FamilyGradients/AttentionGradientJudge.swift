@@ -75,16 +75,17 @@ struct AttentionGradientJudge: FamilyJudge {
     func diagnose(
         _ found: [String: Tensor<Double>], _ expectations: [Expectation], seeksPairs: Bool
     ) -> Diagnosis {
-        let attempts = AttentionGradientFault.allCases.flatMap { fault in
-            fault.variants.map { change in
-                var choice = AttentionBackwardChoice()
-                change(&choice)
-                let faulty = FaultyAttentionGradients(
-                    operands: operands.operands, pull: operands.pull, choice: choice)
-                return GradientAttempt(fault: fault) { faulty.outputs() }
-            }
+        diagnose(found, expectations, by: AttentionGradientFault.allCases.flatMap(attempts))
+    }
+
+    /// The numbers of a fault in each of its variants.
+    func attempts(_ fault: AttentionGradientFault) -> [GradientAttempt<AttentionGradientFault>] {
+        fault.variants.map { change in
+            var choice = AttentionBackwardChoice()
+            change(&choice)
+            let faulty = FaultyAttentionGradients(operands: operands.operands, pull: operands.pull, choice: choice)
+            return GradientAttempt(fault: fault) { faulty.outputs() }
         }
-        return diagnose(found, expectations, by: attempts)
     }
 
     func narrower(_ choices: FamilyChoices<AttentionArithmetic>) -> [(AttentionGradientFault, AttentionArithmetic)] {

@@ -98,7 +98,7 @@ struct DeltaGradientJudge: FamilyJudge {
         return diagnose(found, expectations, by: usual, others)
     }
 
-    private func attempts(_ fault: DeltaGradientFault, _ size: Int) -> [GradientAttempt<DeltaGradientFault>] {
+    func attempts(_ fault: DeltaGradientFault, _ size: Int) -> [GradientAttempt<DeltaGradientFault>] {
         fault.variants.map { change in
             var choice = DeltaBackwardChoice()
             change(&choice)
