@@ -3,7 +3,8 @@
 //
 //      token  = (weights + keys, values and states) / R / (0.95 bandwidth) × skew  +  Σ exchange(bytes)  +  logits
 //      prompt = operations / R / operations per second × skew                     +  Σ exchange(rows × bytes)
-//      pipeline = (P - 1) (stage + rows × 4 Dm / rate) + pieces × stage             P stages, of the largest share of layers
+//      pipeline = (P - 1) (stage + transfer) + pieces × max(stage, transfer)      P stages, the slowest of them
+//      transfer = start + rows × 4 Dm / rate
 //      exchange(bytes) = min( start + (R - 2) peer, ⌈log2 R⌉ start )  +  bytes (R - 1) / R / rate
 //
 //  0.95 is what one machine reaches of its read bandwidth. The skew is 1.03 of several ranks, the
