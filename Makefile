@@ -142,7 +142,7 @@ mpi: toolchain
 
 test-mpi: mpi
 	@$(call need,python3,python3)
-	@for check in bits mistakes failures campaigns cases server network; do \
+	@for check in bits pipeline mistakes failures campaigns cases server network; do \
 		DUALITY="$(CURDIR)/$(MPI)" PYTHONDONTWRITEBYTECODE=1 python3 Tests/MPI/check_$$check.py || exit 1; done
 
 BENCH_MODELS := .build/bench

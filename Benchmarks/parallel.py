@@ -3,7 +3,7 @@
 
     make mpi
     .build-mpi/release/duality synthesize --shape hqwen3-0.6b --precision int8 --out .build/bench/hqwen3-0.6b
-    python3 Benchmarks/parallel.py --model .build/bench/hqwen3-0.6b [--rounds 5] [--ranks 2] [--json]
+    python3 Benchmarks/parallel.py --model .build/bench/hqwen3-0.6b [--rounds 5] [--ranks 2] [--pipeline] [--json]
 
 Every round runs `duality bench` both ways and prints tokens per second of both and their ratio. Both compute the same
 bits; `make test-mpi` compares them.
@@ -29,6 +29,7 @@ parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--ranks", type=int, default=2)
 parser.add_argument("--prompt", type=int, default=512)
 parser.add_argument("--generate", type=int, default=64)
+parser.add_argument("--pipeline", action="store_true", help="ranks with layers of their own instead of rows")
 parser.add_argument("--cases", type=int)
 parser.add_argument("--json", action="store_true")
 arguments = parser.parse_args()
@@ -41,7 +42,7 @@ def bench(ranks, threads, *more):
     command = [DUALITY, "bench", "--json", "--repeats", "1", "--threads", str(threads), "--prompt", str(arguments.prompt),
                "--generate", str(arguments.generate), *(["--model", arguments.model] if arguments.model else []), *more]
     if ranks > 1:
-        command = [*MPIRUN, "-n", str(ranks), *command, "--tensor-parallel", str(ranks)]
+        command = [*MPIRUN, "-n", str(ranks), *command, "--pipeline-parallel" if arguments.pipeline else "--tensor-parallel", str(ranks)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(done.stderr)

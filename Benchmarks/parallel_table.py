@@ -1,4 +1,4 @@
-"""The table of docs/parallel.md: decoded / prompt tokens per second of the 8B shape in int8 that `duality family --hosts` predicts."""
+"""The tables of docs/parallel.md, of the 8B shape in int8 as `duality family --hosts` predicts it: tokens per second decoded / of a prompt; of a prompt by rows / by layers."""
 
 import json
 import os
@@ -10,10 +10,20 @@ HOSTS = [("2 cores, 30 GB/s", 30, 1.15, ["1GbE", "10GbE", "100GbE-RDMA"]),
          ("server, 250 GB/s", 250, 20, ["1GbE", "10GbE", "25GbE", "100GbE-RDMA"])]
 NAMES = {"1GbE": "1 GbE", "10GbE": "10 GbE", "25GbE": "25 GbE", "100GbE-RDMA": "100 GbE, RDMA"}
 
-print("| host | network | 1 | 2 | 4 | 8 | 16 | 32 | 64 |\n|---|---|---|---|---|---|---|---|---|")
-for host, bandwidth, operations, networks in HOSTS:
-    for network in networks:
-        command = [DUALITY, "family", "--hosts", "64", "--network", network, "--bandwidth", str(bandwidth), "--tflops", str(operations), "--json"]
-        rows = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["hosts"]
-        cells = [f"{row['decode_tokens_per_second']:.1f} / {row['prompt_tokens_per_second']:.0f}" for row in rows]
-        print(f"| {host if network == networks[0] else ''} | {NAMES[network]} | {' | '.join(cells)} |")
+def predicted(hosts, network, bandwidth, operations):
+    command = [DUALITY, "family", "--hosts", str(hosts), "--network", network, "--bandwidth", str(bandwidth), "--tflops", str(operations), "--json"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["hosts"]
+
+
+def table(most, cell):
+    counts = [count for count in [1, 2, 4, 8, 16, 32, 64] if count <= most]
+    print(f"| host | network | {' | '.join(map(str, counts))} |\n|{'---|' * (2 + len(counts))}")
+    for host, bandwidth, operations, networks in HOSTS:
+        for network in networks:
+            cells = [cell(row) for row in predicted(most, network, bandwidth, operations)]
+            print(f"| {host if network == networks[0] else ''} | {NAMES[network]} | {' | '.join(cells)} |")
+
+
+table(64, lambda row: f"{row['decode_tokens_per_second']:.1f} / {row['prompt_tokens_per_second']:.0f}")
+print()
+table(8, lambda row: f"{row['prompt_tokens_per_second']:.0f} / {row['pipeline_prompt_tokens_per_second']:.0f}")

@@ -93,8 +93,9 @@ public struct ModelLoader: Sendable {
     /// This rank's part of the model, where several compute it.
     private func shared(_ model: QuantModel) throws -> QuantModel {
         guard let exchange = request.exchange else { return model }
-        try model.requireSameModel(on: exchange)
+        try model.requireSameModel(on: exchange, request.division)
         let shares = try request.balance.shares(on: exchange, request.pool)
+        if request.division == .layers { return try model.staged(exchange, shares: shares) }
         return try model.cut(exchange, shares: shares, wire: RankWire(request.wire, on: exchange))
     }
 

@@ -3,6 +3,8 @@
 //
 //      token  = (weights + keys, values and states) / R / (0.95 bandwidth) × skew  +  Σ exchange(bytes)  +  logits
 //      prompt = operations / R / operations per second × skew                     +  Σ exchange(rows × bytes)
+//      pipeline = (P - 1) (stage + transfer) + pieces × max(stage, transfer)      P stages, the slowest of them
+//      transfer = start + rows × 4 Dm / rate
 //      exchange(bytes) = min( start + (R - 2) peer, ⌈log2 R⌉ start )  +  bytes (R - 1) / R / rate
 //
 //  0.95 is what one machine reaches of its read bandwidth. The skew is 1.03 of several ranks, the
@@ -20,6 +22,7 @@
 //  beside them.
 
 import DualityCore
+import DualityQuant
 import Foundation
 
 /// A connection between hosts, as far as predictions know it.
@@ -168,6 +171,21 @@ extension ModelCost {
             rows: 1, ranks: ranks, over: network, inBytes: readsBytes(bytesPerWeight))
         let logits = ranks > 1 ? logitBytes * Double(ranks - 1) / Double(ranks) / network.rate : 0
         return 1 / (own / (0.95 * machine.bandwidth) * skew(ranks) + exchanges + logits)
+    }
+
+    /// Tokens per second of a prompt of `n` tokens on `stages` machines that have a range of layers
+    /// each. Pieces wait for the slowest stage, and the first for every stage before the last.
+    package func pipelineSpeed(_ n: Int, on machine: Machine, stages: Int, over network: Network) -> Double {
+        let layers = configuration.layers.count
+        let stages = max(min(stages, layers), 1)
+        let rows = min(PipelineStage.rows(of: n, stages: stages), n)
+        let pieces = Double((n + rows - 1) / rows)
+        // Whole layers: of 36 on 8 machines five are one's.
+        let share = Double((layers + stages - 1) / stages) / Double(layers)
+        let stage = operationsOfPrompt(n) / pieces * share / machine.operations
+        let bytes = 4 * Double(rows * configuration.hiddenSize)
+        let transfer = stages > 1 ? network.start + bytes / network.rate : 0
+        return Double(n) / (Double(stages - 1) * (stage + transfer) + pieces * max(stage, transfer))
     }
 
     /// Bytes of all weights.

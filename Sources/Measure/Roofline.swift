@@ -47,6 +47,12 @@ public struct Roofline: Sendable, Equatable {
             kernels: "\(kernels.name): \(kernels.summary)")
     }
 
+    /// Operations a second of products in bytes, or in float32, measured for about `seconds`.
+    package static func operations(pool: ThreadPool, inBytes: Bool, seconds: Double) throws -> Double {
+        let kernels = try KernelTable.active()
+        return inBytes ? compute(pool, seconds, kernels.probe_int8) : compute(pool, seconds, kernels.probe_f32)
+    }
+
     /// Operations a second.
     private static func compute(
         _ pool: ThreadPool, _ seconds: Double, _ probe: (Int64) -> Double

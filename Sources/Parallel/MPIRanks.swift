@@ -16,25 +16,21 @@
         let count: Int
         private let hosts: [String]
         /// Nanoseconds.
-        private let timeout: UInt64
+        let timeout: UInt64
         // Used by one thread at a time, as the protocol says.
-        private var requests: [cmpi_request] = []
-        /// Whom each of the requests is with.
-        private var peers: [Int] = []
-        private var place = RankPlace.outside
+        private var messages = MPIMessages()
+        private(set) var place = RankPlace.outside
+        let posts = MPIPosts()
 
-        private enum Tag: Int32 {
+        enum Tag: Int32 {
             case parts = 1
             case step
             case word
+            case post
+            case sign
         }
-        /// Turns of the waiting loop that only test; then the processor is offered to others.
-        private static let busyTurns = 2000
-        /// The same for a word, and microseconds of sleep between further ones.
-        private static let testsOfAWord = 20
-        private static let sleepOfAWord: UInt32 = 100
         /// Messages are counted in 32 bits.
-        private static let largestMessage = 1 << 30
+        static let largestMessage = 1 << 30
 
         private init(hosts: [String], timeout: Double) {
             (rank, count) = (Int(cmpi_rank()), Int(cmpi_count()))
@@ -90,7 +86,14 @@
             String(decoding: bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         }
 
-        func enter(_ place: RankPlace) { self.place = place }
+        func enter(_ place: RankPlace) {
+            switch place {
+            case .outside: settle()
+            case .stage: attend(begins: !isInPass)
+            case .layer, .head, .campaign: break
+            }
+            self.place = place
+        }
 
         func gather(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
             var place = all
@@ -98,11 +101,11 @@
                 if peer == rank {
                     if size > 0 { memcpy(place, own, size) }
                 } else {
-                    receive(place, size, from: peer, .parts)
+                    receive(place, size, from: peer, .parts, in: &messages)
                 }
                 place += size
             }
-            for peer in 0..<count where peer != rank { send(own, sizes[rank], to: peer, .parts) }
+            for peer in 0..<count where peer != rank { send(own, sizes[rank], to: peer, .parts, in: &messages) }
             wait()
         }
 
@@ -114,14 +117,14 @@
                 if peer == rank {
                     if sizes[rank] > 0 { memcpy(place, mine, sizes[rank]) }
                 } else {
-                    receive(place, receiving[peer], from: peer, .parts)
+                    receive(place, receiving[peer], from: peer, .parts, in: &messages)
                 }
                 mine += sizes[peer]
                 place += receiving[peer]
             }
             mine = own
             for peer in 0..<count {
-                if peer != rank { send(mine, sizes[peer], to: peer, .parts) }
+                if peer != rank { send(mine, sizes[peer], to: peer, .parts, in: &messages) }
                 mine += sizes[peer]
             }
             wait()
@@ -129,13 +132,13 @@
 
         func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
             guard rank == 0 else {
-                send(own, sizes[rank], to: 0, .parts)
+                send(own, sizes[rank], to: 0, .parts, in: &messages)
                 return wait()
             }
             if sizes[0] > 0 { memcpy(all, own, sizes[0]) }
             var place = all + sizes[0]
             for peer in 1..<max(count, 1) {
-                receive(place, sizes[peer], from: peer, .parts)
+                receive(place, sizes[peer], from: peer, .parts, in: &messages)
                 place += sizes[peer]
             }
             wait()
@@ -145,7 +148,7 @@
             guard rank > 0 else {
                 bytes.withUnsafeBytes { raw in
                     guard let base = raw.baseAddress else { return }
-                    for peer in 1..<max(count, 1) { send(base, raw.count, to: peer, .step) }
+                    for peer in 1..<max(count, 1) { send(base, raw.count, to: peer, .step, in: &messages) }
                     wait()
                 }
                 return bytes
@@ -153,7 +156,7 @@
             var received = [UInt8](repeating: 0, count: waitForStep())
             received.withUnsafeMutableBytes { raw in
                 guard let base = raw.baseAddress else { return }
-                receive(base, raw.count, from: 0, .step)
+                receive(base, raw.count, from: 0, .step, in: &messages)
                 wait()
             }
             return received
@@ -162,7 +165,7 @@
         func tell(_ bytes: [UInt8], to rank: Int) {
             bytes.withUnsafeBytes { raw in
                 guard let base = raw.baseAddress else { return }
-                send(base, raw.count, to: rank, .word)
+                send(base, raw.count, to: rank, .word, in: &messages)
                 wait(isPatient: true)
             }
         }
@@ -174,21 +177,31 @@
             var bytes = [UInt8](repeating: 0, count: Int(size))
             bytes.withUnsafeMutableBytes { raw in
                 guard let base = raw.baseAddress else { return }
-                receive(base, raw.count, from: Int(peer), .word)
+                receive(base, raw.count, from: Int(peer), .word, in: &messages)
                 wait(isPatient: true)
             }
             return (Int(peer), bytes)
         }
 
-        private func send(_ bytes: UnsafeRawPointer, _ count: Int, to peer: Int, _ tag: Tag) {
+        func send(
+            _ bytes: UnsafeRawPointer, _ count: Int, to peer: Int, _ tag: Tag, in messages: inout MPIMessages
+        ) {
             forEachMessage(count) { offset, size in
-                begin(peer) { cmpi_send(bytes + offset, size, Int32(peer), tag.rawValue, $0) }
+                let isTaken = messages.begin(with: peer) {
+                    cmpi_send(bytes + offset, size, Int32(peer), tag.rawValue, $0)
+                }
+                if !isTaken { refuse(peer) }
             }
         }
 
-        private func receive(_ bytes: UnsafeMutableRawPointer, _ count: Int, from peer: Int, _ tag: Tag) {
+        func receive(
+            _ bytes: UnsafeMutableRawPointer, _ count: Int, from peer: Int, _ tag: Tag, in messages: inout MPIMessages
+        ) {
             forEachMessage(count) { offset, size in
-                begin(peer) { cmpi_receive(bytes + offset, size, Int32(peer), tag.rawValue, $0) }
+                let isTaken = messages.begin(with: peer) {
+                    cmpi_receive(bytes + offset, size, Int32(peer), tag.rawValue, $0)
+                }
+                if !isTaken { refuse(peer) }
             }
         }
 
@@ -198,46 +211,25 @@
             }
         }
 
-        private func begin(_ peer: Int, _ body: (UnsafeMutablePointer<cmpi_request>) -> Int32) {
-            var request = cmpi_request()
-            guard body(&request) == 0 else { stop("MPI does not take a message for \(name(peer))") }
-            requests.append(request)
-            peers.append(peer)
-        }
+        private func refuse(_ peer: Int) -> Never { stop("MPI does not take a message for \(name(peer))") }
 
-        /// Waits until all messages that have begun are done.
-        ///
-        /// - Parameter isPatient: asleep, where the processor belongs to others: a word is received
-        ///   when its reader looks for words.
+        /// Waits until all messages of an exchange are done.
         private func wait(isPatient: Bool = false) {
-            guard !requests.isEmpty else { return }
-            var (turns, began) = (0, UInt64(0))
-            while cmpi_are_done(Int32(requests.count), &requests) == 0 {
-                turns += 1
-                if isPatient {
-                    if turns > Self.testsOfAWord { usleep(Self.sleepOfAWord) }
-                } else {
-                    guard turns > Self.busyTurns else { continue }
-                    sched_yield()
-                }
-                if turns % 64 != 0 { continue }
-                let now = DispatchTime.now().uptimeNanoseconds
-                if began == 0 { began = now }
-                if now - began > timeout, isInPass { giveUp() }
-            }
-            requests.removeAll(keepingCapacity: true)
-            peers.removeAll(keepingCapacity: true)
+            wait(isPatient: isPatient, for: { messages.silentPeer() }, until: { messages.areDone() })
         }
 
         /// Waits for the next step without an end: busily where one has just ended, as another is
         /// soon to come, then asleep for longer and longer.
         private func waitForStep() -> Int {
-            let began = DispatchTime.now().uptimeNanoseconds
+            let began = Self.now
             var sleep: UInt32 = 50
             while true {
                 let size = cmpi_waiting(0, Tag.step.rawValue)
-                if size >= 0 { return Int(size) }
-                if DispatchTime.now().uptimeNanoseconds - began < Self.busyWait {
+                if size >= 0 {
+                    hearSigns()
+                    return Int(size)
+                }
+                if Self.now - began < Self.busyWait {
                     sched_yield()
                 } else {
                     usleep(sleep)
@@ -251,25 +243,9 @@
         /// Microseconds, which is how much later a step may begin than it could.
         private static let longestSleep: UInt32 = 1000
 
-        private var isInPass: Bool {
-            if case .outside = place { false } else { true }
-        }
+        func name(_ rank: Int) -> String { "rank \(rank) (host \(hosts[rank]))" }
 
-        private func giveUp() -> Never {
-            let silent = requests.indices.first { cmpi_is_done(&requests[$0]) == 0 }.map { peers[$0] }
-            let text =
-                switch place {
-                case .layer(let layer): "layer \(layer)"
-                case .campaign: "a campaign"
-                case .head, .outside: "the head"
-                }
-            let seconds = String(format: "%g", Double(timeout) / 1e9)
-            stop("no answer from \(silent.map(name) ?? "another rank") for \(seconds) s in \(text)")
-        }
-
-        private func name(_ rank: Int) -> String { "rank \(rank) (host \(hosts[rank]))" }
-
-        private func stop(_ message: String) -> Never {
+        func stop(_ message: String) -> Never {
             FileHandle.standardError.write(Data("\(name(rank)): \(message); stopping all ranks\n".utf8))
             cmpi_abort(3)
             exit(3)

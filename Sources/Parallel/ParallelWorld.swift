@@ -87,7 +87,7 @@ package struct ParallelWorld: Sendable {
         let remedy =
             switch Self.launchedCount {
             case nil: "Start it with: \(start)"
-            case count: "Start it with: \(start), or leave --tensor-parallel out."
+            case count: "Start it with: \(start), or leave \(wish.prefix { $0 != " " }) out."
             case let launched?:
                 "The launcher has started \(launched) that do not see each other: it is of another library than \(library). Start \(asked) with the mpirun of that one."
             }

@@ -55,9 +55,9 @@ def seconds_of(process):
 
 
 class Server(Running):
-    def __init__(self, ranks):
+    def __init__(self, ranks, *more):
         launcher = mpirun(ranks) if ranks else []
-        super().__init__([*launcher, DUALITY, "serve", "--port", "0", "--threads", "1", "--max-model-len", "2048"])
+        super().__init__([*launcher, DUALITY, "serve", "--port", "0", "--threads", "1", "--max-model-len", "2048", *more])
 
     def port(self):
         deadline = time.monotonic() + 120
@@ -74,29 +74,29 @@ with Server(0) as server:
     expected = [ask(port, path, body) for path, body in requests()]
 expect(not any(isinstance(answer[0], int) for answer in expected), "one process answers", str(expected))
 
-for ranks in [2, 3]:
-    with Server(ranks) as server:
+for ranks, more, what in [(2, [], "2 ranks"), (3, [], "3 ranks"), (2, ["--pipeline-parallel", "2"], "2 stages")]:
+    with Server(ranks, *more) as server:
         port = server.port()
         found = [ask(port, path, body) for path, body in requests()]
-        expect(found == expected, f"{ranks} ranks: the same answers one after another", f"{found}\n{expected}")
+        expect(found == expected, f"{what}: the same answers one after another", f"{found}\n{expected}")
         with concurrent.futures.ThreadPoolExecutor(8) as clients:
             found = list(clients.map(lambda request: ask(port, *request), requests()))
-        expect(found == expected, f"{ranks} ranks: the same answers to all at once", f"{found}\n{expected}")
+        expect(found == expected, f"{what}: the same answers to all at once", f"{found}\n{expected}")
         processes = ranks_of(server.process.pid)
         before = seconds_of(processes[ranks - 1])
         time.sleep(5)
         used = (seconds_of(processes[ranks - 1]) - before) / 5
-        expect(used <= 0.05, f"{ranks} ranks: an idle one uses {100 * used:.1f} % of a core")
+        expect(used <= 0.05, f"{what}: an idle one uses {100 * used:.1f} % of a core")
         found = ask(port, *next(iter(requests())))
-        expect(found == expected[0], f"{ranks} ranks: the same answer after a pause", str(found))
+        expect(found == expected[0], f"{what}: the same answer after a pause", str(found))
         if ranks == 2:
             os.kill(processes[1], signal.SIGKILL)
             out, err, status, seconds = server.wait(30)
-            expect(status not in (0, None) and seconds <= 5, f"rank 1 killed: the server ended after {seconds:.1f} s with {status}", err)
+            expect(status not in (0, None) and seconds <= 5, f"{what}, rank 1 killed: the server ended after {seconds:.1f} s with {status}", err)
         else:
             server.process.send_signal(signal.SIGTERM)
             out, err, status, seconds = server.wait(60)
-            expect(status is not None and not ranks_of(server.process.pid), f"SIGTERM: all ended after {seconds:.1f} s with {status}", err)
+            expect(status is not None and not ranks_of(server.process.pid), f"{what}, SIGTERM: all ended after {seconds:.1f} s with {status}", err)
 
 with Server(2) as first:
     port = first.port()

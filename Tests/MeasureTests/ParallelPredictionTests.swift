@@ -91,6 +91,46 @@ import Testing
         #expect(speeds[1] < speeds[0], "prompts over gigabit between servers: \(speeds)")
     }
 
+    /// 4096 tokens through the 36 layers of the 8B shape: 8 pieces of 512 rows on two hosts, 16 of 256
+    /// on four, and 32 of 128 on ten, of which the busiest has four layers.
+    @Test(arguments: [(1, 512, 8, 36), (2, 512, 8, 18), (4, 256, 16, 9), (10, 128, 32, 4)])
+    func aPipelineIsAsFastAsItsPiecesFollowEachOther(stages: Int, rows: Int, pieces: Int, layers: Int) throws {
+        let all = cost.operationsOfPrompt(4096) / host.operations
+        for network in Network.known {
+            let stage = all / Double(pieces) * Double(layers) / 36
+            let transfer = stages == 1 ? 0 : network.start + Double(rows) * 4096 * 4 / network.rate
+            let seconds = Double(stages - 1) * (stage + transfer) + Double(pieces) * max(stage, transfer)
+            let speed = cost.pipelineSpeed(4096, on: host, stages: stages, over: network)
+            #expect(abs(speed * seconds / 4096 - 1) < 1e-9, "\(stages) on \(network.name): \(speed)")
+        }
+    }
+
+    @Test func aPipelineAsksLittleOfTheNetwork() throws {
+        let gigabit = try Network(named: "1GbE")
+        let desktop = Machine(name: "desktop", bandwidth: 70e9, operations: 4e12, memory: 64e9)
+        func pipeline(_ n: Int, _ stages: Int) -> Double {
+            cost.pipelineSpeed(n, on: desktop, stages: stages, over: gigabit)
+        }
+        let together = cost.promptSpeed(4096, on: desktop, ranks: 4, over: gigabit, bytesPerWeight: 1)
+        #expect(together < pipeline(4096, 1) && pipeline(4096, 4) > 2 * pipeline(4096, 1))
+        // Further hosts than layers have nothing to do, and one token goes through all in turn.
+        #expect(pipeline(4096, 100) == pipeline(4096, 36))
+        #expect(pipeline(1, 2) < pipeline(1, 1) && pipeline(1, 2) > 0.9 * pipeline(1, 1))
+    }
+
+    @Test func slowNetworksAreAdvisedAgainst() throws {
+        func advice(_ network: String, _ operations: Double, ranks: Int = 2) throws -> PromptAdvice? {
+            PromptAdvice(
+                cost, ranks: ranks,
+                machine: Machine(name: "", bandwidth: 70e9, operations: operations, memory: .infinity),
+                network: try Network(named: network), bytesPerWeight: 1)
+        }
+        let found = try #require(try advice("1GbE", 4e12))
+        #expect(found.ranks == 2 && found.together < found.alone && found.alone < found.pipelined)
+        #expect(try advice("10GbE", 4e12) == nil && advice("shared-memory", 20e12) == nil)
+        #expect(try advice("10GbE", 20e12, ranks: 4) != nil && advice("10GbE", 20e12, ranks: 1) == nil)
+    }
+
     @Test func anUnknownNetworkIsRefusedWithThoseThatAreKnown() {
         let error = #expect(throws: InputError.self) { try Network(named: "token-ring") }
         #expect(error?.expected.contains("10GbE") == true)

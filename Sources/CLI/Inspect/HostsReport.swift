@@ -26,17 +26,27 @@ struct HostsReport {
             Self.promptTokens, on: machine, ranks: ranks, over: network, bytesPerWeight: bytesPerWeight)
     }
 
+    /// Longer, as a prompt has to be to fill a pipeline.
+    private static let pipelineTokens = 4096
+
+    private func pipeline(_ ranks: Int) -> Double {
+        cost.pipelineSpeed(Self.pipelineTokens, on: machine, stages: ranks, over: network)
+    }
+
     var text: String {
-        var table = TextTable([.right, .right, .right, .right, .right])
-        table.add("hosts", "tokens/s", "against one", "prompt tokens/s", "against one")
+        var table = TextTable(Array(repeating: .right, count: 7))
+        table.add(
+            "hosts", "tokens/s", "against one", "prompt tokens/s", "against one", "pipeline tokens/s", "against one")
         table.addRule()
         for count in counts {
             table.add(
                 "\(count)", decode(count).decimals(1), (decode(count) / decode(1)).decimals(2),
-                prompt(count).decimals(0), (prompt(count) / prompt(1)).decimals(2))
+                prompt(count).decimals(0), (prompt(count) / prompt(1)).decimals(2),
+                pipeline(count).decimals(0), (pipeline(count) / pipeline(1)).decimals(2))
         }
         let lines = [
-            "One sequence on hosts that compute every layer together; prompts of \(Self.promptTokens) tokens. Predicted, not measured, for",
+            "One sequence on hosts that compute every layer together, prompts of \(Self.promptTokens) tokens; as a pipeline, where each",
+            "has a range of layers, prompts of \(Self.pipelineTokens). Predicted, not measured, for",
             "  hosts      \((machine.bandwidth / 1e9).decimals(0)) GB/s from memory, "
                 + "\((machine.operations / 1e12).decimals(2)) tera-operations/s, \(bytesPerWeight.decimals(1)) bytes per weight",
             "  \(network.name.padding(toLength: 10, withPad: " ", startingAt: 0)) "
@@ -61,7 +71,7 @@ struct HostsReport {
         }
         if counts.contains(where: { prompt($0) < prompt(1) }) {
             notes.append(
-                "Where the last figure is below 1, the network is too slow for prompts: they take longer than on one host."
+                "Where prompts together are below 1, the network is too slow for them: --pipeline-parallel asks less of it."
             )
         }
         return notes.isEmpty ? [] : [""] + notes
@@ -76,6 +86,7 @@ struct HostsReport {
                     [
                         "hosts": JSON($0), "decode_tokens_per_second": JSON(decode($0)),
                         "prompt_tokens_per_second": JSON(prompt($0)),
+                        "pipeline_prompt_tokens_per_second": JSON(pipeline($0)),
                     ]
                 }),
         ]

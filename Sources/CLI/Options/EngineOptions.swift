@@ -141,9 +141,8 @@ extension EngineOptions {
         request.keyValues = keyValues
         request.group = scales.group
         request.threads = threads?.counts[0] ?? RankLaunch.world?.defaultThreads
-        (request.exchange, request.wire, request.balance) = (
-            RankLaunch.exchange, RankLaunch.wire, RankLaunch.balance
-        )
+        (request.exchange, request.division) = (RankLaunch.exchange, RankLaunch.division)
+        (request.wire, request.balance) = (RankLaunch.wire, RankLaunch.balance)
         request.isResident = resident
         request.allowsNonFinite = model.allowNonFinite
         request.reading = model.reading

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Duality
 import DualityCore
+import DualityMeasure
 import DualityParallel
 import DualityVerify
 import Foundation
@@ -18,6 +19,7 @@ enum RankLaunch {
         var isCampaign = false
         var wire = RankWire.Form.auto
         var balance = RankBalance.equal
+        var division = RankDivision.rows
         var timeout = 60.0
         /// Ends the waiting of the other ranks.
         var endRanks: (@Sendable () -> Void)?
@@ -36,6 +38,9 @@ enum RankLaunch {
 
     /// How much of the model each of them has.
     static var balance: RankBalance { state.withLock { $0.balance } }
+
+    /// How they divide it.
+    static var division: RankDivision { state.withLock { $0.division } }
 
     /// Seconds without a word after which a rank is taken for lost.
     static var timeout: Double { state.withLock { $0.timeout } }
@@ -74,17 +79,19 @@ enum RankLaunch {
             return true
         }
         let options = command.ranks
-        let asked = options.tensorParallel
-        let count = asked ?? launched ?? 1
+        let asked = options.asked
+        let count = asked?.count ?? launched ?? 1
         let isCampaign = command.isCampaign && asked == nil
         guard count > 1 || (launched ?? 1) > 1 else {
             try options.requireRanks(isCampaign: isCampaign, count: count)
             return true
         }
-        state.withLock { ($0.wire, $0.balance) = (options.wire, options.balance) }
+        state.withLock {
+            ($0.wire, $0.balance) = (options.wire, options.balance)
+            $0.division = options.isPipeline ? .layers : .rows
+        }
         let world = try start(
-            asked.map { "--tensor-parallel \($0)" } ?? "mpirun", count, timeout: options.rankTimeout,
-            isCampaign: isCampaign)
+            asked?.wish ?? "mpirun", count, timeout: options.rankTimeout, isCampaign: isCampaign)
         try options.requireRanks(isCampaign: isCampaign, count: count)
         if isCampaign { return true }
         guard world.rank > 0 else {
@@ -124,7 +131,14 @@ enum RankLaunch {
         guard isNew, model.rankCount > 1 else { return }
         let shares = model.rankShares
         let balance = Set(shares).count > 1 ? ", shares \(RankBalance.text(shares))" : ""
-        Terminal.note("\(model.rankCount) ranks, --wire \(model.wire.text)\(balance)")
+        if let stage = model.stage {
+            Terminal.note(
+                "\(model.rankCount) ranks one after another, \(stage.text)\(balance): prompts go through them in pieces, "
+                    + "decoding waits for each in turn")
+        } else {
+            Terminal.note("\(model.rankCount) ranks, --wire \(model.wire.text)\(balance)")
+            if let advice = try? PromptAdvice(model) { Terminal.note(advice.text) }
+        }
     }
 
     /// Ends the other ranks where they wait for work, and MPI. Ranks that wait for a model which

@@ -20,6 +20,12 @@ struct RankOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
+            "Processes that have a range of layers each, with the same results as one: long prompts go through them in pieces, one behind another, which asks little of the network. Instead of --tensor-parallel.",
+            valueName: "n"))
+    var pipelineParallel: Int?
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
             "Seconds that a process waits for another within a pass before all of them end.", valueName: "s"))
     var rankTimeout = 60.0
     @Option(
@@ -37,7 +43,33 @@ struct RankOptions: ParsableArguments {
 
     func validate() throws {
         if let tensorParallel, tensorParallel < 1 { throw ValidationError("--tensor-parallel must be at least 1.") }
+        if let pipelineParallel, pipelineParallel < 1 {
+            throw ValidationError("--pipeline-parallel must be at least 1.")
+        }
+        if isPipeline, let tensorParallel, tensorParallel > 1 {
+            let (count, overflows) = tensorParallel.multipliedReportingOverflow(by: pipelineParallel ?? 1)
+            let all = overflows ? "n" : "\(count)"
+            throw ValidationError(
+                "A model is cut by rows or by layers: of \(all) processes give --tensor-parallel \(all), which makes "
+                    + "decoding faster, or --pipeline-parallel \(all), for long prompts on slow networks.")
+        }
+        if isPipeline, wire == .int8 {
+            throw ValidationError(
+                "--wire int8 goes with --tensor-parallel: with --pipeline-parallel the residual stream travels, as float32."
+            )
+        }
         guard rankTimeout > 0 else { throw ValidationError("--rank-timeout must be more than 0.") }
+    }
+
+    /// Whether processes have layers and not rows of them.
+    var isPipeline: Bool { (pipelineParallel ?? 1) > 1 }
+
+    /// How many processes were asked for, and the words; nil for as many as there are.
+    var asked: (count: Int, wish: String)? {
+        if let pipelineParallel, isPipeline || tensorParallel == nil {
+            return (pipelineParallel, "--pipeline-parallel \(pipelineParallel)")
+        }
+        return tensorParallel.map { ($0, "--tensor-parallel \($0)") }
     }
 
     /// Shares without processes that could have them.

@@ -44,7 +44,7 @@ final class MemoryAccount: Sendable {
 extension QuantModel {
     /// The cache of an empty sequence, in memory that is counted.
     package func makeCache(in memory: CacheMemory) -> QuantCache {
-        QuantCache(cacheConfiguration, keyValues: keyValueFormat, memory: memory)
+        QuantCache(cacheConfiguration, keyValues: keyValueFormat, of: stage?.layers, memory: memory)
     }
 
     /// The bytes of a sequence beside its keys and values.
@@ -97,9 +97,11 @@ extension QuantCache {
     package func forEachPage(_ body: (ObjectIdentifier, Int) -> Void) {
         var counted: [KeyValueLayout] = []
         for i in layers.indices {
-            guard let layout = shape.keyValues[i], !counted.contains(layout) else { continue }
+            guard let layout = shape.keyValues[i], layers[i].keyValues != nil, !counted.contains(layout) else {
+                continue
+            }
             counted.append(layout)
-            let alike = shape.keyValues.count { $0 == layout }
+            let alike = layers.indices.count { shape.keyValues[$0] == layout && layers[$0].keyValues != nil }
             layers[i].keyValues?.forEachPage { body($0, $1 * alike) }
             layers[i].fading?.forEachPage { body($0, $1 * alike) }
         }

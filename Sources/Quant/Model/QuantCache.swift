@@ -57,11 +57,18 @@ public struct QuantCache: Sendable {
         }
     }
 
-    /// - Parameter memory: where its bytes are counted and its pages taken; nil for nowhere.
-    init(_ configuration: HybridConfiguration, keyValues format: KeyValueFormat, memory: CacheMemory? = nil) {
+    /// - Parameters:
+    ///   - own: the layers that are to have memory; nil for all.
+    ///   - memory: where its bytes are counted and its pages taken; nil for nowhere.
+    init(
+        _ configuration: HybridConfiguration, keyValues format: KeyValueFormat, of own: Range<Int>? = nil,
+        memory: CacheMemory? = nil
+    ) {
         tokenCount = 0
         shape = Shape(configuration, format)
-        layers = configuration.layers.map { QuantLayerCache($0, configuration, format, memory) }
+        layers = configuration.layers.enumerated().map { i, kind in
+            own?.contains(i) ?? true ? QuantLayerCache(kind, configuration, format, memory) : QuantLayerCache()
+        }
     }
 
     /// What is left where a cache has been moved from.
@@ -98,6 +105,9 @@ struct QuantLayerCache: Sendable {
     var scan: ScanState?
     /// Of Gated DeltaNet and Gated KalmaNet.
     var matrix: MatrixState?
+
+    /// Of a layer that another rank has.
+    init() {}
 
     init(
         _ kind: LayerKind, _ configuration: HybridConfiguration, _ format: KeyValueFormat, _ memory: CacheMemory? = nil

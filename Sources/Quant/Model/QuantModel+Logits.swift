@@ -43,6 +43,7 @@ extension QuantModel {
     func multiplyHead(
         _ stream: ResidualStream, _ wanted: [WantedRow], _ pass: Pass, into out: UnsafeMutablePointer<Float>
     ) {
+        if let stage, !stage.isLast { return takeLogits(wanted.count, pass, into: out) }
         let count = wanted.count
         let normalized = pass.workspace.normalized.pointer(pass.rows * configuration.hiddenSize)
         stream.normalized(norm, rows: wanted.map(\.row), in: pass, into: normalized)
@@ -50,6 +51,7 @@ extension QuantModel {
             kernels: pass.kernels, pool: pass.pool, workspace: pass.workspace, segments: [], rows: count,
             cosines: pass.cosines, sines: pass.sines)
         let u = some.prepare(normalized, stride: configuration.hiddenSize, for: [head]) { _ in }
+        if handsLogitsOn { return handLogitsOn(u, some) }
         multiplyHead(u, some, into: out, hash: hash(normalized, wanted.count))
     }
 

@@ -38,6 +38,8 @@ public struct QuantModel: Sendable {
     /// The other ranks, and which logits each of them computes; nil and none for a whole model.
     var ranks: RankGroup?
     var headShares: [Range<Int>] = []
+    /// The layers of this rank, where ranks have layers and not rows of them.
+    package internal(set) var stage: PipelineStage?
     /// What is sent to them.
     package internal(set) var wire = RankWire(.float32)
     /// How much of the model each rank has; empty for a whole model.
@@ -93,6 +95,7 @@ public struct QuantModel: Sendable {
         return model
     }
 
+    package var threads: ThreadPool { pool }
     /// The threads that work on a pass.
     public var threadCount: Int { pool.threadCount }
     /// The name of the instruction set of its kernels: scalar, avx2, avx512, neon or amx.
@@ -125,7 +128,7 @@ public struct QuantModel: Sendable {
 
     /// The cache of an empty sequence.
     public func makeCache() -> QuantCache {
-        QuantCache(cacheConfiguration, keyValues: keyValueFormat)
+        QuantCache(cacheConfiguration, keyValues: keyValueFormat, of: stage?.layers)
     }
 
     /// Reads `tokens` after those that `cache` already holds.
@@ -198,94 +201,6 @@ public struct QuantModel: Sendable {
             compute(&caches, tokens, wanted, score)
         }
         try requireAgreement()
-    }
-
-    private func compute(
-        _ caches: inout [QuantCache], _ tokens: [[Int]], _ wanted: [Int],
-        _ score: (ResidualStream, [WantedRow], Pass) -> Void
-    ) {
-        defer { ranks?.exchange.enter(.outside) }
-        let ends = zip(caches, tokens).map { $0.tokenCount + $1.count }
-        var read = Array(repeating: 0, count: tokens.count)
-        workspaces.withWorkspace { workspace in
-            while true {
-                let pieces = pieces(tokens, caches, read)
-                if pieces.isEmpty { break }
-                let (stream, rows, pass) = pass(
-                    &caches, tokens: tokens, read: read, pieces: pieces, ends: ends, wishes: wanted,
-                    workspace: workspace)
-                if !rows.isEmpty { score(stream, rows, pass) }
-                for (sequence, count) in pieces {
-                    read[sequence] += count
-                    caches[sequence].tokenCount += count
-                }
-            }
-        }
-    }
-
-    /// A row whose logits are wanted: of the pass, and which of its sequence's wanted rows it is.
-    typealias WantedRow = (row: Int, sequence: Int, result: Int)
-
-    /// What the next pass reads of each sequence: `rowLimit` rows together, in whole chunks of the
-    /// scan where a sequence goes on after.
-    private func pieces(_ tokens: [[Int]], _ caches: [QuantCache], _ read: [Int]) -> [(sequence: Int, count: Int)] {
-        let chunk = Int(DK_SSD_CHUNK)
-        let limit = layers.contains(where: \.mixer.roundsState) ? chunk : Self.rowLimit
-        var pieces: [(sequence: Int, count: Int)] = []
-        var room = Self.rowLimit
-        for sequence in tokens.indices where room > 0 {
-            let left = tokens[sequence].count - read[sequence]
-            var count = min(left, room, limit)
-            if count < left {
-                let end = (caches[sequence].tokenCount + count) / chunk * chunk
-                if end > caches[sequence].tokenCount { count = end - caches[sequence].tokenCount }
-            }
-            if count > 0 { pieces.append((sequence, count)) }
-            room -= count
-        }
-        return pieces
-    }
-
-    private func pass(
-        _ caches: inout [QuantCache], tokens: [[Int]], read: [Int], pieces: [(sequence: Int, count: Int)],
-        ends: [Int], wishes: [Int], workspace: Workspace
-    ) -> (ResidualStream, [WantedRow], Pass) {
-        let count = pieces.reduce(0) { $0 + $1.count }
-        let half = configuration.headDim / 2
-        let (cosines, sines) = (workspace.cosines.pointer(count * half), workspace.sines.pointer(count * half))
-        var stream = ResidualStream(width: configuration.hiddenSize, rows: count, workspace: workspace)
-        var segments: [Segment] = []
-        var wanted: [WantedRow] = []
-        var first = 0
-        for (sequence, length) in pieces {
-            let position = caches[sequence].tokenCount
-            segments.append(Segment(sequence: sequence, rows: first..<first + length))
-            let (h, ids) = (stream.h + first * configuration.hiddenSize, tokens[sequence][read[sequence]...])
-            let begin = first
-            pool.run(over: length, multiple: 16) { range, _ in
-                rope?.fill(
-                    cosines + (begin + range.lowerBound) * half, sines + (begin + range.lowerBound) * half,
-                    positions: position + range.lowerBound..<position + range.upperBound, length: ends[sequence])
-                for t in range {
-                    embedding.row(ids[ids.startIndex + t], kernels, into: h + t * configuration.hiddenSize)
-                }
-            }
-            for t in 0..<length {
-                let result = read[sequence] + t - (tokens[sequence].count - wishes[sequence])
-                if result >= 0 { wanted.append((first + t, sequence, result)) }
-            }
-            first += length
-        }
-        var pass = Pass(
-            kernels: kernels, pool: pool, workspace: workspace, segments: segments, rows: count, cosines: cosines,
-            sines: sines, ranks: ranks?.exchange, wire: wire)
-        pass.rowShares = rowShares(count)
-        for (i, layer) in layers.enumerated() {
-            ranks?.exchange.enter(.layer(i))
-            layer.extend(&stream, in: pass, caches: &caches, layer: i)
-        }
-        ranks?.exchange.enter(.head)
-        return (stream, wanted, pass)
     }
 
     private func check(_ tokens: [Int], _ cache: QuantCache) throws(InputError) {

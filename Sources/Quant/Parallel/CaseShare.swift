@@ -24,16 +24,7 @@ package struct CaseShare: Sendable {
     ///
     /// - Parameter costs: of the cases, in an order in which neighbours have much in common.
     package func part(_ costs: [Int]) -> Range<Int> {
-        let all = costs.reduce(0, +)
-        // A case belongs to the rank in whose part of all cost its middle lies.
-        var (before, ranks) = (0, [Int]())
-        for cost in costs {
-            ranks.append(all > 0 ? min((2 * before + cost) * exchange.count / (2 * all), exchange.count - 1) : 0)
-            before += cost
-        }
-        let first = ranks.firstIndex { $0 >= exchange.rank } ?? costs.count
-        let end = ranks.firstIndex { $0 > exchange.rank } ?? costs.count
-        return first..<max(first, end)
+        RankCut(rank: rank, shares: Array(repeating: 1, count: exchange.count)).parts(costs)[rank]
     }
 
     /// Numbers of rank 0, on every rank.

@@ -20,12 +20,7 @@ extension QuantModel {
     package func cut(
         _ exchange: any RankExchange, shares: [Int]? = nil, wire: RankWire = RankWire(.float32)
     ) throws(InputError) -> QuantModel {
-        let shares = shares ?? Array(repeating: 1, count: exchange.count)
-        guard shares.count == exchange.count else {
-            throw InputError(
-                .shape, in: "shares of the ranks", expected: "\(exchange.count), one per rank", found: "\(shares.count)"
-            )
-        }
+        let shares = try exchange.shares(shares)
         let cut = RankCut(rank: exchange.rank, shares: shares)
         let heads = configuration.headCut(cut)
         let outputs = cut.panelRows(head.outputSize)
@@ -44,7 +39,7 @@ extension QuantModel {
 
     /// The rows of the stream of every rank in a pass of `count`; nil where every rank has all.
     func rowShares(_ count: Int) -> [Range<Int>]? {
-        guard let ranks = ranks?.exchange.count, ranks > 1 else { return nil }
+        guard stage == nil, let ranks = ranks?.exchange.count, ranks > 1 else { return nil }
         let columns = count * configuration.hiddenSize * (ranks - 1) / ranks
         // Of 4 bytes a number there are 4 / R and, where products read bytes, 1 left.
         let saved = readsStreamInBytes ? 3 * columns - 4 * columns / ranks : -4 * columns / ranks
@@ -86,7 +81,7 @@ extension QuantModel {
     /// Computes the head for rows of a pass: whole, or this rank's part of it for rank 0.
     func multiplyHead(_ u: Activations, _ pass: Pass, into out: UnsafeMutablePointer<Float>, hash: UInt64) {
         let (width, rows) = (configuration.vocabularySize, pass.rows)
-        guard let ranks else {
+        guard let ranks, stage == nil else {
             pass.multiply(u, head.products(into: out, stride: width))
             return clean(out, rows * width)
         }
@@ -117,8 +112,12 @@ extension QuantModel {
     /// Of the last of some rows `[rows, Dm]`; 0 in a whole model, where nobody compares it.
     func hash(_ x: UnsafePointer<Float>, _ rows: Int) -> UInt64 {
         guard ranks != nil, rows > 0 else { return 0 }
-        let width = configuration.hiddenSize
-        return UnsafeBufferPointer(start: x + (rows - 1) * width, count: width).reduce(0xcbf2_9ce4_8422_2325) {
+        return Self.hash(x, rows, width: configuration.hiddenSize)
+    }
+
+    /// Of the last of some rows, at least one.
+    static func hash(_ x: UnsafePointer<Float>, _ rows: Int, width: Int) -> UInt64 {
+        UnsafeBufferPointer(start: x + (rows - 1) * width, count: width).reduce(0xcbf2_9ce4_8422_2325) {
             ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01b3
         }
     }
@@ -132,9 +131,27 @@ extension QuantModel {
     /// - Throws: `InputError` (`.value`) when ranks have not computed the same.
     func requireAgreement() throws(InputError) {
         guard let rank = ranks?.divergentRank else { return }
+        if stage != nil {
+            throw InputError(
+                .value, in: "rank \(rank)", expected: "the rows that it has handed on, bit for bit", found: "others",
+                remedy: "Look for faulty memory on its host and the next, or for a faulty network between them.")
+        }
         throw InputError(
             .value, in: "rank \(rank)", expected: "the residual stream of rank 0, bit for bit", found: "another one",
             remedy: "Look for another model file, version or C library on its host, or for faulty memory.")
+    }
+}
+
+extension RankExchange {
+    /// - Parameter shares: nil for equal ones.
+    /// - Throws: `InputError` (`.shape`) for another number of shares than ranks.
+    func shares(_ shares: [Int]?) throws(InputError) -> [Int] {
+        let shares = shares ?? Array(repeating: 1, count: count)
+        guard shares.count == count else {
+            throw InputError(
+                .shape, in: "shares of the ranks", expected: "\(count), one per rank", found: "\(shares.count)")
+        }
+        return shares
     }
 }
 

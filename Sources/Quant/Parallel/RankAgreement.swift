@@ -50,9 +50,10 @@ extension QuantModel {
         numbers.withUnsafeBytes { hash.add($0) }
     }
 
+    /// - Parameter division: how the model is to be cut.
     /// - Throws: `InputError` (`.value`), the same on every rank, that names the first difference.
-    package func requireSameModel(on exchange: any RankExchange) throws(InputError) {
-        try exchange.requireSame(rankFacts)
+    package func requireSameModel(on exchange: any RankExchange, _ division: RankDivision = .rows) throws(InputError) {
+        try exchange.requireSame(rankFacts + [("cut of the model", division.text)])
     }
 }
 

@@ -29,6 +29,23 @@ package struct RankCut: Sendable, Equatable {
         return (0..<count).map { n * sums[$0] / all..<n * sums[$0 + 1] / all }
     }
 
+    /// Neighbouring items of unequal cost, for every rank: an item is of the rank in whose part of
+    /// all cost its middle lies.
+    func parts(_ costs: [Int]) -> [Range<Int>] {
+        let (all, shares) = (2 * Double(costs.reduce(0, +)), Double(sums[count]))
+        var before = 0.0
+        let ranks = costs.map { cost -> Int in
+            let middle = 2 * before + Double(cost)
+            before += Double(cost)
+            guard all > 0 else { return 0 }
+            return (0..<count - 1).first { middle * shares < Double(sums[$0 + 1]) * all } ?? count - 1
+        }
+        return (0..<count).map { rank in
+            let first = ranks.firstIndex { $0 >= rank } ?? costs.count
+            return first..<max(first, ranks.firstIndex { $0 > rank } ?? costs.count)
+        }
+    }
+
     /// The rows of every rank of a matrix of `rows` rows, in whole panels.
     func panelRows(_ rows: Int) -> [Range<Int>] {
         let panel = Int(DK_PANEL_ROWS)

@@ -5,6 +5,7 @@
 //      deal        every rank gives each rank other bytes
 //      toFirst     every rank gives bytes, and rank 0 gets everyone's
 //      fromFirst   rank 0 gives bytes that every other gets
+//      post, take  one rank gives another bytes, which that asks for; nobody else takes part
 //      tell        one rank gives another bytes, which that hears when it likes: a word outside of all exchanges
 //
 //  No number is computed on the way, so results do not depend on who carries them: ranks as threads
@@ -14,7 +15,8 @@ import DualityCore
 
 /// The connection of one rank to all.
 ///
-/// Calls come from one thread at a time, in the same order with the same sizes on every rank. An
+/// Calls come from one thread at a time; those in which all take part in the same order with the
+/// same sizes on every rank. An
 /// exchange that cannot be completed ends the process, with a message: there is nothing that a
 /// rank could do alone.
 package protocol RankExchange: AnyObject, Sendable {
@@ -45,6 +47,13 @@ package protocol RankExchange: AnyObject, Sendable {
     /// however long it takes.
     func fromFirst(_ bytes: [UInt8]) -> [UInt8]
 
+    /// Begins to give another rank bytes, which may be overwritten afterwards. It waits where the
+    /// bytes before them have not been taken; all have been by the next `enter(.outside)`.
+    func post(_ bytes: UnsafeRawPointer, _ count: Int, to rank: Int)
+
+    /// Waits for the bytes that another rank posts: as many, in the order in which it posts them.
+    func take(_ bytes: UnsafeMutableRawPointer, _ count: Int, from rank: Int)
+
     /// Gives a word of at least one byte to another rank.
     func tell(_ bytes: [UInt8], to rank: Int)
 
@@ -61,6 +70,8 @@ extension RankExchange {
 package enum RankPlace: Sendable {
     case outside
     case layer(Int)
+    /// A rank has whole layers, so that others may have to wait for all of them; nil for the head.
+    case stage(Int?)
     case head
     /// Cases are shared out.
     case campaign

@@ -96,6 +96,11 @@ package struct RankWire: Sendable, Equatable {
             ?? (rows >= Self.rowsWorthDividing && saved > 0 && sendsBytes(saved: saved, added: 1))
     }
 
+    /// Seconds of an exchange of nothing and bytes per second, where they were measured.
+    package var measured: (start: Double, bytesPerSecond: Double)? {
+        secondsPerByte > 0 ? (start, 1 / secondsPerByte) : nil
+    }
+
     /// For people: `auto (0.02 ms and 1.1 GB/s)`.
     package var text: String {
         guard form == .auto, secondsPerByte > 0 else { return form.rawValue }

@@ -20,6 +20,8 @@ package final class ThreadRanks: @unchecked Sendable {
     private var message: [UInt8] = []
     /// What each rank has been told and has not heard yet.
     private var words: [[(rank: Int, bytes: [UInt8])]]
+    /// What each rank has been posted and has not taken yet.
+    private var posted: [[(rank: Int, bytes: [UInt8])]]
 
     /// - Parameter count: R, at least 1.
     package init(count: Int) {
@@ -27,6 +29,7 @@ package final class ThreadRanks: @unchecked Sendable {
         addresses = Array(repeating: nil, count: self.count)
         dealt = Array(repeating: [], count: self.count)
         words = Array(repeating: [], count: self.count)
+        posted = words
     }
 
     /// Runs `first` as rank 0 on this thread and `other` as every other rank on one of its own, and
@@ -121,6 +124,32 @@ package final class ThreadRanks: @unchecked Sendable {
             let message = ranks.condition.withLock { ranks.message }
             ranks.meet()
             return message
+        }
+
+        func post(_ bytes: UnsafeRawPointer, _ count: Int, to rank: Int) {
+            let bytes = Array(UnsafeRawBufferPointer(start: bytes, count: count))
+            ranks.condition.withLock {
+                while ranks.posted.contains(where: { $0.contains { $0.rank == self.rank } }) { ranks.condition.wait() }
+                ranks.posted[rank].append((self.rank, bytes))
+                ranks.condition.broadcast()
+            }
+        }
+
+        func take(_ bytes: UnsafeMutableRawPointer, _ count: Int, from rank: Int) {
+            ranks.condition.withLock {
+                while true {
+                    guard let index = ranks.posted[self.rank].firstIndex(where: { $0.rank == rank }) else {
+                        ranks.condition.wait()
+                        continue
+                    }
+                    let found = ranks.posted[self.rank].remove(at: index).bytes
+                    ranks.condition.broadcast()
+                    precondition(found.count == count, "rank \(rank) posts other sizes")
+                    return found.withUnsafeBytes {
+                        UnsafeMutableRawBufferPointer(start: bytes, count: count).copyMemory(from: $0)
+                    }
+                }
+            }
         }
 
         func tell(_ bytes: [UInt8], to rank: Int) {

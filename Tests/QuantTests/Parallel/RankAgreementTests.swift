@@ -79,6 +79,14 @@ import Testing
             #expect(errors[0]?.found.contains("bf16") == true)
         }
         #expect(try onEveryRank(3) { try whole.requireSameModel(on: $0) }.count == 3)
+        let errors = try onEveryRank(2) { exchange -> InputError? in
+            do throws(InputError) {
+                try whole.requireSameModel(on: exchange, exchange.rank == 0 ? .rows : .layers)
+            } catch { return error }
+            return nil
+        }
+        #expect(errors.map { $0?.place } == Array(repeating: "rank 1: cut of the model", count: 2))
+        #expect(errors[1]?.found.contains("--pipeline-parallel") == true)
     }
 
     /// An empty fact is one too, and facts that one rank does not have are a difference.

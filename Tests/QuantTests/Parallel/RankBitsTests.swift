@@ -191,12 +191,22 @@ func onRanks<Result>(
     }
 }
 
-/// A rank that counts the bytes it gets or gives.
+/// A rank that counts the bytes it gets or gives, and remembers what it posts and takes.
 final class CountedRank: RankExchange {
     private let exchange: any RankExchange
     private let bytes = Mutex(0)
+    private let handed = Mutex<[Handed]>([])
+    /// Whether a bit of all that it posts is turned.
+    private let bends: Bool
 
-    init(_ exchange: any RankExchange) { self.exchange = exchange }
+    enum Handed: Equatable {
+        case posted(to: Int)
+        case taken(from: Int)
+    }
+
+    init(_ exchange: any RankExchange, bends: Bool = false) { (self.exchange, self.bends) = (exchange, bends) }
+
+    var posts: [Handed] { handed.withLock { $0 } }
 
     var rank: Int { exchange.rank }
     var count: Int { exchange.count }
@@ -218,6 +228,20 @@ final class CountedRank: RankExchange {
     }
 
     func fromFirst(_ bytes: [UInt8]) -> [UInt8] { exchange.fromFirst(bytes) }
+
+    func post(_ bytes: UnsafeRawPointer, _ count: Int, to rank: Int) {
+        self.bytes.withLock { $0 += count }
+        handed.withLock { $0.append(.posted(to: rank)) }
+        var own = Array(UnsafeRawBufferPointer(start: bytes, count: count))
+        if bends { own[count - 1] ^= 1 }
+        exchange.post(own, count, to: rank)
+    }
+
+    func take(_ bytes: UnsafeMutableRawPointer, _ count: Int, from rank: Int) {
+        self.bytes.withLock { $0 += count }
+        handed.withLock { $0.append(.taken(from: rank)) }
+        exchange.take(bytes, count, from: rank)
+    }
 
     func tell(_ bytes: [UInt8], to rank: Int) { exchange.tell(bytes, to: rank) }
 
