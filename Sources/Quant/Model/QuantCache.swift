@@ -64,6 +64,13 @@ public struct QuantCache: Sendable {
         layers = configuration.layers.map { QuantLayerCache($0, configuration, format, memory) }
     }
 
+    /// The place of a copy of a cache, whose layers have no memory yet.
+    init(empty cache: QuantCache, tokenCount: Int) {
+        self.tokenCount = tokenCount
+        shape = cache.shape
+        layers = cache.layers.map { _ in QuantLayerCache() }
+    }
+
     /// What is left where a cache has been moved from.
     init(moved: ()) {
         tokenCount = 0
@@ -98,6 +105,8 @@ struct QuantLayerCache: Sendable {
     var scan: ScanState?
     /// Of Gated DeltaNet and Gated KalmaNet.
     var matrix: MatrixState?
+
+    init() {}
 
     init(
         _ kind: LayerKind, _ configuration: HybridConfiguration, _ format: KeyValueFormat, _ memory: CacheMemory? = nil

@@ -47,7 +47,8 @@ extension ServingLoop {
         }
         pieces += order.compactMap { sequence in
             let count = counts[ObjectIdentifier(sequence)] ?? 0
-            return count > 0 ? StepPiece(sequence: sequence, count: count) : nil
+            return count > 0
+                ? StepPiece(sequence: sequence, count: count, places: places(in: sequence, count)) : nil
         }
         return pieces
     }
@@ -61,16 +62,28 @@ extension ServingLoop {
         return reading.map { ($0, urgency($0)) }.sorted { $0.1 < $1.1 }.map(\.0)
     }
 
-    /// How many of `limit` tokens a sequence reads: up to the next snapshot.
+    /// How many of `limit` tokens a sequence reads: up to the next snapshot where the model cannot
+    /// copy its memory on the way.
     private func piece(of sequence: ServingSequence, atMost limit: Int) -> Int {
+        let most = min(limit, sequence.pending)
+        if model.keepsBetweenRows { return most }
         let next = sequence.plan.first { $0.tokenCount > sequence.read }?.tokenCount ?? .max
-        return min(limit, sequence.pending, next - sequence.read)
+        return min(most, next - sequence.read)
+    }
+
+    /// Where snapshots are due before the last of `count` tokens that a sequence reads.
+    private func places(in sequence: ServingSequence, _ count: Int) -> [Int] {
+        guard model.keepsBetweenRows else { return [] }
+        return sequence.plan.map(\.tokenCount).filter {
+            $0 > sequence.read && $0 < sequence.read + count
+                && !tree.hasSnapshot(of: Array(sequence.tokens[..<$0]), salt: sequence.salt)
+        }
     }
 
     // MARK: Memory
 
-    /// Makes room for the pages and states that a step takes: the tree gives way first, then the
-    /// sequences admitted last.
+    /// Makes room for the pages and states that a step takes: the tree gives way first, then
+    /// snapshots on the way, then the sequences admitted last.
     ///
     /// - Returns: the pieces that are left.
     func makeRoom(for pieces: [StepPiece]) -> [StepPiece] {
@@ -78,6 +91,8 @@ extension ServingLoop {
         while !fits(bytes(of: pieces)) {
             if let kind = tree.evictLeast() {
                 statistics.evictions[kind, default: 0] += 1
+            } else if let index = pieces.firstIndex(where: { !$0.places.isEmpty }) {
+                pieces[index].places = []
             } else if running.count > 1, let last = running.last {
                 preempt(last)
                 pieces.removeAll { $0.sequence === last }
@@ -96,12 +111,13 @@ extension ServingLoop {
         let sets = pieces.reduce(0) { sum, piece in
             let start = piece.sequence.read
             return sum + pageSets(from: start, to: start + piece.rows, copiesLast: piece.copies)
+                + piece.places.count { $0 % QuantCache.pageTokens != 0 }
         }
         return stateBytes(of: pieces) + sets * budget.pageSetBytes
     }
 
     private func stateBytes(of pieces: [StepPiece]) -> Int {
-        pieces.count(where: \.copies) * budget.stateBytes
+        pieces.reduce(0) { $0 + ($1.copies ? 1 : 0) + $1.places.count } * budget.stateBytes
     }
 
     /// Takes a sequence's memory; it goes on later from the deepest snapshot there is, with the

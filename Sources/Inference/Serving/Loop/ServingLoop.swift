@@ -2,7 +2,7 @@
 //
 //      take arrivals and cancellations; drop what was cancelled
 //      admit while memory and the number of sequences allow
-//      rows = one for each sequence that decodes, and pieces of prompts that end at snapshots
+//      rows = one for each sequence that decodes, and pieces of prompts
 //      logits = extend(rows);  mask, draw, score             in parallel, where the logits lie
 //      take snapshots; hand out tokens; end what ended; measure the step
 //
@@ -82,7 +82,8 @@ final class ServingLoop {
             guard
                 (try? model.extend(&caches, by: [Array(repeating: 0, count: rows)], wanting: [1]) { _, _, _ in }) != nil
             else { return }
-            times.observe(rows: rows, keys: rows * rows / 2, seconds: (ContinuousClock.now - start).seconds)
+            times.observe(
+                rows: rows, keys: rows * rows / 2, seconds: (ContinuousClock.now - start).seconds, isFirst: true)
         }
         memory.trim(keeping: 0)
     }
