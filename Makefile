@@ -98,13 +98,6 @@ test-replicas: server
 	@$(call need,haproxy,haproxy)
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" PYTHONDONTWRITEBYTECODE=1 python3 check_replicas.py
 
-# Load under the address and the thread sanitizer, a build of the server each.
-sanitize-server: toolchain
-	@for kind in address thread; do \
-		$(SWIFT) build -c release --sanitize $$kind --traits Server --scratch-path .build-server-$$kind --product duality || exit 1; \
-		(cd Tests/Server && ASAN_OPTIONS=detect_leaks=0 DUALITY="$(CURDIR)/.build-server-$$kind/release/duality" python3 check_load.py 300) || exit 1; \
-	done
-
 # Clients of which one wants another version of a package than the rest have an environment of their own.
 SERVER_VENV := .build-venv-server
 
@@ -127,6 +120,14 @@ $(SERVER_VENV)/ready: Makefile
 		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]' 'jsonschema[format-nongpl]' hypothesis-jsonschema
 	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/llama-index/bin/python numpy llama-index-llms-openai-like
 	@touch $@
+
+# Load, wrong requests and known answers under the address and the thread sanitizer, a build of the server each.
+SANITIZERS ?= address thread
+sanitize-server: toolchain $(SERVER_VENV)/ready
+	@for kind in $(SANITIZERS); do \
+		$(SWIFT) build -c release --sanitize $$kind --traits Server --scratch-path .build-server-$$kind --product duality || exit 1; \
+		Tests/Server/sanitize.sh $$kind "$(CURDIR)/.build-server-$$kind/release/duality" "$(CURDIR)/$(SERVER_VENV)/bin/python" || exit 1; \
+	done
 
 # One model on several processes. Debian's Open MPI, unless there is an MPI already.
 MPI_BUILD := .build-mpi
