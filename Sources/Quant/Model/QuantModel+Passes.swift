@@ -23,11 +23,11 @@ extension QuantModel {
         for (tokens, cache) in zip(tokens, caches) { try check(tokens, cache) }
         let keeper = try CacheKeeper(kept, tokens, caches, isPossible: keepsBetweenRows)
         guard let ranks, ranks.isFirst else {
-            return compute(&caches, tokens, wanted, keeper, score)
+            return compute(&caches, tokens, wanted: wanted, keeper: keeper, score: score)
         }
         try ranks.withTurn {
             try ranks.announce(&caches, tokens, wanted, rowsTogether: rowsTogether)
-            _ = compute(&caches, tokens, wanted, keeper, score)
+            _ = compute(&caches, tokens, wanted: wanted, keeper: keeper, score: score)
         }
         try requireAgreement()
         return []
@@ -38,8 +38,8 @@ extension QuantModel {
     package var keepsBetweenRows: Bool { ranks == nil && layers.allSatisfy(\.mixer.goesInRounds) }
 
     private func compute(
-        _ caches: inout [QuantCache], _ tokens: [[Int]], _ wanted: [Int], _ keeper: CacheKeeper,
-        _ score: (ResidualStream, [WantedRow], Pass) -> Void
+        _ caches: inout [QuantCache], _ tokens: [[Int]], wanted: [Int], keeper: CacheKeeper,
+        score: (ResidualStream, [WantedRow], Pass) -> Void
     ) -> [[QuantCache]] {
         defer { ranks?.exchange.enter(.outside) }
         let ends = zip(caches, tokens).map { $0.tokenCount + $1.count }
