@@ -243,6 +243,19 @@ import Testing
         engine.cancel(answers[0].id)
     }
 
+    @Test func aLongPromptDoesNotFillTheStepThatEndsAShortOne() async throws {
+        let (engine, request) = try endless { $0.decodeSlowdown = 1 }
+        var long = request
+        (long.prompt, long.maxTokens) = (ServingFixtures.tokens(190_000, seed: 1), 1)
+        let short = ServingFixtures.request(ServingFixtures.tokens(20, seed: 2), tokens: 1)
+        let answers = try engine.submit([long, short])
+        _ = try await answers[1].collect()
+        // 20 rows and the least that a long prompt has; all other steps have 512.
+        let rows = engine.statistics.iterationTokens
+        #expect(Int(rows.sum) % 512 == 36, "\(rows.sum)")
+        engine.cancel(answers[0].id)
+    }
+
     @Test func minTokensAndIgnoredEndsAreKept() async throws {
         let model = try ServingFixtures.small.get()
         let engine = try small()

@@ -39,6 +39,7 @@ extension ServingLoop {
         }
         let seconds = (ContinuousClock.now - start).seconds
         times.observe(rows: rows, keys: keys, seconds: seconds)
+        if decoding > 0 { timesBeside.observe(rows: rows, keys: keys, seconds: seconds) }
         tree.costs.secondsPerToken = times.perRow + times.fixed / Double(rowLimit)
         tree.costs.secondsPerKey = times.perKey
         count(pieces, rows: rows, decoding: decoding, seconds: seconds)
