@@ -12,6 +12,7 @@
 #   make test-evaluation  check generated rows to 128K tokens, predicted times, and lm-evaluation-harness against the server
 #   make test-server check the HTTP server, also with clients from PyPI (test-server-heavy: ten thousand clients and answers)
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
+#   make sanitize-server  load, wrong requests and known answers against the server under the address and the thread sanitizer
 #   make fuzz        feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
 #   make wheel       build the Python package as a wheel that PyPI takes, into dist/ (test-wheel: try it, also without Swift)
 #   make static-tests  tests and a benchmark of the kernels in one static program, for machines without a toolchain
