@@ -12,6 +12,7 @@
 #   make test-evaluation  check generated rows to 128K tokens, predicted times, and lm-evaluation-harness against the server
 #   make test-server check the HTTP server, also with clients from PyPI (test-server-heavy: ten thousand clients and answers)
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
+#   make sanitize-server  load, wrong requests and known answers against the server under the address and the thread sanitizer
 #   make fuzz        feed every reader with mutated files and requests, FUZZ_SECONDS (60) per target
 #   make wheel       build the Python package as a wheel that PyPI takes, into dist/ (test-wheel: try it, also without Swift)
 #   make static-tests  tests and a benchmark of the kernels in one static program, for machines without a toolchain
@@ -98,13 +99,6 @@ test-replicas: server
 	@$(call need,haproxy,haproxy)
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" PYTHONDONTWRITEBYTECODE=1 python3 check_replicas.py
 
-# Load under the address and the thread sanitizer, a build of the server each.
-sanitize-server: toolchain
-	@for kind in address thread; do \
-		$(SWIFT) build -c release --sanitize $$kind --traits Server --scratch-path .build-server-$$kind --product duality || exit 1; \
-		(cd Tests/Server && ASAN_OPTIONS=detect_leaks=0 DUALITY="$(CURDIR)/.build-server-$$kind/release/duality" python3 check_load.py 300) || exit 1; \
-	done
-
 # Clients of which one wants another version of a package than the rest have an environment of their own.
 SERVER_VENV := .build-venv-server
 
@@ -127,6 +121,14 @@ $(SERVER_VENV)/ready: Makefile
 		'pydantic-ai-slim[openai]' instructor openai-agents 'lm-eval[api]' 'jsonschema[format-nongpl]' hypothesis-jsonschema
 	@$(SERVER_VENV)/bin/uv pip install -q --python $(SERVER_VENV)/llama-index/bin/python numpy llama-index-llms-openai-like
 	@touch $@
+
+# Load, wrong requests and known answers under the address and the thread sanitizer, a build of the server each.
+SANITIZERS ?= address thread
+sanitize-server: toolchain $(SERVER_VENV)/ready
+	@for kind in $(SANITIZERS); do \
+		$(SWIFT) build -c release --sanitize $$kind --traits Server --scratch-path .build-server-$$kind --product duality || exit 1; \
+		Tests/Server/sanitize.sh $$kind "$(CURDIR)/.build-server-$$kind/release/duality" "$(CURDIR)/$(SERVER_VENV)/bin/python" || exit 1; \
+	done
 
 # One model on several processes. Debian's Open MPI, unless there is an MPI already.
 MPI_BUILD := .build-mpi

@@ -32,6 +32,7 @@ struct QuantAttention: SequenceMixer {
 
     var inputs: [Projection] { [query, key, value] }
     var projections: [Projection] { inputs + [output] }
+    var goesInRounds: Bool { true }
 
     func extend(
         _ u: Activations, in pass: Pass, caches: inout [QuantCache], layer index: Int,
@@ -46,13 +47,15 @@ struct QuantAttention: SequenceMixer {
             query.products(into: q, stride: ld) + key.products(into: k, stride: ld)
                 + value.products(into: v, stride: ld))
 
-        for segment in pass.segments {
-            caches[segment.sequence].layers[index].keyValues?.prepareToWrite(segment.rows.count, window: window)
-        }
         let attended = pass.workspace.inner.pointer(inner * pass.rows)
-        attend(pass, caches: caches, index: index, q: q, k: k, v: v, ld: ld, into: attended)
-        for segment in pass.segments {
-            caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
+        pass.inRounds(&caches, layer: index, of: .keysAndValues) { pass, caches in
+            for segment in pass.segments {
+                caches[segment.sequence].layers[index].keyValues?.prepareToWrite(segment.rows.count, window: window)
+            }
+            attend(pass, caches: caches, index: index, q: q, k: k, v: v, ld: ld, into: attended)
+            for segment in pass.segments {
+                caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
+            }
         }
 
         pass.projectForAll(attended, stride: inner, output, into: out, stride: stride)

@@ -26,6 +26,7 @@ struct QuantBMojo: SequenceMixer {
     var inputs: [Projection] { mixer.inputs + attention.inputs + (fading.map { [$0.query] } ?? []) }
     var projections: [Projection] { mixer.projections + attention.projections + (fading?.inputs ?? []) }
     var roundsState: Bool { mixer.roundsState }
+    var goesInRounds: Bool { mixer.goesInRounds }
 
     private var configuration: HybridConfiguration { attention.configuration }
 
@@ -63,16 +64,18 @@ struct QuantBMojo: SequenceMixer {
             pass.prepare(f, stride: width, for: [source.key, source.value]) { _ in },
             source.key.products(into: rows.fadingK, stride: ld)
                 + source.value.products(into: rows.fadingV, stride: ld))
-        for segment in pass.segments {
-            let count = segment.rows.count
-            caches[segment.sequence].layers[index].keyValues?.prepareToWrite(count, window: window)
-            caches[segment.sequence].layers[index].fading?.prepareToWrite(count, window: 2 * window)
-        }
         let attended = pass.workspace.inner.pointer(inner * pass.rows)
-        attend(pass, caches.map { $0.layers[index] }, rows, into: attended)
-        for segment in pass.segments {
-            caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
-            caches[segment.sequence].layers[index].fading?.advance(by: segment.rows.count)
+        pass.inRounds(&caches, layer: index, of: .keysAndValues) { pass, caches in
+            for segment in pass.segments {
+                let count = segment.rows.count
+                caches[segment.sequence].layers[index].keyValues?.prepareToWrite(count, window: window)
+                caches[segment.sequence].layers[index].fading?.prepareToWrite(count, window: 2 * window)
+            }
+            attend(pass, caches.map { $0.layers[index] }, rows, into: attended)
+            for segment in pass.segments {
+                caches[segment.sequence].layers[index].keyValues?.advance(by: segment.rows.count)
+                caches[segment.sequence].layers[index].fading?.advance(by: segment.rows.count)
+            }
         }
         pass.projectForAll(attended, stride: inner, attention.output, into: out, stride: stride)
     }

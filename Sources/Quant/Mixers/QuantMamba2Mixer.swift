@@ -48,6 +48,7 @@ struct QuantMamba2Mixer: SequenceMixer {
 
     var inputs: [Projection] { [inputProjection] }
     var projections: [Projection] { [inputProjection, outputProjection] }
+    var goesInRounds: Bool { true }
 
     /// W.
     var tapCount: Int { taps.count / shape.channels }
@@ -86,6 +87,20 @@ struct QuantMamba2Mixer: SequenceMixer {
             columns: columns, projected: projected,
             convolved: pass.workspace.convolved.pointer(shape.channels * pass.rows),
             y: pass.workspace.inner.pointer(inner * pass.rows))
+        pass.inRounds(&caches, layer: index, of: .scan) { scan($0, &$1, layer: index, rows) }
+        if hasParts {
+            return pass.projectForAll(rows.y, stride: inner, outputProjection, into: out, stride: stride)
+        }
+        let (z, zStride) = gatheredGate(pass, rows)
+        let (y, ld) = pass.gathered(rows.y, stride: inner, for: outputProjection)
+        let activations = pass.prepare(y, stride: ld, for: [outputProjection]) { range in
+            normalize(pass, range, y: y, stride: ld, gate: z, zStride: zStride)
+        }
+        pass.multiplyForAll(activations, outputProjection, into: out, stride: stride)
+    }
+
+    /// Steps 2 to 6 without the last product, or to 5 in plain models.
+    private func scan(_ pass: Pass, _ caches: inout [QuantCache], layer index: Int, _ rows: Rows) {
         for segment in pass.segments { caches[segment.sequence].layers[index].scan?.prepareToWrite() }
         let states = caches.map { $0.layers[index].scan }
         if shape.heads > 0 {
@@ -103,15 +118,6 @@ struct QuantMamba2Mixer: SequenceMixer {
         if roundsState {
             for segment in pass.segments { states[segment.sequence].map { Self.roundToBFloat16($0.state) } }
         }
-        if hasParts {
-            return pass.projectForAll(rows.y, stride: inner, outputProjection, into: out, stride: stride)
-        }
-        let (z, zStride) = gatheredGate(pass, rows)
-        let (y, ld) = pass.gathered(rows.y, stride: inner, for: outputProjection)
-        let activations = pass.prepare(y, stride: ld, for: [outputProjection]) { range in
-            normalize(pass, range, y: y, stride: ld, gate: z, zStride: zStride)
-        }
-        pass.multiplyForAll(activations, outputProjection, into: out, stride: stride)
     }
 
     /// The operands of heads from `head` on, which is the first of a head of x, B and C; they lie

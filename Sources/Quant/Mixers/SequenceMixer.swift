@@ -17,6 +17,10 @@ protocol SequenceMixer: Sendable {
     /// Whether states are rounded to bfloat16 after every chunk: to show what that costs.
     var roundsState: Bool { get }
 
+    /// Whether pieces of one sequence in a pass are taken one after another, with copies of its
+    /// memory from between (Pass+Rounds.swift).
+    var goesInRounds: Bool { get }
+
     /// The same mixer with the heads of one rank.
     func cut(_ heads: HeadCut) -> any SequenceMixer
 
@@ -33,4 +37,5 @@ protocol SequenceMixer: Sendable {
 
 extension SequenceMixer {
     var roundsState: Bool { false }
+    var goesInRounds: Bool { false }
 }

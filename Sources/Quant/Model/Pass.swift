@@ -5,7 +5,7 @@
 //      multiply    the products of those matrices                                                        a job over panels
 //
 //  A row is a token of some sequence; the rows of a sequence lie together, in order. Only
-//  attention, convolution and scan care which sequence a row belongs to.
+//  attention, convolution and scan care which sequence a row belongs to (Pass+Rounds.swift).
 
 import DualityCore
 import DualityKernels
@@ -15,6 +15,9 @@ struct Segment: Sendable {
     /// Which of the caches of the pass.
     let sequence: Int
     let rows: Range<Int>
+    /// Which of the caches of the pass the sequence's memory behind these rows is copied to; nil
+    /// for none.
+    var keptAs: Int? = nil
 }
 
 /// The tools of a pass.
@@ -22,7 +25,9 @@ struct Pass {
     let kernels: KernelTable
     let pool: ThreadPool
     let workspace: Workspace
-    let segments: [Segment]
+    /// Those of a sequence in the order of its tokens; one, unless copies of its memory are wanted
+    /// from between.
+    var segments: [Segment]
     /// R.
     let rows: Int
     /// Rotary tables of the rows' positions, `[R, D/2]`.

@@ -71,6 +71,13 @@ public struct QuantCache: Sendable {
         }
     }
 
+    /// The place of a copy of a cache, whose layers have no memory yet.
+    init(empty cache: QuantCache, tokenCount: Int) {
+        self.tokenCount = tokenCount
+        shape = cache.shape
+        layers = cache.layers.map { _ in QuantLayerCache() }
+    }
+
     /// What is left where a cache has been moved from.
     init(moved: ()) {
         tokenCount = 0
@@ -106,7 +113,7 @@ struct QuantLayerCache: Sendable {
     /// Of Gated DeltaNet and Gated KalmaNet.
     var matrix: MatrixState?
 
-    /// Of a layer that another rank has.
+    /// Of a layer that another rank has, and before a copy is made.
     init() {}
 
     init(

@@ -12,16 +12,23 @@ extension QuantModel {
     ///
     /// - Parameters:
     ///   - wanted: for each sequence, of how many of its last rows logits are wanted.
+    ///   - kept: for each sequence, behind how many of `tokens[i]` a copy of its cache is wanted, in
+    ///     order and fewer than there are; empty for none, as it must be unless `keepsBetweenRows`.
     ///   - body: is called once for each of these rows, on the threads of the pool, several at a
     ///     time: with the sequence, the row (an index of its tokens) and the logits `[V]` of what
     ///     comes after it, which it may overwrite.
-    /// - Throws: as `extend`.
+    /// - Returns: for each sequence the copies, with the bits of a cache that has read as many
+    ///   tokens and no more.
+    /// - Throws: as `extend`; `InputError` (`.value`) for copies from elsewhere.
+    @discardableResult
     package func extend(
-        _ caches: inout [QuantCache], by tokens: [[Int]], wanting wanted: [Int],
+        _ caches: inout [QuantCache], by tokens: [[Int]], wanting wanted: [Int], keeping kept: [[Int]] = [],
         each body: (_ sequence: Int, _ row: Int, _ logits: UnsafeMutableBufferPointer<Float>) -> Void
-    ) throws {
+    ) throws -> [[QuantCache]] {
         let width = configuration.vocabularySize
-        try extend(&caches, by: tokens, wanting: wanted, rowsTogether: Self.logitRowLimit) { stream, rows, pass in
+        return try extend(
+            &caches, by: tokens, wanting: wanted, keeping: kept, rowsTogether: Self.logitRowLimit
+        ) { stream, rows, pass in
             for first in stride(from: 0, to: rows.count, by: Self.logitRowLimit) {
                 let some = Array(rows[first..<min(first + Self.logitRowLimit, rows.count)])
                 let out = pass.workspace.logits.pointer(some.count * width)

@@ -180,35 +180,4 @@ public struct QuantModel: Sendable {
         }
         return try logits.map { try Tensor(shape: [$0.count / width, width], elements: $0) }
     }
-
-    /// - Parameters:
-    ///   - rowsTogether: how many of the wanted rows `score` multiplies with the head at a time.
-    ///   - score: is given the wanted rows of each pass that has some.
-    func extend(
-        _ caches: inout [QuantCache], by tokens: [[Int]], wanting wanted: [Int], rowsTogether: Int,
-        score: (ResidualStream, [WantedRow], Pass) -> Void
-    ) throws {
-        guard caches.count == tokens.count, wanted.count == tokens.count else {
-            throw InputError(
-                .shape, in: "batch", expected: "one cache a sequence, \(tokens.count)", found: "\(caches.count)")
-        }
-        for (tokens, cache) in zip(tokens, caches) { try check(tokens, cache) }
-        guard let ranks, ranks.isFirst else {
-            return compute(&caches, tokens, wanted, score)
-        }
-        try ranks.withTurn {
-            try ranks.announce(&caches, tokens, wanted, rowsTogether: rowsTogether)
-            compute(&caches, tokens, wanted, score)
-        }
-        try requireAgreement()
-    }
-
-    private func check(_ tokens: [Int], _ cache: QuantCache) throws(InputError) {
-        try configuration.requireReadable(tokens, behind: cache.tokenCount, limit: contextLimit)
-        guard cache.shape == QuantCache.Shape(cacheConfiguration, keyValueFormat) else {
-            throw InputError(
-                .value, in: "cache", expected: "one made by this model", found: "one of another shape",
-                remedy: "Start from the model's makeCache().")
-        }
-    }
 }

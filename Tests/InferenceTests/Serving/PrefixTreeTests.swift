@@ -124,4 +124,23 @@ import Testing
         #expect(abs(alike.seconds(rows: 1, keys: 10) - 0.2) < 1e-3)
         #expect(alike.perRow >= 0 && alike.perKey >= 0)
     }
+
+    /// Steps whose rows are free up to the twentieth and cost a hundredth of a second each beyond.
+    @Test func linesAreTrueOfShortStepsAndRowsNeverForgotten() {
+        var times = StepTimes()
+        func seconds(_ rows: Int) -> Double { 0.2 + 0.01 * Double(max(rows - 20, 0)) }
+        for rows in [1, 1, 16, 64] { times.observe(rows: rows, keys: 0, seconds: seconds(rows), isFirst: true) }
+        // One stream alone for long: a row beside it is as dear as it was.
+        for _ in 0..<5000 { times.observe(rows: 1, keys: 0, seconds: seconds(1)) }
+        let first = times.rows(beside: 1, keys: 0, at: 0, slowdown: 1.5)
+        #expect((12...24).contains(first), "\(first)")
+        // Long prompts alone say little of what rows cost beside four streams.
+        for _ in 0..<20 { times.observe(rows: 512, keys: 0, seconds: seconds(512)) }
+        var rows = 16
+        for _ in 0..<200 {
+            times.observe(rows: 4 + rows, keys: 0, seconds: seconds(4 + rows))
+            rows = times.rows(beside: 4, keys: 0, at: 0, slowdown: 1.5)
+        }
+        #expect((24...27).contains(rows), "\(rows)")
+    }
 }

@@ -199,6 +199,22 @@ import Testing
         #expect(engine.statistics.placed[.branch] == 1)
     }
 
+    @Test func snapshotsOnTheWayTakeNoStepOfTheirOwn() async throws {
+        let (model, engine) = (try ServingFixtures.small.get(), try small())
+        let prompt = ServingFixtures.tokens(300, seed: 4)
+        var request = ServingFixtures.request(prompt, tokens: 1)
+        request.places = [SnapshotPlace(.system, at: 40), SnapshotPlace(.turn, at: 200, isKept: true)]
+        #expect(try await engine.submit(request).collect().answer == ServingFixtures.alone(request, on: model))
+        #expect(engine.statistics.steps == 1)
+        #expect(engine.statistics.placed == [.system: 1, .turn: 1, .prompt: 1])
+        for length in [40, 200, 299] {
+            let other = ServingFixtures.request(prompt[..<length] + ServingFixtures.tokens(9, seed: UInt64(length)))
+            let (found, cached) = try await engine.submit(other).collect()
+            #expect(cached == length)
+            #expect(try found == ServingFixtures.alone(other, on: model), "behind \(length)")
+        }
+    }
+
     @Test func theNextTurnBeginsBehindTheAnswer() async throws {
         let engine = try small()
         var request = ServingFixtures.request(ServingFixtures.tokens(100, seed: 4), tokens: 30)
@@ -224,6 +240,19 @@ import Testing
         let answers = try engine.submit([long, short])
         _ = try await answers[1].collect()
         #expect(engine.statistics.running == 1)
+        engine.cancel(answers[0].id)
+    }
+
+    @Test func aLongPromptDoesNotFillTheStepThatEndsAShortOne() async throws {
+        let (engine, request) = try endless { $0.decodeSlowdown = 1 }
+        var long = request
+        (long.prompt, long.maxTokens) = (ServingFixtures.tokens(190_000, seed: 1), 1)
+        let short = ServingFixtures.request(ServingFixtures.tokens(20, seed: 2), tokens: 1)
+        let answers = try engine.submit([long, short])
+        _ = try await answers[1].collect()
+        // 20 rows and the least that a long prompt has; all other steps have 512.
+        let rows = engine.statistics.iterationTokens
+        #expect(Int(rows.sum) % 512 == 36, "\(rows.sum)")
         engine.cancel(answers[0].id)
     }
 

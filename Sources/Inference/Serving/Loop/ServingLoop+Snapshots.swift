@@ -19,15 +19,27 @@ extension ServingLoop {
     }
 
     private func place(_ sequence: ServingSequence, _ kind: SnapshotKind) {
-        let tokens = Array(sequence.tokens[..<sequence.read])
-        guard !tree.hasSnapshot(of: tokens, salt: sequence.salt) else { return }
+        guard !tree.hasSnapshot(of: Array(sequence.tokens[..<sequence.read]), salt: sequence.salt) else { return }
         // Its own states now, or those that the sequence copies when it goes on.
         guard makeRoomInTree(budget.stateBytes) else { return }
-        let snapshot = sequence.cache.snapshot()
-        guard tree.place(snapshot, behind: tokens, salt: sequence.salt, kind: kind) else { return }
+        if place(sequence.cache, of: sequence, kind) { sequence.sharesMemory = true }
+    }
+
+    /// Keeps what was copied behind the places of a piece.
+    func place(_ copies: [QuantCache], of piece: StepPiece) {
+        for copy in copies {
+            let planned = piece.sequence.plan.first { $0.tokenCount == copy.tokenCount }
+            if let kind = planned?.kind { _ = place(copy, of: piece.sequence, kind) }
+        }
+    }
+
+    /// Keeps a sequence's memory behind its first tokens; returns whether nobody else had.
+    private func place(_ cache: QuantCache, of sequence: ServingSequence, _ kind: SnapshotKind) -> Bool {
+        let (tokens, snapshot) = (Array(sequence.tokens[..<cache.tokenCount]), cache.snapshot())
+        guard tree.place(snapshot, behind: tokens, salt: sequence.salt, kind: kind) else { return false }
         statistics.placed[kind, default: 0] += 1
-        sequence.sharesMemory = true
         files?.placed(tokens, snapshot, kind, salt: sequence.salt)
+        return true
     }
 
     /// Lets snapshots go until so many bytes are free.

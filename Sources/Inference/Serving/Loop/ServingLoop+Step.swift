@@ -10,6 +10,9 @@ struct StepPiece {
     let count: Int
     /// What is read behind them before it is known.
     var draft = DraftSource.Draft()
+    /// Tokens of the sequence, between those that are read, behind which its memory is copied for a
+    /// snapshot.
+    var places: [Int] = []
 
     var rows: Int { count + draft.tokens.count }
     /// Whether the states and the last page are copied, for they are needed as they are too.
@@ -24,8 +27,9 @@ extension ServingLoop {
         let decoding = pieces.count { $0.sequence.isDecoding && $0.sequence.answerCount > 0 }
         let keys = pieces.reduce(0) { $0 + $1.rows * $1.sequence.read + $1.rows * $1.rows / 2 }
         let rows = pieces.reduce(0) { $0 + $1.rows }
+        let copies: [[QuantCache]]
         do {
-            try extend(pieces)
+            copies = try extend(pieces)
         } catch {
             let error =
                 error as? InputError
@@ -35,16 +39,20 @@ extension ServingLoop {
         }
         let seconds = (ContinuousClock.now - start).seconds
         times.observe(rows: rows, keys: keys, seconds: seconds)
+        if decoding > 0 { timesBeside.observe(rows: rows, keys: keys, seconds: seconds) }
         tree.costs.secondsPerToken = times.perRow + times.fixed / Double(rowLimit)
         tree.costs.secondsPerKey = times.perKey
         count(pieces, rows: rows, decoding: decoding, seconds: seconds)
         settle(pieces)
+        for (piece, copies) in zip(pieces, copies) { place(copies, of: piece) }
         takeSnapshots(of: pieces.map(\.sequence))
         for piece in pieces { takeOutcome(of: piece.sequence) }
     }
 
     /// Reads the rows, and lets sequences draw from the logits.
-    private func extend(_ pieces: [StepPiece]) throws {
+    ///
+    /// - Returns: for each piece the copies behind its places.
+    private func extend(_ pieces: [StepPiece]) throws -> [[QuantCache]] {
         let tokens = pieces.map { piece in
             let read = piece.sequence.read
             return Array(piece.sequence.tokens[read..<read + piece.count]) + piece.draft.tokens
@@ -65,10 +73,12 @@ extension ServingLoop {
             }
         }
         let sequences = SharedSequences(pieces.map(\.sequence))
-        try model.extend(&caches, by: tokens, wanting: wanted) { index, row, logits in
+        let kept = zip(pieces, first).map { piece, first in piece.places.map { $0 - first } }
+        let copies = try model.extend(&caches, by: tokens, wanting: wanted, keeping: kept) { index, row, logits in
             sequences.all[index].take(logits, behind: first[index] + row)
         }
         for piece in pieces { piece.sequence.sharesMemory = false }
+        return copies
     }
 
     // MARK: What came of it

@@ -2,7 +2,7 @@
 //
 //      take arrivals and cancellations; drop what was cancelled
 //      admit while memory and the number of sequences allow
-//      rows = one for each sequence that decodes, and pieces of prompts that end at snapshots
+//      rows = one for each sequence that decodes, and pieces of prompts
 //      logits = extend(rows);  mask, draw, score             in parallel, where the logits lie
 //      take snapshots; hand out tokens; end what ended; measure the step
 //
@@ -23,7 +23,9 @@ final class ServingLoop {
     let tree: PrefixTree
     let files: SnapshotFiles?
     var statistics = ServingStatistics()
+    /// Of all steps, and of those that somebody waits for, whose rows decode or end a prompt.
     var times = StepTimes()
+    var timesBeside = StepTimes()
     /// In the order of admission.
     var running: [ServingSequence] = []
     /// In the order in which they will be admitted.
@@ -82,7 +84,9 @@ final class ServingLoop {
             guard
                 (try? model.extend(&caches, by: [Array(repeating: 0, count: rows)], wanting: [1]) { _, _, _ in }) != nil
             else { return }
-            times.observe(rows: rows, keys: rows * rows / 2, seconds: (ContinuousClock.now - start).seconds)
+            let seconds = (ContinuousClock.now - start).seconds
+            times.observe(rows: rows, keys: rows * rows / 2, seconds: seconds, isFirst: true)
+            timesBeside.observe(rows: rows, keys: rows * rows / 2, seconds: seconds, isFirst: true)
         }
         memory.trim(keeping: 0)
     }

@@ -3,6 +3,11 @@
 //
 //      seconds = a + b rows + c keys               keys = sum over rows of the tokens before
 //
+//  No line fits all steps: few rows come for the price of the weights, many cost their arithmetic.
+//  Errors count relative to the time, so that the line is true of the short steps, which are those
+//  that it decides about, and not of the longest ones alone. What the steps at the start say of the
+//  price of a row is never forgotten, for a thousand steps of one row each say nothing of it.
+//
 //  The clock decides only how prompts are cut, never what is computed.
 
 /// The times of steps.
@@ -10,23 +15,35 @@ struct StepTimes {
     private(set) var fixed = 0.0
     private(set) var perRow = 0.0
     private(set) var perKey = 0.0
-    /// Weighted sums of products of 1, rows and keys, and of these with seconds.
-    private var products = [Double](repeating: 0, count: 9)
-    private var targets = [Double](repeating: 0, count: 3)
-    private(set) var count = 0
+    private var recent = Sums()
+    private var first = Sums()
 
     /// What a step counts for after another one.
     private static let forgetting = 0.99
+    /// What a step at the start always counts for.
+    private static let remembrance = 0.01
     /// Rows and keys in units in which they are near 1.
     private static let units: [Double] = [1, 1.0 / 64, 1.0 / 65536]
 
-    mutating func observe(rows: Int, keys: Int, seconds: Double) {
-        let x = [1, Double(rows) * Self.units[1], Double(keys) * Self.units[2]]
-        for i in 0..<3 {
-            for j in 0..<3 { products[3 * i + j] = products[3 * i + j] * Self.forgetting + x[i] * x[j] }
-            targets[i] = targets[i] * Self.forgetting + x[i] * seconds
+    /// Weighted sums of products of 1, rows and keys, and of these with seconds.
+    private struct Sums {
+        var products = [Double](repeating: 0, count: 9)
+        var targets = [Double](repeating: 0, count: 3)
+
+        mutating func add(_ x: [Double], _ y: Double, forgetting: Double) {
+            for i in 0..<3 {
+                for j in 0..<3 { products[3 * i + j] = products[3 * i + j] * forgetting + x[i] * x[j] }
+                targets[i] = targets[i] * forgetting + x[i] * y
+            }
         }
-        count += 1
+    }
+
+    /// - Parameter isFirst: of those at the start.
+    mutating func observe(rows: Int, keys: Int, seconds: Double, isFirst: Bool = false) {
+        let weight = 1 / max(seconds, 1e-6)
+        let x = zip([1, Double(rows), Double(keys)], Self.units).map { $0 * $1 * weight }
+        if isFirst { first.add(x, 1, forgetting: 1) }
+        recent.add(x, 1, forgetting: Self.forgetting)
         fit()
     }
 
@@ -45,9 +62,12 @@ struct StepTimes {
 
     /// Least squares, with none of the coefficients below zero.
     private mutating func fit() {
+        var sums = recent
+        for i in 0..<9 { sums.products[i] += Self.remembrance * first.products[i] }
+        for i in 0..<3 { sums.targets[i] += Self.remembrance * first.targets[i] }
         var free = [0, 1, 2]
         while true {
-            let solution = solve(free)
+            let solution = Self.solve(sums, free)
             guard let worst = free.indices.min(by: { solution[$0] < solution[$1] }), solution[worst] < 0,
                 free.count > 1
             else {
@@ -62,10 +82,10 @@ struct StepTimes {
 
     /// Gauss's elimination of some of the normal equations, with a hair added to the diagonal for
     /// steps that are all alike.
-    private func solve(_ free: [Int]) -> [Double] {
-        let n = free.count
-        var a = free.map { i in free.map { j in products[3 * i + j] + (i == j ? 1e-6 : 0) } }
-        var b = free.map { targets[$0] }
+    private static func solve(_ sums: Sums, _ free: [Int]) -> [Double] {
+        let (n, hair) = (free.count, 1e-8 * sums.products[0])
+        var a = free.map { i in free.map { j in sums.products[3 * i + j] + (i == j ? hair : 0) } }
+        var b = free.map { sums.targets[$0] }
         for k in 0..<n {
             for i in k + 1..<max(n, k + 1) {
                 let factor = a[i][k] / a[k][k]

@@ -1,7 +1,8 @@
-//  Where the pieces of a prompt end, so that a snapshot can be taken.
+//  Where a prompt is cut, so that a snapshot can be taken.
 //
-//  A piece more is a step more, and a step reads all weights: places near each other are merged,
-//  except the one before the generation prompt, which the next turn will go on from.
+//  A place more is a copy of all states, and a step more, which reads all weights, where the model
+//  cannot copy them on the way: places near each other are merged, except the one before the
+//  generation prompt, which the next turn will go on from.
 
 /// A place where a snapshot will be taken.
 struct PlannedSnapshot: Equatable {
