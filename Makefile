@@ -26,6 +26,8 @@ TEST_BUILD := .build-test
 NOTEBOOK_BUILD := .build-notebooks
 # The parts that need system libraries or further packages are off by default; the tests cover them all.
 TRAITS := Analysis,Server
+# Twenty programs are linked, of 70 to 140 MB with what a debugger wants to know.
+TEST_FLAGS = -c release -debug-info-format none --traits $(TRAITS) --scratch-path $(TEST_BUILD)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve bench docs wheel test-wheel fuzz sanitize static-tests neon test test-python test-mpi test-server test-server-short \
@@ -221,7 +223,7 @@ slowest = echo "slowest tests (s):"; cat $(TEST_BUILD)/tests*.xml 2>/dev/null | 
 # bits is tested by pools with numbers of their own. Without a width swift-testing begins all tests at once, and a test that waits for an
 # engine is called minutes after it may go on, while its engine works on.
 test: toolchain libraries lint
-	DUALITY_THREADS=1 SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 $(SWIFT) test -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) --xunit-output $(TEST_BUILD)/tests.xml
+	DUALITY_THREADS=1 SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=4 $(SWIFT) test $(TEST_FLAGS) --xunit-output $(TEST_BUILD)/tests.xml
 	@$(slowest)
 	@$(MAKE) --no-print-directory test-python test-server-smoke BUILT=yes
 
@@ -231,7 +233,7 @@ VENV := .build-venv
 LIBRARY := $(TEST_BUILD)/release/libduality_ssd.$(if $(filter Darwin,$(shell uname)),dylib,so)
 
 test-python: toolchain libraries $(VENV)/ready
-	@[ -n "$(BUILT)" ] || $(SWIFT) test list -c release --traits $(TRAITS) --scratch-path $(TEST_BUILD) >/dev/null
+	@[ -n "$(BUILT)" ] || $(SWIFT) test list $(TEST_FLAGS) >/dev/null
 	@cd python && DUALITY_LIBRARY="$(CURDIR)/$(LIBRARY)" PYTHONPATH=src \
 		"$(CURDIR)/$(VENV)/bin/python" -m pytest -q -rs
 
