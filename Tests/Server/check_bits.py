@@ -86,12 +86,20 @@ class Comparison:
                 pass
 
 
+# Together they outgrow the memory that each began with.
+GROWING = [
+    ("/v1/completions", {"prompt": f"{who} went to the harbour", "max_tokens": 370, "ignore_eos": True, "temperature": 1, "seed": 5, "logprobs": 1})
+    for who in ("Pip", "Mira", "Tom", "Lena", "Otto")
+]
+
+
 def compare(count, seed):
     rng, comparison, notes = random.Random(seed), Comparison(), []
     queue = ["--max-queue", "1000"]
     with server("--threads", "1", "--no-enable-prefix-caching", *queue) as client:
         jobs = requests(client, max(count // PASSES, 20), rng)
         comparison.run(client, jobs, "alone", workers=1)
+        comparison.run(client, GROWING, "alone", workers=1)
 
     def shuffled():
         return rng.sample(jobs, len(jobs))
@@ -109,6 +117,7 @@ def compare(count, seed):
     with server("--max-model-len", "400", "--cache-memory", "9MiB", *queue) as client:
         comparison.run(client, shuffled(), "evicted and preempted")
         comparison.run(client, shuffled(), "evicted and preempted again")
+        comparison.run(client, GROWING, "grown together")
         preempted, evicted = client.metric("vllm:num_preemptions_total"), client.metric("duality:snapshot_evictions_total")
         assert preempted > 0 and evicted > 0, (preempted, evicted)
         notes.append(f"{preempted:.0f} preemptions, {evicted:.0f} evictions")

@@ -112,10 +112,12 @@ final class ServingSequence {
     func take(_ logits: UnsafeMutableBufferPointer<Float>, behind position: Int) {
         let next = position + 1
         if next < promptCount {
-            if let scores, let count = group.request.promptScores {
+            // Not of `tokens`, to which the thread that has the last row appends meanwhile.
+            let request = group.request
+            if let scores, let count = request.promptScores {
                 scores.set(
                     next,
-                    TokenScore(tokens[next], logits: UnsafeBufferPointer(logits), alternatives: count))
+                    TokenScore(request.prompt[next], logits: UnsafeBufferPointer(logits), alternatives: count))
             }
             return
         }
