@@ -71,7 +71,8 @@ LOOKED_UP(let_go_of_some, swift_release_n)
 LOOKED_UP(is_only, swift_isUniquelyReferenced_native)
 LOOKED_UP(is_only, swift_isUniquelyReferenced_nonNull_native)
 
-/// Whether there is an object of which the runtime counts references: immortal ones are not written to.
+/// Whether there is an object of which the runtime counts references: immortal ones are not
+/// written to.
 static bool is_counted(const void *object) { return (intptr_t)object > 0; }
 
 void swift_release(void *object) {
