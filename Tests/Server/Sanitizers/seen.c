@@ -54,7 +54,8 @@ __attribute__((swiftasynccall)) void swift_continuation_await(void *continuation
     __attribute__((musttail)) return real(continuation);
 }
 
-// Functions that are called for every value: looked up once. More than one thread may do so, to the same end.
+// Functions that are called for every value: looked up once. More than one thread may do so, to
+// the same end.
 #define LOOKED_UP(type, name)                                                          \
     static type *real_##name(void) {                                                   \
         static type *function;                                                         \
