@@ -46,7 +46,8 @@
         func take(_ bytes: UnsafeMutableRawPointer, _ count: Int, from peer: Int) {
             let ahead = posts.ahead.flatMap { $0.peer == peer ? $0 : nil }
             if ahead == nil {
-                // What has begun to come from another rank comes first: there is one place for both.
+                // What has begun to come from another rank comes first: there is one place for
+                // both.
                 wait(isPatient: true, for: { posts.incoming.silentPeer() }, until: { posts.incoming.areDone() })
                 receive(bytes, count, from: peer, .post, in: &posts.incoming)
             }

@@ -13,8 +13,8 @@
         private static let sleepOfAWord: UInt32 = 100
 
         /// - Parameters:
-        ///   - isPatient: asleep, where the processor belongs to others: a word is received when its
-        ///     reader looks for words, and a stage may have to compute first.
+        ///   - isPatient: asleep, where the processor belongs to others: a word is received when
+        ///     its reader looks for words, and a stage may have to compute first.
         ///   - silent: whom this rank waits for.
         func wait(isPatient: Bool, for silent: () -> Int?, until isDone: () -> Bool) {
             var (turns, began) = (0, UInt64(0))

@@ -91,8 +91,8 @@ import Testing
         #expect(speeds[1] < speeds[0], "prompts over gigabit between servers: \(speeds)")
     }
 
-    /// 4096 tokens through the 36 layers of the 8B shape: 8 pieces of 512 rows on two hosts, 16 of 256
-    /// on four, and 32 of 128 on ten, of which the busiest has four layers.
+    /// 4096 tokens through the 36 layers of the 8B shape: 8 pieces of 512 rows on two hosts, 16 of
+    /// 256 on four, and 32 of 128 on ten, of which the busiest has four layers.
     @Test(arguments: [(1, 512, 8, 36), (2, 512, 8, 18), (4, 256, 16, 9), (10, 128, 32, 4)])
     func aPipelineIsAsFastAsItsPiecesFollowEachOther(stages: Int, rows: Int, pieces: Int, layers: Int) throws {
         let all = cost.operationsOfPrompt(4096) / host.operations

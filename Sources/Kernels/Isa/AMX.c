@@ -1,5 +1,5 @@
-//  AVX-512 with the tile unit, AMX: Sapphire Rapids and later. All but the int8, int4 and bf16-split
-//  products, from sixteen tokens on, is the table of AVX-512.
+//  AVX-512 with the tile unit, AMX: Sapphire Rapids and later. All but the int8, int4 and
+//  bf16-split products, from sixteen tokens on, is the table of AVX-512.
 
 #include "../Dispatch/Tables.h"
 

@@ -142,8 +142,8 @@ extension KalmanBound {
         }
     }
 
-    /// What the numbers of a state may be off by behind the chunk, whose tokens may be added to it one
-    /// by one.
+    /// What the numbers of a state may be off by behind the chunk, whose tokens may be added to it
+    /// one by one.
     private func passed(
         _ entering: [Double], entered: [Double], leaving: [Double], keys: [[Double]], values: [[Double]],
         decays: ChunkDecays, ofProduct: Double, format: NumberFormat

@@ -45,8 +45,8 @@ extension KalmanBound {
             let y = query.map { $0 + alpha * (0 - $0) }
             return (y, length * (1 + alpha.magnitude) * (ofQueries + 3 * unit + kept))
         }
-        // Where squares of G overflow, or underflow by more than a rounding of their sum, nothing is
-        // promised of what is solved with it.
+        // Where squares of G overflow, or underflow by more than a rounding of their sum, nothing
+        // is promised of what is solved with it.
         let isLost = !(reading.size * reading.size < arithmetic.accumulate.largest) || lost(norm) > unit * norm
         let (x, ofX) = isLost ? (query, .infinity) : iterate(query, length, norm, reading)
         let y = query.indices.map { query[$0] + alpha * (x[$0] - query[$0]) }

@@ -5,7 +5,8 @@
 //      round 2     the second piece of those that have one                 and so on
 //
 //  The weights are read once however many copies are wanted. No bit depends on how a sequence is
-//  cut, and the copy of a layer is made while the layer is computed: the next layer's comes with it.
+//  cut, and the copy of a layer is made while the layer is computed: the next layer's comes with
+//  it.
 
 import DualityCore
 

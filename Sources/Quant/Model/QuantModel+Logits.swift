@@ -12,8 +12,9 @@ extension QuantModel {
     ///
     /// - Parameters:
     ///   - wanted: for each sequence, of how many of its last rows logits are wanted.
-    ///   - kept: for each sequence, behind how many of `tokens[i]` a copy of its cache is wanted, in
-    ///     order and fewer than there are; empty for none, as it must be unless `keepsBetweenRows`.
+    ///   - kept: for each sequence, behind how many of `tokens[i]` a copy of its cache is wanted,
+    ///     in order and fewer than there are; empty for none, as it must be unless
+    ///     `keepsBetweenRows`.
     ///   - body: is called once for each of these rows, on the threads of the pool, several at a
     ///     time: with the sequence, the row (an index of its tokens) and the logits `[V]` of what
     ///     comes after it, which it may overwrite.

@@ -4,8 +4,8 @@
 //      stage 1               piece 0   piece 1   …        the stream [rows, Dm] goes from stage to stage, in float32
 //      stage 2                         piece 0   …        the last has the head: its logits go to rank 0
 //
-//  A prompt may be cut anywhere at no change of bits, and every layer is one rank's whole, so nothing
-//  is computed otherwise than in one process.
+//  A prompt may be cut anywhere at no change of bits, and every layer is one rank's whole, so
+//  nothing is computed otherwise than in one process.
 
 import DualityKernels
 

@@ -183,8 +183,8 @@ enum FamilyLimits {
 
     /// Tokens in a chunk where a call proposes none: those of the public kernels.
     static let usualChunk = 64
-    /// Tokens in a chunk that are tried beside the proposed ones: the chunks of public kernels and the
-    /// blocks their inverse is put together of.
+    /// Tokens in a chunk that are tried beside the proposed ones: the chunks of public kernels and
+    /// the blocks their inverse is put together of.
     static let chunkSizes = [64, 32, 16, 128]
     /// The most tokens in a chunk, whose triangular inverse takes the third power of them.
     static let largestChunk = 4096

@@ -14,7 +14,8 @@ struct FamilyNumbers: Sendable {
     /// Which axis of the output is that of heads; those before it are outermost here too.
     let headAxis: Int
     /// Whether sigma judges what has no bound. It cannot where a number has none because squares on
-    /// the way to it leave the range of the kernel's format: imitations have that range without end.
+    /// the way to it leave the range of the kernel's format: imitations have that range without
+    /// end.
     var judgesUnbounded = true
     var exact: [Double] = []
     var bound: [Double] = []

@@ -1,4 +1,5 @@
-//  Shows ThreadSanitizer what orders threads inside the toolchain's libraries, which are not instrumented:
+//  Shows ThreadSanitizer what orders threads inside the toolchain's libraries, which are not
+//  instrumented:
 //
 //      Mutex            a lock that nobody waits for is taken and freed in code that is compiled with its user, and seen; one
 //                       that somebody waits for, in the library. Whoever has waited would seem to hold nothing
@@ -7,7 +8,8 @@
 //      copies           who finds itself the only owner of an array's memory writes to it, after whoever had a copy has read
 //                       and let go of it: the count of references orders the two
 //
-//  To be loaded before the program (LD_PRELOAD): the libraries' functions, with the order that they establish said aloud.
+//  To be loaded before the program (LD_PRELOAD): the libraries' functions, with the order that they
+//  establish said aloud.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
