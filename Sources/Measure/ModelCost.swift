@@ -109,7 +109,7 @@ public struct Machine: Sendable, Equatable {
     public var name: String
     /// Bytes a second from main memory.
     public var bandwidth: Double
-    /// Operations a second in the format of the weights.
+    /// Operations per second in the format of the weights.
     public var operations: Double
     /// Bytes of main memory.
     public var memory: Double

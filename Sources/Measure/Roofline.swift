@@ -15,7 +15,7 @@ import DualityQuant
 /// Limits of the machine for a number of threads.
 public struct Roofline: Sendable, Equatable {
     public let threads: Int
-    /// Operations a second, in units of 10^12; 0 where there is no such instruction.
+    /// Operations per second, in units of 10^12; 0 where there is no such instruction.
     public let int8Tops: Double
     public let bf16Tflops: Double
     public let f32Tflops: Double
@@ -47,13 +47,13 @@ public struct Roofline: Sendable, Equatable {
             kernels: "\(kernels.name): \(kernels.summary)")
     }
 
-    /// Operations a second of products in bytes, or in float32, measured for about `seconds`.
+    /// Operations per second of products in bytes, or in float32, measured for about `seconds`.
     package static func operations(pool: ThreadPool, inBytes: Bool, seconds: Double) throws -> Double {
         let kernels = try KernelTable.active()
         return inBytes ? compute(pool, seconds, kernels.probe_int8) : compute(pool, seconds, kernels.probe_f32)
     }
 
-    /// Operations a second.
+    /// Operations per second.
     private static func compute(
         _ pool: ThreadPool, _ seconds: Double, _ probe: (Int64) -> Double
     ) -> Double {

@@ -55,17 +55,29 @@ void trial_numbers(float *x, int64_t count, uint64_t seed) {
 /// From one row of y to the next: of many tokens so far that y is more than the caches hold.
 static int64_t stride_of(trial_case c) { return c.tokens > 500 ? 16640 : c.rows; }
 
+/// With something in it that nobody may count on.
+static void *used_workspace(void) {
+    void *workspace = trial_memory(DK_WORKSPACE_BYTES);
+    memset(workspace, 0x5a, DK_WORKSPACE_BYTES);
+    return workspace;
+}
+
+/// x of a case in bytes, packed in two goes.
+static void *byte_activations(const dk_kernels *kernels, trial_case c, const float *x) {
+    void *packed = trial_memory((size_t)dk_int8_activation_bytes(c.tokens, c.columns, c.group));
+    int64_t half = c.tokens / 2;
+    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, 0, half, packed);
+    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, half, c.tokens - half, packed);
+    return packed;
+}
+
 /// y of a case by one table, the panels `split` at a time; the caller frees it.
 static float *int8_product(const dk_kernels *kernels, trial_case c, const float *w, const float *x, int64_t split) {
     uint8_t *weights = trial_memory((size_t)dk_int8_weight_bytes(c.rows, c.columns, c.group));
     float *scales = trial_memory((size_t)dk_int8_scale_count(c.rows, c.columns, c.group) * 4);
     kernels->int8_pack(w, c.columns, c.rows, c.columns, c.group, 0, c.rows, weights, scales);
-    void *packed = trial_memory((size_t)dk_int8_activation_bytes(c.tokens, c.columns, c.group));
-    int64_t half = c.tokens / 2;
-    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, 0, half, packed);
-    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, half, c.tokens - half, packed);
-    void *workspace = trial_memory(DK_WORKSPACE_BYTES);
-    memset(workspace, 0x5a, DK_WORKSPACE_BYTES);
+    void *packed = byte_activations(kernels, c, x);
+    void *workspace = used_workspace();
     float *y = trial_memory((size_t)(c.tokens * stride_of(c) * 4));
     dk_int8_matrix matrix = {c.rows, c.columns, c.group, weights, scales};
     int64_t panels = dk_panels(c.rows);
@@ -81,10 +93,8 @@ static float *int4_product(const dk_kernels *kernels, trial_case c, const float 
     uint8_t *codes = trial_memory((size_t)dk_int4_code_bytes(c.rows, c.columns, c.group));
     uint8_t *scales = trial_memory((size_t)dk_int4_scale_bytes(c.rows, c.columns, c.group));
     kernels->int4_pack(w, c.columns, c.rows, c.columns, c.group, 0, c.rows, 0, codes, scales);
-    void *packed = trial_memory((size_t)dk_int8_activation_bytes(c.tokens, c.columns, c.group));
-    kernels->int8_activations(x, c.columns, c.tokens, c.columns, c.group, 0, c.tokens, packed);
-    void *workspace = trial_memory(DK_WORKSPACE_BYTES);
-    memset(workspace, 0x5a, DK_WORKSPACE_BYTES);
+    void *packed = byte_activations(kernels, c, x);
+    void *workspace = used_workspace();
     float *y = trial_memory((size_t)(c.tokens * stride_of(c) * 4));
     dk_int4_matrix matrix = {c.rows, c.columns, c.group, codes, scales};
     int64_t panels = dk_panels(c.rows);
@@ -113,8 +123,7 @@ static float *split_product(const dk_kernels *kernels, trial_case c, bool compac
     void *packed = trial_memory((size_t)dk_f32_activation_bytes(c.tokens, c.columns));
     kernels->bf16_split_activations(x, c.columns, c.tokens, c.columns, 0, half, packed);
     kernels->bf16_split_activations(x, c.columns, c.tokens, c.columns, half, c.tokens - half, packed);
-    void *workspace = trial_memory(DK_WORKSPACE_BYTES);
-    memset(workspace, 0x5a, DK_WORKSPACE_BYTES);
+    void *workspace = used_workspace();
     float *y = trial_memory((size_t)(c.tokens * stride_of(c) * 4));
     dk_bf16_matrix plain = {c.rows, c.columns, weights};
     dk_compact_matrix twelve = {c.rows, c.columns, units, exponents, exceptions, starts};

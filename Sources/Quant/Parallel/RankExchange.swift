@@ -16,9 +16,8 @@ import DualityCore
 /// The connection of one rank to all.
 ///
 /// Calls come from one thread at a time; those in which all take part in the same order with the
-/// same sizes on every rank. An
-/// exchange that cannot be completed ends the process, with a message: there is nothing that a
-/// rank could do alone.
+/// same sizes on every rank. An exchange that cannot be completed ends the process, with a message:
+/// there is nothing that a rank could do alone.
 package protocol RankExchange: AnyObject, Sendable {
     /// 0 ..< `count`.
     var rank: Int { get }
