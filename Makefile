@@ -95,6 +95,7 @@ test-server-short: server
 test-server-heavy: server
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_load.py 10000
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_bits.py 10000
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_lookup.py 1000
 
 # Two replicas behind HAProxy, with the configuration of docs/serve.md.
 test-replicas: server
@@ -107,6 +108,7 @@ SERVER_VENV := .build-venv-server
 test-server: test-server-short $(SERVER_VENV)/ready
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_answers.py
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_schemas.py 200
+	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" python3 check_lookup.py
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_clients.py
 	@cd Tests/Server && DUALITY="$(CURDIR)/$(SERVER)" \
 		"$(CURDIR)/$(SERVER_VENV)/llama-index/bin/python" check_clients.py llama_index

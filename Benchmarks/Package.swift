@@ -33,6 +33,14 @@ let package = Package(
             ],
             path: "Sources/Generation"),
         .executableTarget(
+            name: "speculation",
+            dependencies: [
+                "Measure", .product(name: "DualityCore", package: "Duality"),
+                .product(name: "DualityInference", package: "Duality"),
+                .product(name: "DualityQuant", package: "Duality"),
+            ],
+            path: "Sources/Speculation"),
+        .executableTarget(
             name: "context",
             dependencies: [
                 "Measure", .product(name: "DualityCore", package: "Duality"),

@@ -24,6 +24,16 @@ def words(run):
     return f"{run['machine']}. Commit {run['commit']} on {run['date']}"
 
 
+def add_section(page, name, kind, title, program):
+    """Adds marks of this name, under a title, behind those whose names begin with `kind`, if the page has none of this name."""
+    text = page.read_text()
+    if f"<!-- {name}: written by" in text:
+        return
+    begin = text.rindex(f"<!-- {kind}")
+    end = text.index("-->", begin) + 3
+    page.write_text(text[:end] + f"\n\n{title}\n\n<!-- {name}: written by {program} -->\n\n<!-- {name}: end -->" + text[end:])
+
+
 def write(page, name, lines):
     """Puts lines between a page's marks `<!-- NAME: … -->` and `<!-- NAME: end -->`, and leaves the rest as it is."""
     before, rest = page.read_text().split(f"<!-- {name}: written by", 1)

@@ -23,8 +23,8 @@ def speed_lines(found):
     lines = [
         f"{origin(found)} Limits in this run: int8 {limits['int8_tops']:.2f} TOPS, read {limits['read_gbps']:.1f} GB/s. "
         f"Load of the machine at the start of a shape: {min(loads):.1f} to {max(loads):.1f}.", "",
-        "Decoding of one sequence, tokens a second against the dense model: measured / predicted / the card (8 H200, memory full of sequences). "
-        "In brackets the dense model's tokens a second.", "",
+        "Decoding of one sequence, tokens per second against the dense model: measured / predicted / the card (8 H200, memory full of sequences). "
+        "In brackets the dense model's tokens per second.", "",
     ]
     for kind, sign, predicted, published in (
         ("decode", -1, "decode_ratio", "published_decode_ratio"), ("first", 1, "prefill_time_ratio", "published_first_token_ratio"),

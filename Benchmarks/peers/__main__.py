@@ -23,7 +23,7 @@ import pages
 import report
 from engines import roofline
 from install import ROOT, Installation
-from measurements import MEASUREMENTS
+from measurements import LARGE, MEASUREMENTS
 from timing import Samples, alternate
 
 
@@ -55,7 +55,7 @@ def measure(name, installation, arguments, results, path):
         print("  nobody to measure", file=sys.stderr, flush=True)
         return
     about = {"date": datetime.date.today().isoformat(), "commit": commit(installation.duality), "machine": pages.machine(),
-             "threads": arguments.threads}
+             "threads": arguments.threads, "layers": arguments.layers or 36}
     found, earlier = {}, results.get(name, {})
     if arguments.more and all(earlier.get(key) == value for key, value in about.items()):
         found = {who: {test: Samples(old["repeats"], old["load_of_others"]) for test, old in tests.items()}
@@ -78,11 +78,13 @@ def main():
     parser.add_argument("--rounds", type=int, help="turns of everybody (default: 1 to 3, by measurement)")
     parser.add_argument("--who", metavar="PARTS", help="install and measure only contenders whose names contain one of these, separated by commas; "
                              "rows of the table that need others say so")
+    parser.add_argument("--layers", type=int, metavar="N", help="measure the 8B shape with N of its 36 layers, in 8b-prefill and 8b-decode")
     parser.add_argument("--more", action="store_true", help="add to what was measured of the same commit on the same day")
     parser.add_argument("--work", default=pathlib.Path(__file__).parent.parent / ".build/peers", metavar="DIR",
                         help="packages, builds, models and results (default: Benchmarks/.build/peers)")
     parser.add_argument("--no-build", action="store_true", help="measure our programs as they have been built")
     parser.add_argument("--duality", type=pathlib.Path, metavar="PROGRAM", help="measure this build of duality")
+    parser.add_argument("--server", type=pathlib.Path, metavar="PROGRAM", help="serve with this build of duality")
     parser.add_argument("--report", action="store_true", help="measure nothing, write table and plots")
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
     arguments = parser.parse_args()
@@ -93,6 +95,10 @@ def main():
     installation = Installation(arguments.work)
     if arguments.duality:
         installation.duality = arguments.duality.resolve()
+    if arguments.server:
+        installation.server = arguments.server.resolve()
+    if arguments.layers:
+        LARGE.update({who: f"{shape}/{arguments.layers}" for who, shape in LARGE.items()})
     path = installation.work / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     if not arguments.report:

@@ -1,6 +1,7 @@
 """How each engine is asked: functions that run one process and give {test: [tokens per second, one a repeat]}.
 
-A test is "pp512" (a prompt of 512 tokens), "tg64" (64 tokens one by one), "tg32@4096" (32 behind 4096 others).
+A test is "pp512" (a prompt of 512 tokens), "tg64" (64 tokens one by one), "tg32@4096" (32 behind 4096 others); of a server "8 streams" (tokens per second
+of all) and "turn 5" (seconds to the first token).
 """
 from timing import output, output_json
 
@@ -47,6 +48,12 @@ def llama(installation, engine, model, tests, threads, repeats=3, cache="f16", r
     """llama.cpp or ik_llama.cpp."""
     program = installation.program(engine)
     return lambda: output_json(program, model, threads, repeats, cache, int(repack), *tests)
+
+
+def serving(installation, kind, program, model, threads, precision="bf16", tests=("1", "8"), repeats=3):
+    """A server, asked over HTTP: `serve_worker.py`."""
+    worker = installation.scripts / "serve_worker.py"
+    return lambda: output_json(installation.python, worker, kind, program, model, threads, repeats, precision, *tests)
 
 
 def openvino(installation, model, setting, tests, threads, repeats=3):

@@ -1,9 +1,10 @@
 """A random Qwen3 in OpenVINO: written once, then timed.
 
-    openvino_worker.py write DIR SHAPE LAYERS VOCABULARY
+    openvino_worker.py write DIR SHAPE LAYERS VOCABULARY GROUP
     openvino_worker.py time DIR THREADS REPEATS SETTING:TEST…        prints JSON, {"SETTING:TEST": [tokens per second]}
 
-The model is exported by optimum-intel with int8 symmetric weights, one scale per row (nncf), and keeps keys and values as state. SETTING is
+The model is exported by optimum-intel with int8 symmetric weights, one scale per row (nncf), or with a GROUP other than 0 in four bits, symmetric,
+a scale for each group, embedding and head in int8 as it does by default; it keeps keys and values as state. SETTING is
 PRECISION-GROUP-KV: the inference precision (f32, bf16), the group of the dynamic quantization of activations (0 for none) and the format of the cache
 (u8, bf16, f32). TEST is ppN (a prompt of N tokens; the head computes the last row, as OpenVINO GenAI has it), or tgN@D (N tokens one
 by one behind D others).
@@ -16,7 +17,7 @@ import time
 from shapes import SHAPES
 
 
-def write(directory, name, layers, vocabulary):
+def write(directory, name, layers, vocabulary, group):
     import torch
     from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -30,7 +31,8 @@ def write(directory, name, layers, vocabulary):
     Qwen3ForCausalLM(configuration).eval().save_pretrained(directory + "-torch")
     model = OVModelForCausalLM.from_pretrained(
         directory + "-torch", export=True, compile=False,
-        quantization_config=OVWeightQuantizationConfig(bits=8, sym=True))
+        quantization_config=OVWeightQuantizationConfig(bits=4, sym=True, group_size=int(group), ratio=1.0) if int(group)
+        else OVWeightQuantizationConfig(bits=8, sym=True))
     model.save_pretrained(directory)
     shutil.rmtree(directory + "-torch")
 
@@ -104,6 +106,6 @@ def measure(directory, threads, repeats, tests):
 
 if __name__ == "__main__":
     if sys.argv[1] == "write":
-        write(*sys.argv[2:6])
+        write(*sys.argv[2:7])
     else:
         measure(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

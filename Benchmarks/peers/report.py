@@ -72,10 +72,16 @@ class Results:
         return Row(what, f"{rate:.3g} {unit}", f"{top:.3g} {unit}, {limit_name}", f"{100 * rate / top:.0f} %",
                    f">= {bar} %", 100 * rate / top >= bar, samples["load_of_others"])
 
-    # The bars, in the order of the table.
+    # The bars, in the order of the table. Some are those of a kind of processor: what AVX-512 on Intel was held to first, and Zen 4.
+
+    @property
+    def is_amd(self):
+        return any("AMD" in result["machine"] for result in self.results.values())
 
     def rows(self):
-        for function in (self.products, self.large, self.small, self.depth, self.scan, self.memory):
+        parts = {"product": self.products, "8b-prefill": self.large, "dense": self.small, "int4": self.four_bits, "8b-int4": self.large_four_bits,
+                 "deep": self.depth, "serving": self.servers, "chat": self.chat, "scan": self.scan, "loading": self.memory}
+        for function in (function for name, function in parts.items() if not self.is_amd or name in self.results):
             try:
                 yield from function()
             except KeyError as missing:
@@ -93,21 +99,38 @@ class Results:
                           share >= bar and (tokens != 512 or ratio >= 1), us["load_of_others"])
 
     def large(self):
-        us, operations = "Duality int8", self.operations["hqwen3-8b"]
-        yield self.share("8b-prefill", us, "pp512", lambda rate: rate * operations * 1e-12, "int8_tops", 60,
-                         "8B, prompt of 512, share of the int8 peak", "TOPS", "measured")
-        for peer, factor in (("llama.cpp", 6), ("ik_llama.cpp", 2), ("OpenVINO", None)):
-            yield self.against("8b-prefill", us, peer, "pp512", factor, "8B, prompt of 512, tokens/s")
+        us, layers = "Duality int8", self.results["8b-prefill"].get("layers", 36)
+        operations = self.operations["hqwen3-8b"] * layers / 36
+        what = "8B" if layers == 36 else f"8B, {layers} layers"
+        yield self.share("8b-prefill", us, "pp512", lambda rate: rate * operations * 1e-12, "int8_tops", 85 if self.is_amd else 60,
+                         f"{what}, prompt of 512, share of the int8 peak", "TOPS", "measured")
+        for peer, factor in (("llama.cpp", None), ("ik_llama.cpp", None), ("OpenVINO", 1.3)) if self.is_amd else (
+                ("llama.cpp", 6), ("ik_llama.cpp", 2), ("OpenVINO", None)):
+            yield self.against("8b-prefill", us, peer, "pp512", factor, f"{what}, prompt of 512, tokens/s")
         def gigabytes(rate):
             return rate * self.samples("8b-decode", us, "weight bytes per token")["median"] * 1e-9
 
-        yield self.share("8b-decode", us, "tg16", gigabytes, "read_gbps", 90, "8B, generation, share of the read bandwidth",
+        yield self.share("8b-decode", us, "tg16", gigabytes, "read_gbps", 90, f"{what}, generation, share of the read bandwidth",
                          "GB/s", "measured")
-        for peer, factor in (("llama.cpp", 2), ("ik_llama.cpp", 1.35), ("OpenVINO", None)):
-            yield self.against("8b-decode", us, peer, "tg16", factor, "8B, generation, tokens/s")
+        for peer, factor in (("llama.cpp", None), ("ik_llama.cpp", None), ("OpenVINO", None)) if self.is_amd else (
+                ("llama.cpp", 2), ("ik_llama.cpp", 1.35), ("OpenVINO", None)):
+            yield self.against("8b-decode", us, peer, "tg16", factor, f"{what}, generation, tokens/s")
+
+    def small_shares(self):
+        """What the 0.6B shape reaches of the limits."""
+        bytes = {who: self.samples(name, f"Duality {who}", "weight bytes per token")["median"] for name, who in (("dense", "int8"), ("bf16", "bf16"))
+                 if name in self.results}
+        yield self.share("dense", "Duality int8", "pp512", lambda rate: rate * self.operations["qwen3-0.6b"] * 1e-12, "int8_tops", 80,
+                         "0.6B int8, prompt of 512, share of the int8 peak", "TOPS", "measured")
+        for name, who, bar in (("dense", "int8", 85), ("bf16", "bf16", 80)):
+            yield self.share(name, f"Duality {who}", "tg64", lambda rate, who=who: rate * bytes[who] * 1e-9, "read_gbps", bar,
+                             f"0.6B {who}, generation, share of the read bandwidth", "GB/s", "measured")
 
     def small(self):
-        for test, name, factors in (("pp512", "prompt of 512", (1.4, 2, 1.7)), ("tg64", "generation", (1.3, None, 1.6))):
+        if self.is_amd:
+            yield from self.small_shares()
+        for test, name, factors in (("pp512", "prompt of 512", (1.3, 2, 1.2) if self.is_amd else (1.4, 2, 1.7)),
+                                    ("tg64", "generation", (None, None, None) if self.is_amd else (1.3, None, 1.6))):
             yield self.against("dense", "Duality int8", "OpenVINO", test, factors[0], f"0.6B int8, {name}, tokens/s")
             for peer in ("ik_llama.cpp", "llama.cpp"):
                 yield self.against("dense", "Duality int8", peer, test, None, f"0.6B int8, {name}, tokens/s")
@@ -117,6 +140,64 @@ class Results:
             peers = ("OpenVINO", "llama.cpp", "ik_llama.cpp") if test == "pp512" else ("llama.cpp", "ik_llama.cpp")
             for peer in peers:
                 yield self.against("bf16", "Duality bf16", peer, test, factors[2], f"0.6B bf16, {name}, tokens/s")
+
+    def bits(self, name, who):
+        return self.samples(name, who, "bits per weight")["median"]
+
+    @not_measured
+    def four_bits_against(self, name, peer, test, factor, what):
+        """Our int4 beside the fastest form of a peer's four bits, with bits per weight."""
+        us, (who, them) = self.samples(name, "Duality int4", test), self.best(name, peer, test)
+        ratio = us["median"] / them["median"]
+        return Row(what, f"{figure(us)}, {self.bits(name, 'Duality int4'):.2f} bits", f"{figure(them)} ({who}, {self.bits(name, who):.2f} bits)",
+                   f"{ratio:.2f}", f">= {factor} x {peer}", ratio >= factor, max(us["load_of_others"], them["load_of_others"]))
+
+    def four_bits(self, name="int4", what="0.6B int4", generation="tg64"):
+        formats = ("llama.cpp Q4_K_M", "llama.cpp Q4_0", "llama.cpp IQ4_XS", "ik_llama.cpp", "OpenVINO")
+        us, eight = (self.samples(name, f"Duality {precision}", "pp512") for precision in ("int4", "int8"))
+        ratio = us["median"] / eight["median"]
+        yield Row(f"{what}, prompt of 512, tokens/s", figure(us), f"{figure(eight)} (our int8)", f"{ratio:.2f}", ">= 0.85 x our int8", ratio >= 0.85,
+                  us["load_of_others"])
+        for test, words, factor in (("pp512", "prompt of 512", 1.5), (generation, "generation", 1.2)):
+            for peer in formats:
+                yield self.four_bits_against(name, peer, test, factor, f"{what}, {words}, tokens/s")
+
+    def large_four_bits(self):
+        yield from self.four_bits("8b-int4", "8B int4, 8 layers", "tg16")
+        run = self.results["8b-int4-whole"]["contenders"]["Duality int4"]
+        load, bytes, weights = (run[key]["median"] for key in ("load seconds", "weight bytes per token", "weight bytes"))
+        yield self.share("8b-int4-whole", "Duality int4", "tg16", lambda rate: rate * bytes * 1e-9, "read_gbps", 85,
+                         "8B int4, generation, share of the read bandwidth", "GB/s", "measured")
+        yield Row("8B int4, weights, GiB", f"{weights / 2**30:.2f}", "", "", "<= 4.8", weights <= 4.8 * 2**30)
+        yield Row("8B int4 mapped, loading when cached, s", f"{load:.2f}", "", "", "< 2", load < 2)
+
+    @not_measured
+    def streams_against(self, name, ours, peers, streams, factor, what):
+        """Tokens per second over HTTP beside the best of some servers."""
+        test = f"{streams} streams"
+        found = {who: tests[test] for who, tests in self.results[name]["contenders"].items() if who in peers}
+        us, who = self.samples(name, ours, test), max(found, key=lambda who: found[who]["median"])
+        ratio = us["median"] / found[who]["median"]
+        return Row(what, figure(us), f"{figure(found[who])} ({who})", f"{ratio:.2f}", f">= {factor} x", ratio >= factor, us["load_of_others"])
+
+    def servers(self):
+        for precision, peers in (("bf16", ("llama-server BF16", "vLLM bf16")), ("bf16-dot", ("llama-server BF16", "vLLM bf16")),
+                                 ("int8", ("llama-server Q8_0",))):
+            for streams in (1, 8):
+                what = f"0.6B {precision} over HTTP, {streams} stream{'s' if streams > 1 else ''}, tokens/s"
+                yield self.streams_against("serving", f"Duality {precision}", peers, streams, 1.5, what)
+
+    def chat(self):
+        peer = ("llama-server Q8_0",)
+        for streams, factor in ((1, 1.5), (8, 3)):
+            what = f"0.6B hybrid int8 over HTTP, {streams} stream{'s' if streams > 1 else ''}, tokens/s"
+            yield self.streams_against("chat", "Duality int8", peer, streams, factor, what)
+        for turn in (1, 2, 5):
+            us, them = (self.samples("chat", who, f"turn {turn}") for who in ("Duality int8", "llama-server Q8_0"))
+            ratio = us["median"] / them["median"]
+            yield Row(f"0.6B hybrid int8 over HTTP, turn {turn} of a chat of 2,000 tokens, first token, ms", figure(scaled(us, 1e3)),
+                      f"{figure(scaled(them, 1e3))} (llama-server Q8_0)", f"{ratio:.3f}", "<= 0.2" if turn == 5 else "", ratio <= 0.2 if turn == 5 else None,
+                      us["load_of_others"])
 
     def depth(self):
         what = "0.6B {}, generation behind 4096 tokens, tokens/s"
@@ -159,7 +240,7 @@ class Results:
         yield Row("8B mapped, loading when cached, s", f"{load:.2f}", "", "", "< 2", load < 2)
 
     # Operations of a token (two for each weight of the layers), and bytes of the 8B hybrid's cache for the 528 tokens of `loading`.
-    operations = {"hqwen3-8b": 2 * (18 * 4096 * (10272 + 4096) + 18 * 4096 * (6144 + 4096) + 36 * 3 * 4096 * 12288)}
+    operations = {"qwen3-0.6b": 2 * 28 * 1024 * (2 * 2048 + 2 * 1024 + 3 * 3072), "hqwen3-8b": 2 * (18 * 4096 * (10272 + 4096) + 18 * 4096 * (6144 + 4096) + 36 * 3 * 4096 * 12288)}
     cache_bytes = 18 * (640 * 2 * 8 * 128 * 2) + 18 * 4 * (32 * 128 * 128 + 64 * (2 * 8 * 128 + 2 * 32))
 
 
@@ -185,7 +266,7 @@ def context_table(results):
     return lines
 
 
-def table(results):
+def table(results, name):
     found = Results(results)
     rows = list(found.rows())
     lines = []
@@ -204,11 +285,11 @@ def table(results):
         lines += ["", "Long contexts, hybrid of the 0.6B widths against the dense model, int8, keys and values in bf16. Two layers were measured (one Mamba-2 "
                   "and one attention, or two attention); times are 14 times theirs, a token's on top of that of the whole model at the start.", ""]
         lines += context_table(results)
-    lines += ["", "![tokens per second of each engine](peers.svg)"]
+    lines += ["", f"![tokens per second of each engine]({name}.svg)"]
     return lines
 
 
-def plot(results, directory):
+def plot(results, directory, name):
     """Bars of the 0.6B and 8B tests, ours and each peer's best setting; by gnuplot, if it is there."""
     groups = [("dense", "pp512", "0.6B int8 prompt"), ("group32", "pp512", "0.6B groups of 32 prompt"), ("bf16", "pp512", "0.6B bf16 prompt"),
               ("dense", "tg64", "0.6B int8 generation"), ("bf16", "tg64", "0.6B bf16 generation"), ("deep", "tg32@4096", "0.6B behind 4096"),
@@ -226,16 +307,20 @@ def plot(results, directory):
         if not best["Duality"]:
             continue
         lines.append("\t".join([f'"{label}"'] + [f"{best[e] / best['Duality']:.3f}" if best[e] else "?" for e in engines]))
-    (directory / "peers.tsv").write_text("\n".join(lines) + "\n")
+    (directory / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     script = pathlib.Path(__file__).parent.parent / "peers.gnuplot"
     try:
-        subprocess.run(["gnuplot", "-e", f"data='{directory / 'peers.tsv'}'; out='{directory / 'peers.svg'}'", str(script)], check=True)
+        subprocess.run(["gnuplot", "-e", f"data='{directory / name}.tsv'; out='{directory / name}.svg'", str(script)], check=True)
     except FileNotFoundError:
         print("no gnuplot: the plot was not drawn again")
 
 
 def write(results, directory):
-    if not results:
-        return
-    pages.write(directory / "performance.md", "peers", table(results))
-    plot(results, directory)
+    """A table for each processor, in a section of its own, and a plot."""
+    for machine in sorted({result["machine"] for result in results.values()}):
+        found = {name: result for name, result in results.items() if result["machine"] == machine}
+        mark = "peers, " + machine
+        pages.add_section(directory / "performance.md", mark, "peers,", f"### {machine}", "Benchmarks/peers")
+        name = "peers-" + "-".join("".join(c.lower() if c.isalnum() else " " for c in machine.split(",")[0] + machine.split(",")[1]).split())
+        pages.write(directory / "performance.md", mark, table(found, name))
+        plot(found, directory, name)

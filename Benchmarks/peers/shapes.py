@@ -11,3 +11,18 @@ SHAPES = {
 }
 SHAPES["hqwen3-0.6b"] = dict(SHAPES["qwen3-0.6b"], mamba=dict(heads=16, head_dim=128, state_dim=128, groups=16, kernel=4))
 
+
+def shape_of(name):
+    """The shape of a name; "qwen3-8b/12" is the first with 12 layers."""
+    name, _, layers = name.partition("/")
+    return SHAPES[name] | ({"layers": int(layers)} if layers else {})
+
+
+def layer_weights(shape):
+    """How many numbers the matrices of a dense layer have."""
+    return shape["hidden"] * (2 * shape["heads"] + 2 * shape["kv_heads"]) * shape["dim"] + 3 * shape["hidden"] * shape["ffn"]
+
+
+def weights(shape):
+    """How many numbers the matrices of a dense shape have; those that a token multiplies with, where the embedding is the head."""
+    return shape["layers"] * layer_weights(shape) + (1 if shape["tied"] else 2) * shape["vocab"] * shape["hidden"]

@@ -27,6 +27,8 @@ def own_seconds():
 
 def output(*command):
     """What a command prints; its chatter goes to our standard error when it fails."""
+    # `PEERS_WRAP`: a command before each, such as one that keeps the machine's other work away.
+    command = [*os.environ.get("PEERS_WRAP", "").split(), *command]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if result.returncode:
         sys.stderr.write(result.stderr[-2000:])

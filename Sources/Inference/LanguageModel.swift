@@ -28,6 +28,9 @@ public protocol LanguageModel: Sendable {
     /// The same, returning the logits after every one of the tokens, `[k, V]`.
     func score(_ cache: inout Cache, by tokens: [Int]) throws -> Tensor<Score>
 
+    /// The bytes of weights that one decoded token reads; 0 where a model does not say.
+    var weightBytesPerToken: Int { get }
+
     /// Whether the scores after a token are the same bits however the tokens before it came: one
     /// by one, together, or once more into a copy of an earlier memory.
     var replaysExactly: Bool { get }
@@ -41,6 +44,8 @@ public protocol LanguageModel: Sendable {
 extension LanguageModel {
     /// Nothing is promised where a model does not say so itself.
     public var replaysExactly: Bool { false }
+
+    public var weightBytesPerToken: Int { 0 }
 
     /// Scores all tokens and keeps the last rows, for models that have no shorter way.
     public func nextScores(_ cache: inout Cache, after tokens: [Int], last count: Int) throws -> Tensor<Float> {

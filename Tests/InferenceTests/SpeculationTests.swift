@@ -4,6 +4,7 @@ import DualityCore
 import DualityInference
 import DualityQuant
 import DualityReference
+import Foundation
 import TestSupport
 import Testing
 
@@ -86,6 +87,30 @@ private struct WildDrafter: TokenDrafter {
         (both.repetitionPenalty, both.frequencyPenalty, both.minP) = (1.1, 0.2, 0.02)
         return [.greedy, warm, penal, both]
     }()
+
+    /// Prompts of held-out text, in half of which the beginning comes a second time: three here,
+    /// `DUALITY_LOOKUP` of them where it is set.
+    @Test(arguments: 0..<5) func heldOutTextIsTheSame(kind: Int) async throws {
+        let count = ProcessInfo.processInfo.environment["DUALITY_LOOKUP"].flatMap { Int($0) } ?? 3
+        let text = try String(contentsOfFile: Fixtures.embeddedModel + "/data/heldout.txt", encoding: .utf8)
+        let all = tokenizer.encode(text)
+        let trie = TokenTrie(tokenizer, endTokens: [4095], size: model.vocabularySize)
+        var rules = AnswerRules()
+        rules.form = .jsonObject
+        let constraint = kind == 4 ? try ConstraintCompiler(trie).constraint(rules) : nil
+        for index in 0..<count {
+            let begin = index * (all.count - 200) / count
+            var prompt = Array(all[begin..<begin + 40 + index % 89])
+            if index % 2 == 1 { prompt += prompt.prefix(20) }
+            var sampling = Self.samplings[kind % 4]
+            sampling.seed = UInt64(index)
+            let (plain, end) = try await generate(prompt, sampling, constraint: constraint)
+            let (guessed, other) = try await generate(
+                prompt, sampling, constraint: constraint, drafters: [LookupDrafter(weightBytes: index % 4 << 28)])
+            #expect(plain == guessed)
+            #expect(try scores(end.context) == scores(other.context))
+        }
+    }
 
     @Test(arguments: 0..<4) func lookUpChangesNoBit(sampling index: Int) async throws {
         var (passes, tokens) = (0, 0)

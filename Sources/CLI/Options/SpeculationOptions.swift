@@ -41,7 +41,7 @@ struct SpeculationOptions: ParsableArguments {
 
     /// The drafters, in the order in which they are asked.
     func drafters(_ loader: ModelLoader?, for model: some LanguageModel) throws -> [any TokenDrafter] {
-        var drafters: [any TokenDrafter] = lookup ? [LookupDrafter()] : []
+        var drafters: [any TokenDrafter] = lookup ? [LookupDrafter(weightBytes: model.weightBytesPerToken)] : []
         if let loader {
             drafters.append(ModelDrafter(try loader.loadFastShown(), vocabularySize: model.vocabularySize))
         }

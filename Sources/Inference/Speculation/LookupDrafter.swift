@@ -32,13 +32,24 @@ public struct LookupDrafter: TokenDrafter {
     private static let longest = 16
     private static let candidates = 32
 
-    public init() {}
+    /// Guesses are made from this chance on.
+    private let smallestChance: Double
+
+    /// - Parameter weightBytes: what a pass of the model reads, `LanguageModel.weightBytesPerToken`: a
+    ///   large model gains by guesses that are seldom right.
+    public init(weightBytes: Int = 0) {
+        smallestChance = DraftWorth.smallestChance(weightBytes: weightBytes)
+    }
+
+    private init(_ smallestChance: Double) {
+        self.smallestChance = smallestChance
+    }
 
     /// - Complexity: O(1) for each token that came since the last call, and for each guess.
     public mutating func draft(after tokens: [Int], atMost limit: Int) -> [Int] {
         // Another text: begin anew.
         if tokens.count < self.tokens.count || self.tokens.last.map({ $0 != tokens[self.tokens.count - 1] }) == true {
-            self = LookupDrafter()
+            self = LookupDrafter(smallestChance)
         }
         for token in tokens[self.tokens.count...] { read(token) }
         return guesses(atMost: limit)
@@ -49,7 +60,7 @@ public struct LookupDrafter: TokenDrafter {
         var (draft, chance) = ([Int](), 1.0)
         while draft.count < limit {
             chance *= hits[min(match.length + draft.count, Self.longest)].rate
-            if chance < DraftWorth.smallestChance { break }
+            if chance < smallestChance { break }
             // A text that repeats itself at a short distance goes on into its own guesses.
             let place = match.place + 1 + draft.count
             draft.append(place < tokens.count ? tokens[place] : draft[place - tokens.count])

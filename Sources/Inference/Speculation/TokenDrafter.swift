@@ -32,9 +32,14 @@ extension TokenDrafter {
 /// reads, come from memory once for all rows. It pays when the row is needed with a probability
 /// above c. On the machines that were measured c is 0.03 to 0.1 for models beyond the caches; the
 /// rest of the margin is for the copy of the states that a pass with guesses begins with, and for
-/// rows that are read once more after a wrong guess.
+/// rows that are read once more after a wrong guess. A model that the caches hold is bound by its
+/// arithmetic, and a row costs it a third of a pass.
 enum DraftWorth {
     static let smallestChance = 0.35
+
+    /// The same for a guess that costs nothing but its row, by the bytes that a pass reads: beyond any
+    /// cache a row is cheap.
+    static func smallestChance(weightBytes: Int) -> Double { weightBytes < 1 << 29 ? smallestChance : 0.15 }
 
     /// Rows of one pass, known and guessed: as many as the kernels multiply with one reading of the
     /// weights on most processors.

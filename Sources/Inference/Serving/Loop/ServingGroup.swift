@@ -27,11 +27,11 @@ final class ServingGroup {
     var id: ServingID { submission.id }
     var leader: ServingSequence { sequences[0] }
 
-    /// - Parameter guesses: whether tokens may be read before they are known.
-    init(_ submission: Submission, guesses: Bool) {
+    /// - Parameter drafter: who guesses, if tokens may be read before they are known.
+    init(_ submission: Submission, drafter: LookupDrafter?) {
         self.submission = submission
         open = submission.request.choices
-        sequences = (0..<submission.request.choices).map { ServingSequence(self, choice: $0, guesses: guesses) }
+        sequences = (0..<submission.request.choices).map { ServingSequence(self, choice: $0, drafter: drafter) }
     }
 
     /// Sequences that wait for the first one's prompt.

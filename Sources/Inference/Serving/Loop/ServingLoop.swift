@@ -96,7 +96,8 @@ final class ServingLoop {
     private func obey(_ command: ServingMailbox.Command) {
         switch command {
         case .submit(let submission):
-            let group = ServingGroup(submission, guesses: limits.looksUp)
+            let drafter = limits.looksUp ? LookupDrafter(weightBytes: model.weightBytesPerToken) : nil
+            let group = ServingGroup(submission, drafter: drafter)
             groups[group.id] = group
             waiting.append(group.leader)
             statistics.requestChoices.observe(Double(group.request.choices))

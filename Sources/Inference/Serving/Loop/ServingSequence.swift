@@ -63,8 +63,8 @@ final class ServingSequence {
         var lastToken: ContinuousClock.Instant?
     }
 
-    /// - Parameter guesses: whether tokens may be read before they are known.
-    init(_ group: ServingGroup, choice: Int, guesses: Bool) {
+    /// - Parameter drafter: who guesses, if tokens may be read before they are known.
+    init(_ group: ServingGroup, choice: Int, drafter: LookupDrafter?) {
         let request = group.submission.request
         self.group = group
         self.choice = choice
@@ -75,7 +75,7 @@ final class ServingSequence {
         parameters.seed &+= UInt64(choice)
         sampler = Sampler(parameters)
         constraint = request.constraint
-        source = guesses ? DraftSource([LookupDrafter()]) : nil
+        source = drafter.map { DraftSource([$0]) }
         scores = choice == 0 && request.promptScores != nil ? PromptScores(count: promptCount) : nil
     }
 
