@@ -107,7 +107,7 @@ struct EvaluatePlanner {
 
     private static func helmetTemplates(_ data: String) throws -> [String: String] {
         let path = "\(data)/helmet/prompts.json"
-        return try HelmetArchive.official(JSONFields(JSON(contentsOf: path), place: path))
+        return try HelmetPrompts.official(JSONFields(JSON(contentsOf: path), place: path))
     }
 
     private func generated(_ entry: TaskEntry, _ task: any EvaluationTask) throws -> PlannedTask {
