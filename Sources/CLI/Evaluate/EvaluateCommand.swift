@@ -88,7 +88,8 @@ struct EvaluateCommand: AsyncParsableCommand, RankedCommand {
         let examples = try data.fewshot.map { try PromptReport.rows($0, mayBeEmpty: true) } ?? []
         let requests = try PromptReport.requests(
             task, rows: PromptReport.rows(path), examples: examples, shots: data.shots ?? examples.count,
-            limit: data.limit, isChat: !data.noChat)
+            limit: data.limit,
+            isChat: !data.noChat && EvaluateTasks.isConversation(name, generatedToo: runOptions.chat))
         if json {
             print(JSON.array(requests).serialized(indented: true))
         } else {

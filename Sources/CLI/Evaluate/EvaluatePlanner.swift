@@ -124,7 +124,9 @@ struct EvaluatePlanner {
                 texts.append(row.serialized())
             }
         }
-        let isChat = hasTemplate && !runner.data.noChat && (runner.options.chat || entry.name.hasPrefix("mrcr"))
+        let isChat =
+            hasTemplate && !runner.data.noChat
+            && EvaluateTasks.isConversation(entry.name, generatedToo: runner.options.chat)
         return PlannedTask(
             name: entry.name, task: task, isChat: isChat, rows: rows, shots: 0, dataHash: RunFolder.hash(texts),
             template: "own")
