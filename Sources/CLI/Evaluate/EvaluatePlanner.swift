@@ -135,16 +135,18 @@ struct EvaluatePlanner {
     private func fromFile(_ path: String) throws -> PlannedTask {
         let task = try YamlTask(file: path)
         let file = try dataFile(task, path)
-        let examples =
-            try runner.data.fewshot.map { try RowFile.rows($0) } ?? task.samples
+        let given = try runner.data.fewshot.map { try RowFile.rows($0) }
+        let examples = given ?? task.samples
         let shots = runner.data.shots ?? task.exampleCount
         guard shots <= examples.count else {
             throw InputError(
                 .value, in: "\(path): num_fewshot", expected: "at most \(examples.count), the examples there are",
                 found: "\(shots)", remedy: "Give examples with --fewshot.")
         }
-        let rows = try RowFile.rows(file).enumerated().map { i, row in
-            EvaluationRow(id: "\(i)", doc: row, examples: Array(examples.prefix(shots)))
+        let docs = try RowFile.rows(file)
+        let shown = given.map { Array(repeating: Array($0.prefix(shots)), count: docs.count) }
+        let rows = zip(docs, shown ?? task.examples(rows: docs.count, shots: shots)).enumerated().map { i, row in
+            EvaluationRow(id: "\(i)", doc: row.0, examples: row.1)
         }
         return PlannedTask(
             name: task.name, task: task, isChat: false, rows: limited(rows), shots: shots,

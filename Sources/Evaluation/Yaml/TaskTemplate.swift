@@ -64,7 +64,10 @@ struct TaskTemplate: Sendable {
     private func written(_ value: JSON) throws(InputError) -> String {
         switch value {
         case .string(let text): return text
-        case .number(let digits): return digits
+        case .number(let digits):
+            // Numbers with decimals are written as Python writes them, whatever the file wrote.
+            let isWhole = digits.allSatisfy { $0.isNumber || $0 == "-" }
+            return isWhole ? digits : value.double.map { "\($0)" } ?? digits
         case .bool(let flag): return flag ? "True" : "False"
         case .null: return "None"
         case .array, .object: throw mistake("a text or a number in the place of an expression", value.kindName)
