@@ -89,7 +89,8 @@ struct TaskTemplate: Sendable {
             return member
         case .element(let inner, let index):
             let value = try evaluate(inner, doc)
-            guard let list = value.array else { throw mistake("a list", value.kindName) }
+            let letters = value.string.map { $0.unicodeScalars.map { JSON.string(String($0)) } }
+            guard let list = value.array ?? letters else { throw mistake("a list or a text", value.kindName) }
             let place = index < 0 ? index + list.count : index
             guard list.indices.contains(place) else {
                 throw mistake("a list with the entry \(index)", "\(list.count) entries")

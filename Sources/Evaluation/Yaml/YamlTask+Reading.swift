@@ -103,9 +103,9 @@ extension YamlTask {
         guard case .list(let entries) = value.content else {
             return .template(try TaskTemplate(value.string("doc_to_choice"), place: value.place))
         }
-        var templates: [TaskTemplate] = []
-        for entry in entries { templates.append(try TaskTemplate(entry.string("doc_to_choice"), place: entry.place)) }
-        return .templates(templates)
+        var texts: [String] = []
+        for entry in entries { texts.append(try entry.string("doc_to_choice")) }
+        return .texts(texts)
     }
 
     private static func generation(

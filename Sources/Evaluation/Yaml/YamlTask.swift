@@ -13,9 +13,10 @@ package struct YamlTask: EvaluationTask {
         case rolling = "loglikelihood_rolling"
     }
 
-    /// How choices are given: names in the file, or a template whose value is a list.
+    /// How choices are given: texts in the file, which are no templates, or a template whose value is
+    /// a list.
     enum Choices: Sendable {
-        case templates([TaskTemplate])
+        case texts([String])
         case template(TaskTemplate)
     }
 
@@ -150,7 +151,7 @@ package struct YamlTask: EvaluationTask {
     private func choiceTexts(_ doc: JSONFields) throws(InputError) -> [String] {
         var texts: [String] = []
         switch choices {
-        case .templates(let templates): for template in templates { texts.append(try template.text(doc)) }
+        case .texts(let list): texts = list
         case .template(let template):
             guard let list = try template.value(doc).array else {
                 throw InputError(
