@@ -9,7 +9,8 @@
 #   make bench       measure the fast engine: the embedded model, and a hybrid of the 0.6B shape with random weights
 #   make test-mpi    check models on several ranks; installs Open MPI
 #   make test-replicas  check two replicas of the server behind HAProxy; installs it
-#   make test-evaluation  check generated rows to 128K tokens, predicted times, and lm-evaluation-harness against the server
+#   make test-evaluation  check generated rows to 128K tokens (test-rows), predicted times (test-cost), and lm-evaluation-harness
+#                    against the server
 #   make test-server check the HTTP server, also with clients from PyPI (test-server-heavy: ten thousand clients and answers)
 #   make sanitize    tests of the fast engine and its kernels under the address, thread and undefined-behaviour sanitizers
 #   make sanitize-server  load, wrong requests and known answers against the server under the address and the thread sanitizer
@@ -160,12 +161,16 @@ bench: build
 	@.build/release/duality bench --model $(BENCH_MODELS)/hqwen3-0.6b --resident --depth 0,4096 --roofline
 
 # What is too slow for `make test`: generated rows at full length, and a client from PyPI.
-EVALUATION_LENGTHS ?= 8K,32K,128K
+EVALUATION_LENGTHS ?= 1K,2K,4K,8K,16K,32K,64K,128K
 
-.PHONY: test-evaluation
-test-evaluation: server $(SERVER_VENV)/ready
+.PHONY: test-rows test-cost test-evaluation
+test-rows: server
 	@cd Tests/Evaluation && DUALITY="$(CURDIR)/$(SERVER)" python3 check_rows.py --lengths $(EVALUATION_LENGTHS)
+
+test-cost: server
 	@cd Tests/Evaluation && DUALITY="$(CURDIR)/$(SERVER)" python3 check_cost.py
+
+test-evaluation: test-rows test-cost $(SERVER_VENV)/ready
 	@cd Tests/Evaluation && DUALITY="$(CURDIR)/$(SERVER)" "$(CURDIR)/$(SERVER_VENV)/bin/python" check_lm_eval.py
 
 # Leaks are not looked for: the Swift runtime's own allocations are reported as such. The undefined-behaviour checks trap, because the

@@ -67,4 +67,30 @@ struct EvaluationCommandTests {
         let other = try Duality.run(arguments: Self.tasks + ["--seed", "4", "--out", killed.path])
         #expect(other.status != 0 && other.errors.contains("seed"), "\(other.errors)")
     }
+
+    @Test func aLengthThatDoesNotFitLeavesAHole() throws {
+        let folder = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let out = folder.appendingPathComponent("run").path
+        let run = try Duality.run(
+            "evaluate", "--tasks", "niah_single_1", "--lengths", "384,32K", "--limit", "1", "--max-tokens", "4",
+            "--out",
+            out, "--json")
+        #expect(run.status == 0, "\(run.errors)")
+        let results = try JSON(parsing: run.output)["results"]?.array ?? []
+        #expect(results.map { $0["skipped"]?.int } == [0, 1])
+        #expect(results.last?["score"] == .null)
+        let suite = try Duality.run("evaluate", "--aggregate", out, "--suite", "card-long", "--json")
+        #expect(suite.status == 0 && suite.output.contains("babilong@8192"), "\(suite.errors)")
+    }
+
+    /// What is shown is what a run asks: task files in plain text.
+    @Test func promptsOfTaskFilesAreShownAsTheyAreAsked() throws {
+        let run = try Duality.run(
+            "evaluate", "--show-prompts", Fixtures.path("evaluation/lm-eval/own_mc.yaml"), "--data",
+            Fixtures.path("evaluation/lm-eval/mc.jsonl"), "--limit", "1", "--json")
+        let request = try JSON(parsing: run.output).array?.first
+        #expect(request?["text"]?.string?.isEmpty == false && request?["messages"] == nil, "\(run.output)\(run.errors)")
+        #expect(request?["continuations"]?.array?.allSatisfy { $0.string?.hasPrefix(" ") == true } == true)
+    }
 }

@@ -1,7 +1,7 @@
 """Generated rows at large lengths: every answer found again in the text by a solver that shares nothing with the generator's, the same
 bytes for a seed, the length that was asked for, and less than a minute for a row of 128K tokens.
 
-    python3 check_rows.py [--lengths 8K,32K,128K] [--tasks NAME,…] [--count 2]
+    python3 check_rows.py [--lengths 1K,2K,…] [--tasks NAME,…] [--count 2]
 """
 
 import argparse
@@ -169,7 +169,7 @@ def check(task, length, rows, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lengths", default="8K,32K,128K")
+    parser.add_argument("--lengths", default="1K,2K,4K,8K,16K,32K,64K,128K")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--count", type=int, default=2)
     options = parser.parse_args()

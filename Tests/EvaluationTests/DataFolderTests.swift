@@ -11,7 +11,7 @@ struct DataFolderTests {
     private static let tokenizer = Result { try Tokenizer(directory: Fixtures.embeddedModel) }
 
     /// A folder with these files, and what a task finds in it.
-    private static func rows(
+    static func rows(
         _ task: String, _ files: [String: String], lengths: [Int]? = nil, binsTokens: Bool = false, limit: Int? = nil
     ) throws -> TaskRows {
         let folder = try Fixtures.temporaryDirectory()
@@ -140,9 +140,25 @@ struct DataFolderTests {
         #expect(scores == [1, 0, 1, 1])
     }
 
+    /// NumPy's order of nine rows, seeded by the question, as Hugging Face's datasets shuffles them.
+    @Test func examplesOfHelmetAreTheOfficialOnes() throws {
+        let demos = (0..<9).map { #"{"question": "p\#($0)", "answers": ["d\#($0)"], "ctxs": []}"# }
+        let found = try Self.rows(
+            "helmet",
+            [
+                "helmet/data/kilt/nq-dev-multikilt_1000_k50_dep6.jsonl":
+                    #"{"question": "q", "answers": ["x"], "ctxs": []}"#,
+                "helmet/data/kilt/nq-train-multikilt_1000_k3_dep6.jsonl": demos.joined(separator: "\n"),
+            ])
+        let parts = (found.rows[0].doc["input"]?.string ?? "").components(separatedBy: "Answer: d").dropFirst()
+        #expect(parts.map { $0.prefix(1) } == ["7", "3"])
+    }
+
     @Test func aLimitIsThatOfEverySetOfHelmet() throws {
         func lines(_ row: String, _ count: Int) -> String { String(repeating: row + "\n", count: count) }
-        let demos = #"{"question": "p", "answers": ["shown"], "ctxs": []}"#
+        let demos =
+            #"{"question": "known", "answers": ["known"], "ctxs": [], "s_pop": 5000}"# + "\n"
+            + #"{"question": "p", "answers": ["shown"], "ctxs": [], "s_pop": 5}"#
         // Nobody asks for the third row, so that nobody needs its fields.
         let files = [
             "helmet/data/json_kv/test_k105_dep6.jsonl":
@@ -159,6 +175,9 @@ struct DataFolderTests {
             found.rows.map { "\($0.id) \($0.length ?? 0)" } == [
                 "json_kv/0 8192", "json_kv/1 8192", "json_kv/0 16384", "kilt_popqa_3/1 8192", "kilt_popqa_3/2 8192",
             ])
+        // What many people look up is not shown either.
+        #expect(found.rows.last?.doc["input"]?.string?.contains("Answer: shown\n\n") == true)
+        #expect(found.rows.last?.doc["input"]?.string?.contains("known") == false)
         // Rows that are shown decide results too.
         #expect(found.files.contains { $0.hasSuffix("popqa_test_1000_k3_dep6.jsonl") })
         #expect(throws: InputError.self) { try Self.rows("helmet", files) }

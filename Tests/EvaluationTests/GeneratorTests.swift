@@ -30,14 +30,13 @@ struct GeneratorTests {
                 prompt?.map { $0["content"]?.string ?? "" }.joined(separator: "\n")
                 ?? (row["input"]?.string ?? "") + (row["question"]?.string ?? "") + (row["answer_prefix"]?.string ?? "")
             let tokens = settings.tokenizer.encode(text).count
-            // Conversations come in answers of a hundred tokens, and their headers count.
             let answer =
                 row["answer"]?.string ?? row["target"]?.string
                 ?? (row["outputs"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
             let task = try TaskCatalogue.entry(name).make(nil)
             let score = try task.score(try JSONFields(row, place: name), .outputs([answer]))
             #expect(score.value(task.primary)?.number == 1, "\(name): \(score.scores)")
-            #expect(tokens <= 2048 && tokens >= Int(0.9 * 2048) - (prompt == nil ? 300 : 700), "\(name): \(tokens)")
+            #expect(tokens <= 2048 && tokens >= Int(0.9 * 2048) - 300, "\(name): \(tokens)")
         }
     }
 

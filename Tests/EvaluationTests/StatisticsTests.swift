@@ -3,6 +3,7 @@
 import DualityCore
 import DualityEvaluation
 import Foundation
+import TestSupport
 import Testing
 
 struct StatisticsTests {
@@ -30,6 +31,45 @@ struct StatisticsTests {
         #expect(suite.score == nil)
         #expect(suite.missing == ["mrcr@16384"])
         #expect(suite.categories.filter { $0.score == nil }.map(\.name) == ["mrcr"])
+    }
+
+    /// Files with these texts, read and dropped.
+    private static func read<Result>(_ text: String, _ read: (String) throws -> Result) throws -> Result {
+        let folder = try Fixtures.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appendingPathComponent("x.json").path
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        return try read(path)
+    }
+
+    @Test func aScoreOfNoRowsIsAHole() throws {
+        let text = """
+            {"results": [{"task": "gsm8k", "score": null, "n": 0}, {"task": "bbh", "score": 0, "n": 0},
+            {"task": "helmet", "length": 8192, "score": null, "n": 0, "groups": {}}, {"task": "ifeval", "score": 0.5}]}
+            """
+        let results = try Self.read(text) { try TaskResult.read([$0]) }
+        #expect(results.map(\.task) == ["ifeval"])
+        #expect(Suite(.short, results).missing.contains("gsm8k"))
+        for score in ["NaN", "\"x\""] {
+            #expect(throws: InputError.self) {
+                try Self.read("{\"results\": [{\"task\": \"a\", \"score\": \(score)}]}") { try TaskResult.read([$0]) }
+            }
+        }
+        let error = #expect(throws: InputError.self) {
+            try Self.read("{\"results\": [{\"task\": \"a\"}]}") { try TaskResult.read([$0]) }
+        }
+        #expect(error?.place.contains("results[0].score") == true)
+    }
+
+    @Test func anItemGivenTwiceIsNamed() {
+        let error = #expect(throws: InputError.self) {
+            try Self.read(
+                """
+                {"task": "gsm8k", "primary": "m", "items": [{"id": 1, "scores": {"m": 1}}, {"id": "1", "scores": {"m": 0}}]}
+                """
+            ) { try RunScores.read($0) }
+        }
+        #expect(error?.found.contains("1 again") == true, "\(error?.description ?? "")")
     }
 
     @Test func mcNemarIsTheBinomialTest() {

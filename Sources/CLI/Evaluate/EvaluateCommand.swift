@@ -85,10 +85,19 @@ struct EvaluateCommand: AsyncParsableCommand, RankedCommand {
             throw InputError(.missing, in: "--data", expected: "a file of rows, a JSON object a line", found: "none")
         }
         let task = try EvaluateTasks.task(name, data)
+        if let file = task as? YamlTask, data.fewshot == nil {
+            return show(
+                try PromptReport.requests(file, rows: PromptReport.rows(path), shots: data.shots, limit: data.limit))
+        }
         let examples = try data.fewshot.map { try PromptReport.rows($0, mayBeEmpty: true) } ?? []
         let requests = try PromptReport.requests(
             task, rows: PromptReport.rows(path), examples: examples, shots: data.shots ?? examples.count,
-            limit: data.limit, isChat: !data.noChat)
+            limit: data.limit,
+            isChat: !data.noChat && EvaluateTasks.isConversation(name, generatedToo: runOptions.chat))
+        show(requests)
+    }
+
+    private func show(_ requests: [JSON]) {
         if json {
             print(JSON.array(requests).serialized(indented: true))
         } else {

@@ -110,6 +110,14 @@ struct EvaluateDataOptions: ParsableArguments {
 
 /// Tasks by name or file.
 enum EvaluateTasks {
+    /// Whether a task is asked in turns, where the model has a template: not task files, and
+    /// generated tasks only where that is wanted or they are conversations themselves.
+    static func isConversation(_ name: String, generatedToo: Bool) -> Bool {
+        if name.hasSuffix(".yaml") || name.hasSuffix(".yml") { return false }
+        let isGenerated = TaskCatalogue.generated.contains { $0.name == name }
+        return !isGenerated || generatedToo || name.hasPrefix("mrcr")
+    }
+
     static func task(_ name: String, _ options: EvaluateDataOptions) throws -> any EvaluationTask {
         if name.hasSuffix(".yaml") || name.hasSuffix(".yml") { return try YamlTask(file: name) }
         let entry = try TaskCatalogue.entry(name)

@@ -107,7 +107,7 @@ struct EvaluatePlanner {
 
     private static func helmetTemplates(_ data: String) throws -> [String: String] {
         let path = "\(data)/helmet/prompts.json"
-        return try HelmetArchive.official(JSONFields(JSON(contentsOf: path), place: path))
+        return try HelmetPrompts.official(JSONFields(JSON(contentsOf: path), place: path))
     }
 
     private func generated(_ entry: TaskEntry, _ task: any EvaluationTask) throws -> PlannedTask {
@@ -124,7 +124,9 @@ struct EvaluatePlanner {
                 texts.append(row.serialized())
             }
         }
-        let isChat = hasTemplate && !runner.data.noChat && (runner.options.chat || entry.name.hasPrefix("mrcr"))
+        let isChat =
+            hasTemplate && !runner.data.noChat
+            && EvaluateTasks.isConversation(entry.name, generatedToo: runner.options.chat)
         return PlannedTask(
             name: entry.name, task: task, isChat: isChat, rows: rows, shots: 0, dataHash: RunFolder.hash(texts),
             template: "own")
@@ -133,16 +135,18 @@ struct EvaluatePlanner {
     private func fromFile(_ path: String) throws -> PlannedTask {
         let task = try YamlTask(file: path)
         let file = try dataFile(task, path)
-        let examples =
-            try runner.data.fewshot.map { try RowFile.rows($0) } ?? task.samples
+        let given = try runner.data.fewshot.map { try RowFile.rows($0) }
+        let examples = given ?? task.samples
         let shots = runner.data.shots ?? task.exampleCount
         guard shots <= examples.count else {
             throw InputError(
                 .value, in: "\(path): num_fewshot", expected: "at most \(examples.count), the examples there are",
                 found: "\(shots)", remedy: "Give examples with --fewshot.")
         }
-        let rows = try RowFile.rows(file).enumerated().map { i, row in
-            EvaluationRow(id: "\(i)", doc: row, examples: Array(examples.prefix(shots)))
+        let docs = try RowFile.rows(file)
+        let shown = given.map { Array(repeating: Array($0.prefix(shots)), count: docs.count) }
+        let rows = zip(docs, shown ?? task.examples(rows: docs.count, shots: shots)).enumerated().map { i, row in
+            EvaluationRow(id: "\(i)", doc: row.0, examples: row.1)
         }
         return PlannedTask(
             name: task.name, task: task, isChat: false, rows: limited(rows), shots: shots,

@@ -280,9 +280,11 @@ package struct DataFolder: Sendable {
 
     private func helmet(_ entry: TaskEntry) throws(InputError) -> TaskRows {
         var result = TaskRows(rows: [])
-        let archive = HelmetArchive(
-            "\(path)/helmet/data", templates: helmetTemplates, tokenizer: tokenizer, shots: shots ?? entry.shots)
+        let prompts = HelmetPrompts(templates: helmetTemplates, tokenizer: tokenizer)
+        let archive = HelmetArchive("\(path)/helmet/data", prompts: prompts, shots: shots ?? entry.shots)
         try archive.rows(isWanted: isWanted, limit: limit ?? .max, &result)
+        let classification = HelmetClassification("\(path)/helmet/data/icl", prompts: prompts)
+        try classification.rows(isWanted: isWanted, limit: limit ?? .max, &result)
         for name in names("helmet/data", ending: ".jsonl") {
             for (i, row) in try RowFile.rows("\(path)/helmet/data/\(name)").enumerated() {
                 let length = try row.int("length", in: 1...1 << 30)

@@ -1,29 +1,23 @@
 //  HELMET's archive as it unpacks (json_kv, ruler, kilt, msmarco), made into rows with their
 //  requests.
 //
-//      prompt = template with {demos}, {context}, {question}
-//
-//  Where prompt and answer exceed the length, the tail of the context is cut by as many tokens.
-//  Examples are two rows of the set's file of examples, others than the row itself, chosen by the
-//  SHA-256 of its question (the official choice is that of NumPy's generator). Many-shot
-//  classification and summaries are not in the archive but in data sets of the hub; rows of these
-//  that somebody has prepared (`dataset`, `input`, `answer`) are read from the same folder.
+//  Examples are two rows of the set's file of examples, others than the row itself, in the order
+//  that NumPy's generator gives from the SHA-256 of the row's id or question, as officially.
+//  Many-shot classification is in HelmetClassification. Summaries are not in the archive but in data
+//  sets of the hub; rows that somebody has prepared (`dataset`, `input`, `answer`) are read from the
+//  same folder.
 
 import DualityCore
-import DualityInference
-import DualityVerify
 import Foundation
 
 package struct HelmetArchive {
     /// `…/helmet/data`.
     let path: String
-    /// Templates in place of ours, by kind; nil for ours.
-    let templates: [String: String]?
-    let tokenizer: Tokenizer
+    let prompts: HelmetPrompts
     let shots: Int
 
-    package init(_ path: String, templates: [String: String]?, tokenizer: Tokenizer, shots: Int) {
-        (self.path, self.templates, self.tokenizer, self.shots) = (path, templates, tokenizer, shots)
+    package init(_ path: String, prompts: HelmetPrompts, shots: Int) {
+        (self.path, self.prompts, self.shots) = (path, prompts, shots)
     }
 
     /// A set at a length: its files, and how its rows are asked.
@@ -78,44 +72,6 @@ package struct HelmetArchive {
         return parts
     }()
 
-    private static let templates = [
-        "json_kv":
-            "{context}\n\nThe JSON object above has a value for the key below. Write that value.\n\n{demos}Key: {question}\nCorresponding value:",
-        "rag":
-            "The documents below answer a question. Give a short answer, in this form:\nAnswer: [answer]\n\n{demos}{context}\n\nQuestion: {question}\nAnswer:",
-        "rerank":
-            "Every document below has an ID. Put all of them in order, the one that answers the query best first, in this form:\nRanking: ID3 > ID1 > ID2\n\n{demos}{context}\n\nQuery: {question}\nRanking:",
-        "niah":
-            "The text below holds a special magic {type_needle_v}.\n{context}\nWhat is the special magic {type_needle_v} for {query}?\nThe special magic {type_needle_v} for {query} is",
-        "niah_mv":
-            "The text below holds special magic {type_needle_v}.\n{context}\nWhat are all the special magic {type_needle_v} for {query}?\nThe special magic {type_needle_v} for {query} are",
-    ]
-
-    /// The first digits of SHA-256 of the official templates: user's part, line feed, answer's
-    /// beginning.
-    private static let officialHashes = [
-        "json_kv": "81486db7cf08bb91", "rag": "405aebdfa49dcd32", "rerank": "add207872c2cee1b",
-        "niah": "d813e9961330e9f0", "niah_mv": "36d24e349c6064f6",
-    ]
-
-    /// Templates of a file that the user has.
-    ///
-    /// - Throws: `InputError` for one that is missing or not the official one.
-    package static func official(_ file: JSONFields) throws(InputError) -> [String: String] {
-        var found: [String: String] = [:]
-        for (kind, expected) in officialHashes.sorted(by: { $0.key < $1.key }) {
-            var text = try file.requiredString(kind)
-            let hash = text.withUTF8 { sha256(UnsafeRawBufferPointer($0)) }
-            guard hash.hasPrefix(expected) else {
-                throw InputError(
-                    .value, in: file.place(of: kind), expected: "the official template (SHA-256 \(expected)…)",
-                    found: "another one (\(hash.prefix(16))…)", remedy: "Use --template own for other wording.")
-            }
-            found[kind] = text
-        }
-        return found
-    }
-
     /// The rows of all sets that are there, at the lengths that are wanted.
     ///
     /// - Parameter limit: the most of a set at a length.
@@ -124,7 +80,7 @@ package struct HelmetArchive {
             let file = "\(path)/\(part.file)"
             var demos: [JSONFields] = []
             if let name = part.demos, shots > 0 {
-                demos = try RowFile.rows("\(path)/\(name)")
+                for row in try RowFile.rows("\(path)/\(name)") where try isKnown(row, part) { demos.append(row) }
                 if !result.files.contains("\(path)/\(name)") { result.files.append("\(path)/\(name)") }
             }
             var count = 0
@@ -149,14 +105,9 @@ package struct HelmetArchive {
 
     private func doc(_ row: JSONFields, _ part: Part, _ demos: [JSONFields]) throws(InputError) -> JSONFields {
         let texts = try texts(row, part, demos)
-        var halves: [String] = []
-        for half in Scalars((templates ?? Self.templates)[part.kind] ?? "").pieces(separatedBy: "{context}") {
-            var half = half
-            for (name, text) in texts.fields { half = half.replacing("{\(name)}", with: text) }
-            halves.append(half.text)
-        }
-        let room = part.length - Helmet.limit(part.dataset)
-        let input = try fitted(halves, texts.context, room)
+        let input = try prompts.text(
+            part.kind, context: texts.context, fields: texts.fields,
+            room: part.length - Helmet.limit(part.dataset))
         var fields: [(String, JSON)] = [
             ("dataset", .string(part.dataset)), ("input", .string(input)), ("answer", texts.answer),
         ]
@@ -177,7 +128,7 @@ package struct HelmetArchive {
         case "rag":
             let question = try row.requiredString("question")
             var shown = ""
-            for demo in examples(demos, "question", question) {
+            for demo in examples(demos, of: row, by: ["id", "question"]) {
                 let answer = try demo.requiredStrings("answers").first ?? ""
                 shown +=
                     "\(try passages(demo))\n\nQuestion: \(try demo.requiredString("question"))\nAnswer: \(answer)\n\n"
@@ -188,7 +139,7 @@ package struct HelmetArchive {
         case "rerank":
             let query = try row.requiredString("query")
             var shown = ""
-            for demo in examples(demos, "query", query) {
+            for demo in examples(demos, of: row, by: ["qid", "query"]) {
                 let order = try documents(demo).enumerated().sorted {
                     ($1.element.label, $0.offset) < ($0.element.label, $1.offset)
                 }
@@ -222,14 +173,15 @@ package struct HelmetArchive {
     }
 
     /// Some rows about other questions, the same for the same question.
-    private func examples(_ demos: [JSONFields], _ key: String, _ question: String) -> [JSONFields] {
-        guard shots > 0, !demos.isEmpty else { return [] }
-        var text = question
-        let start = Int(text.withUTF8 { sha256(UnsafeRawBufferPointer($0)) }.prefix(12), radix: 16) ?? 0
-        var (found, seen): ([JSONFields], Set<String>) = ([], [question])
-        for i in demos.indices where found.count < shots {
-            let demo = demos[(start + i) % demos.count]
-            if let other = demo[key]?.string, seen.insert(other).inserted { found.append(demo) }
+    private func examples(_ demos: [JSONFields], of row: JSONFields, by keys: [String]) -> [JSONFields] {
+        func marks(_ row: JSONFields) -> [String] { keys.compactMap { row[$0]?.string } }
+        let own = marks(row)
+        let others = demos.filter { Set(marks($0)).isDisjoint(with: own) }
+        guard shots > 0, let text = own.first else { return [] }
+        var random = NumPyRandom(seed: HelmetClassification.seed(text))
+        var (found, seen): ([JSONFields], Set<String>) = ([], [])
+        for i in random.permutation(others.count) where found.count < shots {
+            if let mark = marks(others[i]).first, seen.insert(mark).inserted { found.append(others[i]) }
         }
         return found
     }
@@ -268,14 +220,5 @@ package struct HelmetArchive {
             passages.append(try JSONFields(passage, place: row.place, path: "ctxs[\(i)]"))
         }
         return passages
-    }
-
-    /// The prompt, the context cut at its end by the tokens that are too many.
-    private func fitted(_ halves: [String], _ context: String, _ room: Int) throws(InputError) -> String {
-        let whole = halves.joined(separator: context)
-        let excess = tokenizer.encode(whole, allowSpecial: false).count - room
-        guard excess > 0 else { return whole }
-        let kept = tokenizer.encode(context, allowSpecial: false).dropLast(excess)
-        return halves.joined(separator: try tokenizer.decode(Array(kept)))
     }
 }

@@ -48,6 +48,7 @@ package struct RunScores: Sendable {
             metric = name
             items.append((id.plainText, try Self.value(scores, name)))
         }
+        try requireDistinct(items.map(\.id), fields.place)
         return RunScores(task: task, length: try fields.int("length"), metric: metric ?? primary, items: items)
     }
 
@@ -74,7 +75,15 @@ package struct RunScores: Sendable {
             let place = places[key]!
             runs[place].items.append((id.plainText, try Self.value(scores, runs[place].metric)))
         }
+        for run in runs { try requireDistinct(run.items.map(\.id), "\(folder)/samples.jsonl: \(run.label)") }
         return runs
+    }
+
+    private static func requireDistinct(_ ids: [String], _ place: String) throws(InputError) {
+        var seen: Set<String> = []
+        for id in ids where !seen.insert(id).inserted {
+            throw InputError(.value, in: place, expected: "each item once", found: "\(id) again")
+        }
     }
 
     /// The metric of an item that stands for a task: the primary one, or what a mean of means is

@@ -58,12 +58,14 @@ package struct TaskResult: Sendable {
         if task == "helmet", let groups = try row.fields("groups") {
             var results: [TaskResult] = []
             // Summaries are judged by another model, officially: ours do not stand for them.
-            for name in groups.object.names where name != "summ" {
+            for name in groups.object.names where name != "summ" && n > 0 {
                 guard let score = try finite(groups, name) else { continue }
                 results.append(TaskResult(task: "helmet_\(name)", length: length, score: score, n: n))
             }
             return results
         }
+        // Null, or of no rows, is a hole: no prompt fitted, or none was asked yet.
+        if row.object["score"] == .null || row["n"] != nil && n == 0 { return [] }
         guard let score = try finite(row, "score") else { throw row.missing("score", "a number") }
         return [
             TaskResult(

@@ -23,6 +23,24 @@ package enum PromptReport {
         return requests
     }
 
+    /// The requests for the rows of a file, with the examples that stand in the task's file.
+    package static func requests(
+        _ task: YamlTask, rows: [JSONFields], shots: Int?, limit: Int?
+    ) throws(InputError) -> [JSON] {
+        let shots = shots ?? task.exampleCount
+        guard shots <= task.samples.count else {
+            throw InputError(
+                .value, in: "--shots", expected: "at most \(task.samples.count), the samples of the file",
+                found: "\(shots)", remedy: "Give examples with --fewshot.")
+        }
+        let asked = rows.prefix(limit ?? .max)
+        var requests: [JSON] = []
+        for (row, examples) in zip(asked, task.examples(rows: asked.count, shots: shots)) {
+            requests.append(try task.request(row, examples: examples, isChat: false).json)
+        }
+        return requests
+    }
+
     /// The rows of a JSON Lines file, each with its place.
     package static func rows(_ path: String, mayBeEmpty: Bool = false) throws(InputError) -> [JSONFields] {
         var rows: [JSONFields] = []

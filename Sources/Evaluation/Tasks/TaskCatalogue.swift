@@ -57,7 +57,7 @@ package enum TaskCatalogue {
             name: "helmet",
             files: [
                 "helmet/data/json_kv/*.jsonl", "helmet/data/ruler/*/validation_*.jsonl", "helmet/data/kilt/*.jsonl",
-                "helmet/data/msmarco/*.jsonl", "helmet/data/*.jsonl",
+                "helmet/data/msmarco/*.jsonl", "helmet/data/icl/<set>/train.jsonl", "helmet/data/*.jsonl",
             ],
             size: "100 a set and length", licence: "mixed", make: { _ in Helmet() }, shots: 2),
         TaskEntry(

@@ -64,7 +64,10 @@ struct TaskTemplate: Sendable {
     private func written(_ value: JSON) throws(InputError) -> String {
         switch value {
         case .string(let text): return text
-        case .number(let digits): return digits
+        case .number(let digits):
+            // Numbers with decimals are written as Python writes them, whatever the file wrote.
+            let isWhole = digits.allSatisfy { $0.isNumber || $0 == "-" }
+            return isWhole ? digits : value.double.map { "\($0)" } ?? digits
         case .bool(let flag): return flag ? "True" : "False"
         case .null: return "None"
         case .array, .object: throw mistake("a text or a number in the place of an expression", value.kindName)
@@ -86,7 +89,8 @@ struct TaskTemplate: Sendable {
             return member
         case .element(let inner, let index):
             let value = try evaluate(inner, doc)
-            guard let list = value.array else { throw mistake("a list", value.kindName) }
+            let letters = value.string.map { $0.unicodeScalars.map { JSON.string(String($0)) } }
+            guard let list = value.array ?? letters else { throw mistake("a list or a text", value.kindName) }
             let place = index < 0 ? index + list.count : index
             guard list.indices.contains(place) else {
                 throw mistake("a list with the entry \(index)", "\(list.count) entries")

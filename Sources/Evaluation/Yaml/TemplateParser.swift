@@ -9,10 +9,8 @@ struct TemplateParser {
     private var depth = 0
 
     init(_ source: String, place: String) {
-        var text = Scalars(source)
-        // Jinja drops one line feed at the end of a template.
-        if text.last == "\n" { text.removeLast() }
-        (self.source, self.place) = (text, place)
+        // A line feed at the end stays, as the harness tells Jinja.
+        (self.source, self.place) = (Scalars(source), place)
     }
 
     /// The text up to the next expression, and that; nil at the end.

@@ -44,7 +44,7 @@ enum YamlFilter: Sendable {
         switch self {
         case .takeFirst: return Array(outputs.prefix(1))
         case .takeFirstK(let k): return Array(outputs.prefix(k))
-        case .removeWhitespace: return outputs.map { $0.strippedStart() }
+        case .removeWhitespace: return outputs.map { $0.stripped() }
         case .lowercase: return outputs.map(\.lowered)
         case .majorityVote:
             var counts: [Scalars: Int] = [:]

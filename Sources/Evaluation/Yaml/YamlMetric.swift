@@ -96,7 +96,7 @@ struct YamlMetric: Sendable {
         default: length = 1
         }
         let perUnit = -sum / max(length, 1)
-        return (kind == .bitsPerByte ? perUnit / log(2) : exp(perUnit), max(length, 1))
+        return (kind == .bitsPerByte ? perUnit / log(2) : exp(perUnit), length)
     }
 
     /// The value of all rows together.

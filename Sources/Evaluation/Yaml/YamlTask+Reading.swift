@@ -81,7 +81,7 @@ extension YamlTask {
             metrics.append(try YamlMetric(entry, outputType))
         }
         self.metrics = metrics.isEmpty ? YamlMetric.kinds(of: outputType).prefix(2).map { YamlMetric($0) } : metrics
-        (samples, exampleCount) = try Self.examples(root)
+        (samples, exampleCount, takesFirst) = try Self.examples(root)
     }
 
     private static func dataFile(_ root: YamlValue) throws(InputError) -> String? {
@@ -103,9 +103,9 @@ extension YamlTask {
         guard case .list(let entries) = value.content else {
             return .template(try TaskTemplate(value.string("doc_to_choice"), place: value.place))
         }
-        var templates: [TaskTemplate] = []
-        for entry in entries { templates.append(try TaskTemplate(entry.string("doc_to_choice"), place: entry.place)) }
-        return .templates(templates)
+        var texts: [String] = []
+        for entry in entries { texts.append(try entry.string("doc_to_choice")) }
+        return .texts(texts)
     }
 
     private static func generation(
@@ -147,15 +147,18 @@ extension YamlTask {
         return filters
     }
 
-    private static func examples(_ root: YamlValue) throws(InputError) -> ([JSONFields], Int) {
+    private static func examples(_ root: YamlValue) throws(InputError) -> ([JSONFields], Int, Bool) {
         let count = try root["num_fewshot"]?.int("num_fewshot") ?? 0
-        var rows: [JSONFields] = []
+        var (rows, takesFirst): ([JSONFields], Bool) = ([], false)
         for (key, value) in root["fewshot_config"]?.map ?? [] {
             switch key {
             case "samples":
                 for sample in try value.list(key) { rows.append(try JSONFields(sample.json, place: sample.place)) }
             case "sampler":
-                guard try value.string(key) == "first_n" else { throw value.mistake("first_n for sampler") }
+                guard let place = ["default", "first_n"].firstIndex(of: try value.string(key)) else {
+                    throw value.mistake("default or first_n for sampler")
+                }
+                takesFirst = place == 1
             default:
                 throw InputError(
                     .unsupported, in: value.place, expected: "samples or sampler", found: "'\(key)' of fewshot_config")
@@ -164,6 +167,6 @@ extension YamlTask {
         guard count >= 0, rows.isEmpty || count <= rows.count else {
             throw root["num_fewshot"]!.mistake("at most \(rows.count) for num_fewshot, the samples")
         }
-        return (rows, count)
+        return (rows, count, takesFirst)
     }
 }

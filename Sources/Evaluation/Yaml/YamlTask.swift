@@ -13,9 +13,10 @@ package struct YamlTask: EvaluationTask {
         case rolling = "loglikelihood_rolling"
     }
 
-    /// How choices are given: names in the file, or a template whose value is a list.
+    /// How choices are given: texts in the file, which are no templates, or a template whose value is
+    /// a list.
     enum Choices: Sendable {
-        case templates([TaskTemplate])
+        case texts([String])
         case template(TaskTemplate)
     }
 
@@ -26,6 +27,8 @@ package struct YamlTask: EvaluationTask {
     /// Rows that stand in the file as examples.
     package let samples: [JSONFields]
     package let exampleCount: Int
+    /// Whether the first samples are shown, in order; else some are drawn for every row.
+    let takesFirst: Bool
 
     let outputType: OutputType
     let question: TaskTemplate
@@ -148,7 +151,7 @@ package struct YamlTask: EvaluationTask {
     private func choiceTexts(_ doc: JSONFields) throws(InputError) -> [String] {
         var texts: [String] = []
         switch choices {
-        case .templates(let templates): for template in templates { texts.append(try template.text(doc)) }
+        case .texts(let list): texts = list
         case .template(let template):
             guard let list = try template.value(doc).array else {
                 throw InputError(
@@ -181,6 +184,17 @@ package struct YamlTask: EvaluationTask {
 
     // MARK: Requests
 
+    /// The harness's seed of examples.
+    private static let seed: UInt32 = 1234
+
+    /// The examples of so many rows, in their order: the first samples, or drawn as the harness
+    /// draws them, one row after another.
+    package func examples(rows: Int, shots: Int) -> [[JSONFields]] {
+        if takesFirst { return Array(repeating: Array(samples.prefix(shots)), count: rows) }
+        var random = PythonRandom(seed: Self.seed)
+        return (0..<rows).map { _ in random.sample(samples.count, min(shots, samples.count)).map { samples[$0] } }
+    }
+
     package func request(_ doc: JSONFields, examples: [JSONFields], isChat: Bool) throws(InputError) -> TaskRequest {
         if outputType == .rolling {
             return TaskRequest(messages: [], text: "", kind: .rolling(try target.text(doc)))
@@ -200,7 +214,10 @@ package struct YamlTask: EvaluationTask {
         var text = turns.description
         for (query, target) in turns.examples { text += query + targetDelimiter + target + exampleDelimiter }
         var request = TaskRequest(messages: [], text: text + turns.query, kind: kind)
-        if case .choose(let texts) = kind { request.kind = .choose(texts.map { targetDelimiter + $0 }) }
+        // Choices are continued behind the delimiter; a target of its own brings its space along.
+        if case .choose(let texts) = kind, outputType == .multipleChoice {
+            request.kind = .choose(texts.map { targetDelimiter + $0 })
+        }
         return request
     }
 }

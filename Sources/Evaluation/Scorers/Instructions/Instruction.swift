@@ -78,6 +78,9 @@ struct Instruction {
         return value
     }
 
+    /// A text without white space around it: keywords, letters, markers and names of sections.
+    private func bare(_ key: String) throws(InputError) -> String { try string(key).pythonStripped }
+
     private func strings(_ key: String) throws(InputError) -> [String] {
         guard let values = try arguments.strings(key), !values.isEmpty else {
             throw arguments.missing(key, "a list of words for \(id)")
@@ -143,9 +146,9 @@ struct Instruction {
             where try count("\\b\(word)\\b", "forbidden_words") > 0 { return false }
             return true
         case "keywords:frequency":
-            return try compares(count(try string("keyword"), "keyword"), "relation", with: "frequency")
+            return try compares(count(try bare("keyword"), "keyword"), "relation", with: "frequency")
         case "keywords:letter_frequency":
-            let letter = Scalars(try string("letter")).lowered
+            let letter = Scalars(try bare("letter")).lowered
             let found = letter.count == 1 ? text.lowered.filter { $0 == letter[0] }.count : 0
             return try compares(found, "let_relation", with: "let_frequency")
         default: throw unknown
@@ -157,7 +160,7 @@ struct Instruction {
         case "detectable_content:number_placeholders":
             return try Self.placeholders.matches(in: text).count >= number("num_placeholders")
         case "detectable_content:postscript":
-            let marker = try string("postscript_marker")
+            let marker = try bare("postscript_marker")
             let pattern: String
             switch marker {
             case "P.P.S": pattern = #"\s*p\.\s?p\.\s?s.*$"#
@@ -178,10 +181,11 @@ struct Instruction {
             }
             return single.count + double.count >= (try number("num_highlights"))
         case "detectable_format:multiple_sections":
-            let splitter = try string("section_spliter")
+            let splitter = try bare("section_spliter")
             let regex = try PythonRegex(
                 #"\s?"# + splitter + #"\s?\d+\s?"#, place: arguments.place(of: "section_spliter"))
-            return try regex.matches(in: text).count >= number("num_sections")
+            // A split also returns what groups hold, where the name of a section has any.
+            return try regex.matches(in: text).count * (1 + regex.groupCount) >= number("num_sections")
         case "detectable_format:json_format":
             var inner = text.stripped()
             for fence in ["```json", "```Json", "```JSON", "```"] { inner = inner.without(prefix: fence) }

@@ -41,7 +41,11 @@ indirect enum Expression: Sendable {
         case .quotient(let a, let b): return a.value(at: point) / b.value(at: point)
         case .power(let a, let b): return a.value(at: point).raised(to: b.value(at: point))
         case .negative(let a): return ComplexNumber(0) - a.value(at: point)
-        case .function(let name, let a): return a.value(at: point).applying(name)
+        case .function(let name, let a):
+            guard name.hasSuffix("()") else { return a.value(at: point).applying(name) }
+            // A function that nothing is known about: some smooth one, fixed by its name.
+            let (stretch, shift) = (Self.value(of: name, at: 0), Self.value(of: name, at: 1))
+            return (ComplexNumber(stretch) * a.value(at: point) + ComplexNumber(shift)).applying("cos")
         }
     }
 
@@ -102,9 +106,24 @@ struct ComplexNumber: Sendable {
     func applying(_ function: String) -> Self {
         switch function {
         case "abs": return Self(magnitude)
-        case "ln": return logarithm
-        case "log": return logarithm / Self(log(10))
+        case "ln", "log": return logarithm
         case "exp": return exponential
+        case "factorial":
+            return imaginary == 0 ? Self(real < 0 && real == real.rounded() ? .nan : tgamma(real + 1)) : Self(.nan)
+        case "lfloor": return imaginary == 0 ? Self(real.rounded(.down)) : Self(.nan)
+        case "lceil": return imaginary == 0 ? Self(real.rounded(.up)) : Self(.nan)
+        case "arcsin":
+            let root = (Self(1) - self * self).raised(to: Self(0.5))
+            return Self(0, -1) * (Self(0, 1) * self + root).logarithm
+        case "arccos": return Self(Double.pi / 2) - applying("arcsin")
+        case "arctan":
+            let turned = Self(0, 1) * self
+            return Self(0, 0.5) * ((Self(1) - turned).logarithm - (Self(1) + turned).logarithm)
+        case "sinh", "cosh", "tanh":
+            let (sine, cosine) = (
+                (exponential - (Self(0) - self).exponential), exponential + (Self(0) - self).exponential
+            )
+            return function == "tanh" ? sine / cosine : (function == "sinh" ? sine : cosine) / Self(2)
         default:
             // e^(iz) gives the rest.
             let turned = (Self(0, 1) * self).exponential
@@ -114,6 +133,9 @@ struct ComplexNumber: Sendable {
             case "sin": return sine
             case "cos": return cosine
             case "tan": return sine / cosine
+            case "csc": return Self(1) / sine
+            case "sec": return Self(1) / cosine
+            case "cot": return cosine / sine
             default: return Self(.nan)
             }
         }
