@@ -10,10 +10,10 @@
 //  knows the text, since the same bits come again). Copies of the memory, rows that are read once
 //  more and all rows of the head are in its time.
 //
-//  Kinds: `quote` answers questions with numbers out of 1,024 tokens, a question and its answer after
-//  the other; `copy` writes a paragraph of the held-out text that is there twice a third time, `once`
-//  one that is there once; `edit` goes on with a copy in which "that" stands for "the"; `story` with a
-//  paragraph of which nothing is there.
+//  Kinds: `quote` answers questions with numbers out of 1,024 tokens, one question and answer after
+//  the other; `copy` writes a paragraph of the held-out text that is there twice a third time,
+//  `once` one that is there once; `edit` goes on with a copy in which "that" stands for "the";
+//  `story` goes on with a paragraph of which nothing is there.
 
 import DualityCore
 import DualityInference
