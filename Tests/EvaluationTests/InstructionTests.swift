@@ -13,6 +13,14 @@ struct InstructionTests {
         ("detectable_format:multiple_sections", #"{"section_spliter": " Day", "num_sections": 1}"#, "Day 1", true),
         ("detectable_format:multiple_sections", #"{"section_spliter": "(Day)", "num_sections": 2}"#, "Day 1", true),
         ("detectable_format:multiple_sections", #"{"section_spliter": "Day", "num_sections": 2}"#, "Day 1", false),
+        (
+            "language:response_language", #"{"language": "no"}"#,
+            "Været er veldig fint i dag, og jeg vil gjerne gå en tur.", true
+        ),
+        (
+            "language:response_language", #"{"language": "da"}"#,
+            "Vejret er meget behageligt i dag, og jeg vil gerne gå.", true
+        ),
         capitals(2, "-\n*I'M\n* x", true), capitals(2, "NASA\u{2014}USA", true), capitals(2, "CANNOT", true),
         capitals(2, "DON'T", true), capitals(2, "U.S.A.", false), capitals(2, "A,B", true), capitals(2, "A:5", false),
         capitals(2, "STOP!GO", true), capitals(2, "it's OK", false),

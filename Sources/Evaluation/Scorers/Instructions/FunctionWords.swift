@@ -53,11 +53,11 @@ struct FunctionWords {
         ),
         FunctionWords(
             "da",
-            "og at det er en et som på i af for med den til ikke har var jeg vi de han hun om men fra så kan skal når blev",
+            "og at det er en et som på i af for med den til ikke har var jeg vi de han hun om men fra så kan skal når blev bliver meget noget nogle efter hvad ud op mig dig sig",
             letters: "æø"),
         FunctionWords(
             "no",
-            "og å det er en et som på i av for med den til ikke har var jeg vi de han hun om men fra så kan skal når ble",
+            "og å det er en et som på i av for med den til ikke har var jeg vi de han hun om men fra så kan skal når ble blir veldig noe noen mye etter hva ut opp meg deg seg",
             letters: "æø"),
         FunctionWords(
             "fi",
