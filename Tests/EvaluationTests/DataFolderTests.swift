@@ -140,7 +140,8 @@ struct DataFolderTests {
         #expect(scores == [1, 0, 1, 1])
     }
 
-    /// NumPy's order of nine rows, seeded by the question, as Hugging Face's datasets shuffles them.
+    /// NumPy's order of nine rows, seeded by the question, as Hugging Face's datasets shuffles
+    /// them.
     @Test func examplesOfHelmetAreTheOfficialOnes() throws {
         let demos = (0..<9).map { #"{"question": "p\#($0)", "answers": ["d\#($0)"], "ctxs": []}"# }
         let found = try Self.rows(

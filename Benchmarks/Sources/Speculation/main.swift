@@ -6,9 +6,9 @@
 //  A large model of random weights repeats nothing that is worth guessing. So the embedded model
 //  writes first, in int8, greedily, on texts of each kind below, and every pass is kept: how many
 //  tokens look-up guessed and how many came true. Then MODEL writes as many tokens twice, in turns:
-//  without guesses, and with a drafter that guesses as often, as many and as rightly as was kept (it
-//  knows the text, since the same bits come again). Copies of the memory, rows that are read once
-//  more and all rows of the head are in its time.
+//  without guesses, and with a drafter that guesses as often, as many and as rightly as was kept
+//  (it knows the text, since the same bits come again). Copies of the memory, rows that are read
+//  once more and all rows of the head are in its time.
 //
 //  Kinds: `quote` answers questions with numbers out of 1,024 tokens, one question and answer after
 //  the other; `copy` writes a paragraph of the held-out text that is there twice a third time,

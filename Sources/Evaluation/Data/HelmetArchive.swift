@@ -3,9 +3,9 @@
 //
 //  Examples are two rows of the set's file of examples, others than the row itself, in the order
 //  that NumPy's generator gives from the SHA-256 of the row's id or question, as officially.
-//  Many-shot classification is in HelmetClassification. Summaries are not in the archive but in data
-//  sets of the hub; rows that somebody has prepared (`dataset`, `input`, `answer`) are read from the
-//  same folder.
+//  Many-shot classification is in HelmetClassification. Summaries are not in the archive but in
+//  data sets of the hub; rows that somebody has prepared (`dataset`, `input`, `answer`) are read
+//  from the same folder.
 
 import DualityCore
 import Foundation

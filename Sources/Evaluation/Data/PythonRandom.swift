@@ -1,8 +1,8 @@
 //  Python's `random.Random(seed)`: the same samples and the same order, so that what HELMET draws
 //  is what is drawn here.
 //
-//  MT19937 (Matsumoto, Nishimura: "Mersenne Twister", ACM TOMACS 8, 1998), seeded by an array of one
-//  word, as Python seeds it with a number below 2^32.
+//  MT19937 (Matsumoto, Nishimura: "Mersenne Twister", ACM TOMACS 8, 1998), seeded by an array of
+//  one word, as Python seeds it with a number below 2^32.
 
 struct PythonRandom {
     private var state = [UInt32](repeating: 0, count: 624)

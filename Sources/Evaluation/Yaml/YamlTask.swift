@@ -13,8 +13,8 @@ package struct YamlTask: EvaluationTask {
         case rolling = "loglikelihood_rolling"
     }
 
-    /// How choices are given: texts in the file, which are no templates, or a template whose value is
-    /// a list.
+    /// How choices are given: texts in the file, which are no templates, or a template whose value
+    /// is a list.
     enum Choices: Sendable {
         case texts([String])
         case template(TaskTemplate)

@@ -35,8 +35,8 @@ public struct LookupDrafter: TokenDrafter {
     /// Guesses are made from this chance on.
     private let smallestChance: Double
 
-    /// - Parameter weightBytes: what a pass of the model reads, `LanguageModel.weightBytesPerToken`: a
-    ///   large model gains by guesses that are seldom right.
+    /// - Parameter weightBytes: what a pass of the model reads,
+    ///   `LanguageModel.weightBytesPerToken`: a large model gains by guesses that are seldom right.
     public init(weightBytes: Int = 0) {
         smallestChance = DraftWorth.smallestChance(weightBytes: weightBytes)
     }

@@ -37,8 +37,8 @@ extension TokenDrafter {
 enum DraftWorth {
     static let smallestChance = 0.35
 
-    /// The same for a guess that costs nothing but its row, by the bytes that a pass reads: beyond any
-    /// cache a row is cheap.
+    /// The same for a guess that costs nothing but its row, by the bytes that a pass reads: beyond
+    /// any cache a row is cheap.
     static func smallestChance(weightBytes: Int) -> Double { weightBytes < 1 << 29 ? smallestChance : 0.15 }
 
     /// Rows of one pass, known and guessed: as many as the kernels multiply with one reading of the

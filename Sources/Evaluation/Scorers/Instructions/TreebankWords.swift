@@ -28,7 +28,8 @@ enum TreebankWords {
         var text = text
         func apply(_ rules: [(PythonRegex, String)]) {
             for (pattern, template) in rules {
-                // The rules are ours and simple: only a text beyond the limit of work stays as it is.
+                // The rules are ours and simple: only a text beyond the limit of work stays as it
+                // is.
                 text = (try? pattern.replacing(in: text, with: template)) ?? text
             }
         }

@@ -85,7 +85,8 @@ struct ExpressionParser {
         return true
     }
 
-    /// What an operator is followed by; nil, and the operator is left out, where nothing can follow.
+    /// What an operator is followed by; nil, and the operator is left out, where nothing can
+    /// follow.
     private mutating func operand(
         _ marks: [String], _ read: (inout ExpressionParser) -> Expression?
     ) -> (mark: String, value: Expression)? {
