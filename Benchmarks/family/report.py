@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 
 import pages
+import shares
 import speed
 from formats import FORMATS
 from program import FAMILY
@@ -111,7 +112,8 @@ def plot(found, directory):
 
 
 def write(results, directory):
-    places = {"speed": ("performance.md", speed_lines), "formats": ("performance.md", format_lines), "tasks": ("evaluation.md", task_lines)}
+    places = {"speed": ("performance.md", speed_lines), "shares": ("performance.md", shares.lines), "formats": ("performance.md", format_lines),
+              "tasks": ("evaluation.md", task_lines)}
     for name, (file, lines) in places.items():
         if name not in results:
             continue
