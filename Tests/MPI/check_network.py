@@ -57,9 +57,24 @@ def launcher(agent):
         "--host", ",".join(ADDRESSES), "-n", "2"]
 
 
+def wait_for_more(job, seconds=60):
+    """Until more is on standard output than now."""
+    before, deadline = len(job.text(job.out)), time.monotonic() + seconds
+    while len(job.text(job.out)) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return len(job.text(job.out)) > before
+
+
+def cable(state):
+    ip("-n", NAMES[1], "link", "set", "duality0", state)
+
+
+ends = ["--seed", "7", "--ignore-end", "--context", "200000", "--threads", "1"]
 arguments = ["generate", PROMPT, "--seed", "7", "--max-tokens", "24", "--json", "--threads", "1"]
+long = ["generate", PROMPT, "--max-tokens", "600", *ends]
+endless = ["generate", PROMPT, "--max-tokens", "100000", *ends]
 expected = json.loads(duality(0, *arguments)[0])["tokens"]
-endless = ["generate", PROMPT, "--seed", "7", "--max-tokens", "100000", "--ignore-end", "--context", "200000", "--tensor-parallel", "2", "--threads", "1"]
+expected_long = duality(0, *long)[0]
 try:
     build()
     with tempfile.TemporaryDirectory() as folder:
@@ -67,20 +82,36 @@ try:
         with open(agent, "w") as file:
             file.write(AGENT)
         os.chmod(agent, os.stat(agent).st_mode | stat.S_IXUSR)
-        out, err, status, seconds = run([*launcher(agent), os.path.abspath(DUALITY), *arguments, "--tensor-parallel", "2"])
-        expect(status == 0, f"two namespaces over TCP ({seconds:.1f} s)", err)
-        expect(json.loads(out)["tokens"] == expected, "the same tokens", out)
-        with Running([*launcher(agent), os.path.abspath(DUALITY), *endless, "--rank-timeout", "3"]) as job:
-            expect(job.wait_for_output(), "text comes", job.text(job.err))
-            ip("-n", NAMES[1], "link", "set", "duality0", "down")
-            began = time.monotonic()
-            while ranks_of() and time.monotonic() < began + 30:
-                time.sleep(0.05)
-            # The launcher takes some seconds more to end by itself.
-            seconds = time.monotonic() - began
-            expect(seconds <= 3 + 2, f"cable cut: all ranks have ended after {seconds:.1f} s", job.text(job.err))
-            out, err, status, more = job.wait(30)
-            expect(status == 3, f"and their launcher {more:.1f} s later", err)
-            expect("no answer from rank" in err and status not in (0, None), f"the silent rank is named (exit {status})", err)
+        ranks = [*launcher(agent), os.path.abspath(DUALITY)]
+        for cut in ["--tensor-parallel", "--pipeline-parallel"]:
+            out, err, status, seconds = run([*ranks, *arguments, cut, "2"])
+            expect(status == 0, f"{cut}: two namespaces over TCP ({seconds:.1f} s)", err)
+            expect(json.loads(out)["tokens"] == expected, f"{cut}: the same tokens", out)
+
+            # Down for less than a rank waits.
+            with Running([*ranks, *long, cut, "2", "--rank-timeout", "30"]) as job:
+                expect(job.wait_for_output(), f"{cut}: text comes", job.text(job.err))
+                cable("down")
+                time.sleep(4)
+                still = len(job.text(job.out))
+                cable("up")
+                out, err, status, seconds = job.wait(90)
+                expect(status == 0 and still < len(expected_long), f"{cut}: down for 4 s in {still} of {len(expected_long)} bytes, and at the end {seconds:.1f} s later", err)
+                expect(out == expected_long, f"{cut}: the same text", out)
+
+            for _ in range(3):
+                with Running([*ranks, *endless, cut, "2", "--rank-timeout", "3"]) as job:
+                    expect(job.wait_for_output() and wait_for_more(job), f"{cut}: text comes", job.text(job.err))
+                    cable("down")
+                    began = time.monotonic()
+                    while ranks_of() and time.monotonic() < began + 30:
+                        time.sleep(0.05)
+                    # The launcher takes some seconds more to end by itself.
+                    seconds = time.monotonic() - began
+                    expect(seconds <= 3 + 2, f"{cut}, cable cut: all ranks have ended after {seconds:.1f} s", job.text(job.err))
+                    out, err, status, more = job.wait(30)
+                    expect(status == 3, f"{cut}: and their launcher {more:.1f} s later", err)
+                    expect("no answer from rank" in err and status not in (0, None), f"{cut}: the silent rank is named (exit {status})", err)
+                cable("up")
 finally:
     remove()
