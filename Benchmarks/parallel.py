@@ -8,6 +8,12 @@
 Every round runs `duality bench` both ways and prints tokens per second of both and their ratio. Both compute the same
 bits; `make test-mpi` compares them.
 
+    python3 Benchmarks/parallel.py --model .build/bench/hqwen3-0.6b --network tcp [--rounds 5]
+
+has the two ranks in two network namespaces, over TCP, or with `--network 1gbit` over TCP held to that (as root, with
+Open MPI and tc), and with `--network memory` where they were. Of every round it takes what ranks measure of the network
+and one process of the memory, and prints what `duality family` predicts of generation from them.
+
     python3 Benchmarks/parallel.py --cases 1600 [--rounds 5] [--ranks 2] [--json]
 
 shares out generated cases of `check`, and a suite of `verify` that it writes, among ranks with a core each, beside one
@@ -15,13 +21,19 @@ process on one core. Both print the same report, which is compared. Where others
 processor of the process that has most of them say what would be without: they are the second ratio.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "Tests/MPI"))
+from namespaces import Namespaces
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model")
@@ -30,24 +42,70 @@ parser.add_argument("--ranks", type=int, default=2)
 parser.add_argument("--prompt", type=int, default=512)
 parser.add_argument("--generate", type=int, default=64)
 parser.add_argument("--pipeline", action="store_true", help="ranks with layers of their own instead of rows")
+parser.add_argument("--network", choices=["memory", "tcp", "1gbit"], help="between two ranks, with predictions")
 parser.add_argument("--cases", type=int)
 parser.add_argument("--json", action="store_true")
 arguments = parser.parse_args()
 
-DUALITY = os.environ.get("DUALITY", str(pathlib.Path(__file__).parent.parent / ".build-mpi/release/duality"))
+DUALITY = os.path.abspath(os.environ.get("DUALITY", pathlib.Path(__file__).parent.parent / ".build-mpi/release/duality"))
 MPIRUN = ["mpirun", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "--oversubscribe", "--bind-to", "none"]
 
 
-def bench(ranks, threads, *more):
+def bench(ranks, threads, *more, launcher=()):
+    """The report, and what was said beside it."""
     command = [DUALITY, "bench", "--json", "--repeats", "1", "--threads", str(threads), "--prompt", str(arguments.prompt),
                "--generate", str(arguments.generate), *(["--model", arguments.model] if arguments.model else []), *more]
     if ranks > 1:
-        command = [*MPIRUN, "-n", str(ranks), *command, "--pipeline-parallel" if arguments.pipeline else "--tensor-parallel", str(ranks)]
+        command = [*(launcher or [*MPIRUN, "-n", str(ranks)]), *command, "--pipeline-parallel" if arguments.pipeline else "--tensor-parallel", str(ranks)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(done.stderr)
-    report = json.loads(done.stdout)
+    return json.loads(done.stdout), done.stderr
+
+
+def speeds(report):
     return report["prompt_tokens_per_second"], report["generate_tokens_per_second"]
+
+
+def predicted(network, bandwidth):
+    """Tokens per second of one host and of two, generated."""
+    command = [DUALITY, "family", "--hosts", "2", "--network", network, "--bandwidth", str(bandwidth), "--json",
+               *(["--model", arguments.model] if arguments.model else [])]
+    hosts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["hosts"]
+    return [row["decode_tokens_per_second"] for row in hosts]
+
+
+def over_network():
+    """Generation of two ranks beside two threads, and what is predicted of both."""
+    with contextlib.ExitStack() as stack:
+        launcher = ()
+        if arguments.network != "memory":
+            namespaces = stack.enter_context(Namespaces())
+            launcher = namespaces.launcher
+            if arguments.network == "1gbit":
+                namespaces.hold_to("1gbit")
+        rounds = []
+        for number in range(arguments.rounds):
+            one, _ = bench(1, 2, "--roofline")
+            many, said = bench(2, 1, launcher=launcher)
+            start, rate = re.search(r"auto \(([\d.]+) ms per exchange, ([\d.]+) GB/s\)", said).groups()
+            bandwidth = one["limits"]["read_gbps"]
+            # Ranks of one host have a half of its memory's rate each.
+            network = f"{float(start) * 1e3:g}:{rate}"
+            row = {"one": speeds(one), "ranks": speeds(many), "network": network, "bandwidth": bandwidth,
+                   "predicted": [predicted(network, bandwidth)[0], predicted(network, bandwidth / 2)[1]]}
+            rounds.append(row)
+            if not arguments.json:
+                print(f"round {number + 1}: {bandwidth:.1f} GB/s, {float(start) * 1e3:.0f} us and {rate} GB/s; generation "
+                      f"{row['one'][1]:.2f} (predicted {row['predicted'][0]:.2f}) and {row['ranks'][1]:.2f} ({row['predicted'][1]:.2f}); "
+                      f"prompt {row['one'][0]:.1f} and {row['ranks'][0]:.1f}", flush=True)
+    ratio = statistics.median(row["ranks"][1] / row["one"][1] for row in rounds)
+    off = [statistics.median(row["predicted"][i] / row[what][1] for row in rounds) for i, what in enumerate(["one", "ranks"])]
+    if arguments.json:
+        print(json.dumps({"rounds": rounds, "generate_ratio": ratio, "predicted_over_measured": off}, indent=2))
+        return
+    print(f"{arguments.network}, medians: generation of ranks against threads {ratio:.2f}; predicted over measured {off[0]:.2f} of threads, "
+          f"{off[1]:.2f} of ranks")
 
 
 MEASURED = ["bash", "-c", 'TIMEFORMAT="processor %U %S"; time "$0" "$@"', DUALITY]
@@ -104,13 +162,13 @@ def share_out():
     print(f"{arguments.ranks} ranks of one core against one, medians: {', '.join(medians)}")
 
 
-if arguments.cases:
-    share_out()
+if arguments.cases or arguments.network:
+    share_out() if arguments.cases else over_network()
     raise SystemExit(0)
 
 rounds = []
 for number in range(arguments.rounds):
-    one, many = bench(1, arguments.ranks), bench(arguments.ranks, 1)
+    one, many = speeds(bench(1, arguments.ranks)[0]), speeds(bench(arguments.ranks, 1)[0])
     rounds.append({"one": one, "ranks": many})
     if not arguments.json:
         print(f"round {number + 1}: prompt {one[0]:.1f} and {many[0]:.1f} tokens/s ({many[0] / one[0]:.2f}), "

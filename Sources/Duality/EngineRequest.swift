@@ -54,8 +54,8 @@ public struct EngineRequest: Sendable {
     public var allowsNonFinite = false
     /// The other processes that compute the model with this one; nil for none.
     package var exchange: (any RankExchange)?
-    /// How they divide it.
-    package var division = RankDivision.rows
+    /// Into how many ranges of layers they divide it; each is of as many processes, by rows.
+    package var stages = 1
     /// What they send each other.
     package var wire = RankWire.Form.auto
     /// How much of the model each of them has.

@@ -93,10 +93,11 @@ public struct ModelLoader: Sendable {
     /// This rank's part of the model, where several compute it.
     private func shared(_ model: QuantModel) throws -> QuantModel {
         guard let exchange = request.exchange else { return model }
-        try model.requireSameModel(on: exchange, request.division)
+        try model.requireSameModel(on: exchange, stages: request.stages)
+        let parts = try exchange.parts(ofStages: request.stages)
         let shares = try request.balance.shares(on: exchange, request.pool)
-        if request.division == .layers { return try model.staged(exchange, shares: shares) }
-        return try model.cut(exchange, shares: shares, wire: RankWire(request.wire, on: exchange))
+        let wire = try RankWire(request.wire, on: exchange, among: parts)
+        return try model.cut(exchange, stages: request.stages, shares: shares, wire: wire)
     }
 
     private func checkpoint(_ warn: (String) -> Void) throws -> Checkpoint {

@@ -2,12 +2,8 @@
 //
 //      post        copies the bytes and lets MPI carry them
 //      attend      between layers and in every wait: MPI gets on, what has come begins to be received,
-//                  and a rank that is busy for long says that it is alive
+//                  and a rank that is busy for long gives a sign of life (MPIRanks+Signs.swift)
 //      take        waits for the rest
-//
-//  A stage may compute for longer than others are to wait without a word. So whoever waits for a
-//  rank begins to count at its last sign of life; and since ranks that wait themselves give signs
-//  too, the one whose neighbour is lost is the first to give up, and names the right one.
 
 #if MPI
     import CMPI
@@ -23,11 +19,6 @@
         var ahead: (peer: Int, count: Int)?
         var incoming = MPIMessages()
         let received = MPIMemory()
-        /// Signs of life, when this rank has given its last, and when others have given theirs.
-        var given = MPIMessages()
-        var lastGiven: UInt64 = 0
-        var signs: [Int: UInt64] = [:]
-        let sign = MPIMemory()
     }
 
     extension MPIRanks {
@@ -61,17 +52,11 @@
         }
 
         /// Lets MPI get on, and others know of this rank.
-        ///
-        /// - Parameter begins: whether a step begins here.
-        func attend(begins: Bool = false) {
+        func attend() {
             _ = posts.outgoing.areDone()
             hearSigns()
             lookAhead()
-            let now = Self.now
-            if begins { posts.lastGiven = now }
-            guard now - posts.lastGiven > timeout / 4, posts.given.areDone() else { return }
-            posts.lastGiven = now
-            for peer in 0..<count where peer != rank { send(posts.sign.base, 1, to: peer, .sign, in: &posts.given) }
+            giveSigns(to: 0..<count, after: timeout / 4)
         }
 
         /// Begins to receive what has come and was not asked for yet.
@@ -88,17 +73,6 @@
             posts.ahead = (Int(peer), size)
             posts.received.reserve(size)
             receive(posts.received.base, size, from: Int(peer), .post, in: &posts.incoming)
-        }
-
-        /// Notes which ranks have said that they are alive.
-        func hearSigns() {
-            var peer: Int32 = 0
-            var heard = MPIMessages()
-            while cmpi_waiting_of_any(Tag.sign.rawValue, &peer) >= 0 {
-                receive(posts.sign.base + 1, 1, from: Int(peer), .sign, in: &heard)
-                while !heard.areDone() {}
-                posts.signs[Int(peer)] = Self.now
-            }
         }
     }
 #endif

@@ -17,7 +17,8 @@
         ///     its reader looks for words, and a stage may have to compute first.
         ///   - silent: whom this rank waits for.
         func wait(isPatient: Bool, for silent: () -> Int?, until isDone: () -> Bool) {
-            var (turns, began) = (0, UInt64(0))
+            var turns = 0
+            var patience: Patience?
             while !isDone() {
                 turns += 1
                 if isPatient {
@@ -26,15 +27,17 @@
                     guard turns > Self.busyTurns else { continue }
                     sched_yield()
                 }
-                if turns % 64 != 0 { continue }
+                if case .stage = place, turns % 64 == 0 { attend() }
+                guard isInPass else { continue }
                 let now = Self.now
-                if began == 0 { began = now }
-                if case .stage = place { attend() }
-                guard isInPass, now - began > timeout else { continue }
-                let peer = silent()
+                var waited = patience ?? Patience(now)
                 // Who has given a sign of life has been waiting itself, or computing.
-                if let peer, let sign = posts.signs[peer], sign + timeout > now { continue }
-                giveUp(peer)
+                if waited.isOver(timeout, at: now, lastSign: nil) {
+                    let peer = silent()
+                    let sign = peer.flatMap { signs.heard[$0] }
+                    if waited.isOver(timeout, at: now, lastSign: sign) { giveUp(peer, after: timeout) }
+                }
+                patience = waited
             }
         }
 
@@ -45,15 +48,17 @@
             if case .outside = place { false } else { true }
         }
 
-        private func giveUp(_ silent: Int?) -> Never {
+        func giveUp(_ silent: Int?, after limit: UInt64) -> Never {
             let text =
                 switch place {
-                case .layer(let layer), .stage(let layer?): "layer \(layer)"
-                case .campaign: "a campaign"
-                case .head, .stage(nil), .outside: "the head"
+                case .layer(let layer), .stage(let layer?): "in layer \(layer)"
+                case .campaign: "in a campaign"
+                case .head, .stage(nil): "in the head"
+                case .step: "at the beginning of a pass"
+                case .outside: "between passes"
                 }
-            let seconds = String(format: "%g", Double(timeout) / 1e9)
-            stop("no answer from \(silent.map(name) ?? "another rank") for \(seconds) s in \(text)")
+            let seconds = String(format: "%g", Double(limit) / 1e9)
+            stop("no answer from \(silent.map(name) ?? "another rank") for \(seconds) s \(text)")
         }
     }
 #endif

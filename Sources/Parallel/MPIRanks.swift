@@ -15,12 +15,13 @@
         let rank: Int
         let count: Int
         private let hosts: [String]
-        /// Nanoseconds.
+        /// Nanoseconds that a rank waits for another within a pass.
         let timeout: UInt64
         // Used by one thread at a time, as the protocol says.
-        private var messages = MPIMessages()
+        var messages = MPIMessages()
         private(set) var place = RankPlace.outside
         let posts = MPIPosts()
+        let signs = MPISigns()
 
         enum Tag: Int32 {
             case parts = 1
@@ -72,7 +73,11 @@
 
         static func abort(_ status: Int32) { cmpi_abort(status) }
 
-        static func finish() { cmpi_finish() }
+        /// Ends MPI, when all ranks do.
+        func finish() {
+            hearTheLastSigns()
+            cmpi_finish()
+        }
 
         /// The first line of what `write` writes.
         private static func text(_ size: Int, _ write: (UnsafeMutablePointer<CChar>) -> Int32) -> String {
@@ -89,59 +94,10 @@
         func enter(_ place: RankPlace) {
             switch place {
             case .outside: settle()
-            case .stage: attend(begins: !isInPass)
-            case .layer, .head, .campaign: break
+            case .stage: attend()
+            case .step, .layer, .head, .campaign: break
             }
             self.place = place
-        }
-
-        func gather(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
-            var place = all
-            for (peer, size) in sizes.enumerated() {
-                if peer == rank {
-                    if size > 0 { memcpy(place, own, size) }
-                } else {
-                    receive(place, size, from: peer, .parts, in: &messages)
-                }
-                place += size
-            }
-            for peer in 0..<count where peer != rank { send(own, sizes[rank], to: peer, .parts, in: &messages) }
-            wait()
-        }
-
-        func deal(
-            _ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer, receiving: [Int]
-        ) {
-            var (mine, place) = (own, all)
-            for peer in 0..<count {
-                if peer == rank {
-                    if sizes[rank] > 0 { memcpy(place, mine, sizes[rank]) }
-                } else {
-                    receive(place, receiving[peer], from: peer, .parts, in: &messages)
-                }
-                mine += sizes[peer]
-                place += receiving[peer]
-            }
-            mine = own
-            for peer in 0..<count {
-                if peer != rank { send(mine, sizes[peer], to: peer, .parts, in: &messages) }
-                mine += sizes[peer]
-            }
-            wait()
-        }
-
-        func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer) {
-            guard rank == 0 else {
-                send(own, sizes[rank], to: 0, .parts, in: &messages)
-                return wait()
-            }
-            if sizes[0] > 0 { memcpy(all, own, sizes[0]) }
-            var place = all + sizes[0]
-            for peer in 1..<max(count, 1) {
-                receive(place, sizes[peer], from: peer, .parts, in: &messages)
-                place += sizes[peer]
-            }
-            wait()
         }
 
         func fromFirst(_ bytes: [UInt8]) -> [UInt8] {
@@ -214,34 +170,9 @@
         private func refuse(_ peer: Int) -> Never { stop("MPI does not take a message for \(name(peer))") }
 
         /// Waits until all messages of an exchange are done.
-        private func wait(isPatient: Bool = false) {
+        func wait(isPatient: Bool = false) {
             wait(isPatient: isPatient, for: { messages.silentPeer() }, until: { messages.areDone() })
         }
-
-        /// Waits for the next step without an end: busily where one has just ended, as another is
-        /// soon to come, then asleep for longer and longer.
-        private func waitForStep() -> Int {
-            let began = Self.now
-            var sleep: UInt32 = 50
-            while true {
-                let size = cmpi_waiting(0, Tag.step.rawValue)
-                if size >= 0 {
-                    hearSigns()
-                    return Int(size)
-                }
-                if Self.now - began < Self.busyWait {
-                    sched_yield()
-                } else {
-                    usleep(sleep)
-                    sleep = min(sleep * 2, Self.longestSleep)
-                }
-            }
-        }
-
-        /// Nanoseconds that a rank without work stays awake.
-        private static let busyWait: UInt64 = 10_000_000
-        /// Microseconds, which is how much later a step may begin than it could.
-        private static let longestSleep: UInt32 = 1000
 
         func name(_ rank: Int) -> String { "rank \(rank) (host \(hosts[rank]))" }
 

@@ -72,7 +72,7 @@ package struct ParallelWorld: Sendable {
     /// Ends MPI, when all ranks do.
     package func finish() {
         #if MPI
-            MPIRanks.finish()
+            (exchange as? MPIRanks)?.finish()
         #endif
     }
 
@@ -84,10 +84,15 @@ package struct ParallelWorld: Sendable {
     package func requireCount(_ asked: Int, _ wish: String) throws(InputError) {
         guard asked != count else { return }
         let start = "mpirun -n \(asked) --bind-to none duality ..."
+        let options = wish.split(separator: " ").filter { $0.hasPrefix("--") }
+        let others =
+            options.count > 1
+            ? "give \(options.joined(separator: " and ")) numbers whose product is \(count)"
+            : "leave \(wish.prefix { $0 != " " }) out"
         let remedy =
             switch Self.launchedCount {
             case nil: "Start it with: \(start)"
-            case count: "Start it with: \(start), or leave \(wish.prefix { $0 != " " }) out."
+            case count: "Start it with: \(start), or \(others)."
             case let launched?:
                 "The launcher has started \(launched) that do not see each other: it is of another library than \(library). Start \(asked) with the mpirun of that one."
             }

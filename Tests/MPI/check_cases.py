@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -100,6 +101,9 @@ with tempfile.TemporaryDirectory() as folder:
 
     err, status = struck(signal.SIGSTOP)
     expect(status == 3 and "rank 1" in err and "case " in err, "the silent rank is named with its cases", err)
+    found = re.search(r"what --cases (\d+) shows, as far as this has got:\n(.*?\nPASS [^\n]*\n)", err, re.DOTALL)
+    expect(found, "what the cases before have shown is kept", err)
+    expect(found.group(2) == duality(0, "check", "--cases", found.group(1))[0], f"and is the report of {found.group(1)} cases", err)
     deaths = [struck(signal.SIGKILL)[0] for _ in range(3)]
     if is_open_mpi():
         expect(all("rank 1" in err for err in deaths), "the rank that died is named", str(deaths))

@@ -74,7 +74,8 @@ with Server(0) as server:
     expected = [ask(port, path, body) for path, body in requests()]
 expect(not any(isinstance(answer[0], int) for answer in expected), "one process answers", str(expected))
 
-for ranks, more, what in [(2, [], "2 ranks"), (3, [], "3 ranks"), (2, ["--pipeline-parallel", "2"], "2 stages")]:
+for ranks, more, what in [(2, [], "2 ranks"), (3, [], "3 ranks"), (2, ["--pipeline-parallel", "2"], "2 stages"),
+                          (4, ["--tensor-parallel", "2", "--pipeline-parallel", "2"], "2 by 2 ranks")]:
     with Server(ranks, *more) as server:
         port = server.port()
         found = [ask(port, path, body) for path, body in requests()]

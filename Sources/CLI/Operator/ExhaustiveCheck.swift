@@ -26,19 +26,29 @@ struct ExhaustiveCheck {
         var stream = SurveyStream(seed: seed)
         let start = Date()
         var (noted, failed) = (Date(), false)
-        try RankLaunch.carryOut(
-            CaseList(first: limit), name: { "case \($0)" }, isEnded: { interrupted.load(ordering: .relaxed) },
-            item: { stream.item($0) },
-            work: { item in
-                var survey = FormSurvey()
-                if let item { try survey.take(item) }
-                return survey
-            },
-            take: { _, found in
-                // In the order of cases, so that sums are rounded alike whoever had them.
-                survey.take(found)
-                if survey.cases % 64 == 0 { note(survey, since: start, &noted, &failed) }
-            })
+        do {
+            try RankLaunch.carryOut(
+                CaseList(first: limit), name: { "case \($0)" }, isEnded: { interrupted.load(ordering: .relaxed) },
+                item: { stream.item($0) },
+                work: { item in
+                    var survey = FormSurvey()
+                    if let item { try survey.take(item) }
+                    return survey
+                },
+                take: { _, found in
+                    // In the order of cases, so that sums are rounded alike whoever had them.
+                    survey.take(found)
+                    if survey.cases % 64 == 0 { note(survey, since: start, &noted, &failed) }
+                })
+        } catch let end as CampaignEnd {
+            // They are the first ones, so that the table is that of fewer cases.
+            if survey.cases > 0 {
+                Terminal.clearProgress()
+                let title = "what --cases \(survey.cases) shows, as far as this has got:"
+                Terminal.note(([title] + SurveyReport.lines(survey)).joined(separator: "\n"))
+            }
+            throw end
+        }
         Terminal.clearProgress()
         return survey
     }

@@ -141,7 +141,7 @@ extension EngineOptions {
         request.keyValues = keyValues
         request.group = scales.group
         request.threads = threads?.counts[0] ?? RankLaunch.world?.defaultThreads
-        (request.exchange, request.division) = (RankLaunch.exchange, RankLaunch.division)
+        (request.exchange, request.stages) = (RankLaunch.exchange, RankLaunch.stages)
         (request.wire, request.balance) = (RankLaunch.wire, RankLaunch.balance)
         request.isResident = resident
         request.allowsNonFinite = model.allowNonFinite

@@ -19,7 +19,7 @@ enum RankLaunch {
         var isCampaign = false
         var wire = RankWire.Form.auto
         var balance = RankBalance.equal
-        var division = RankDivision.rows
+        var stages = 1
         var timeout = 60.0
         /// Ends the waiting of the other ranks.
         var endRanks: (@Sendable () -> Void)?
@@ -39,8 +39,8 @@ enum RankLaunch {
     /// How much of the model each of them has.
     static var balance: RankBalance { state.withLock { $0.balance } }
 
-    /// How they divide it.
-    static var division: RankDivision { state.withLock { $0.division } }
+    /// Into how many ranges of layers they divide it.
+    static var stages: Int { state.withLock { $0.stages } }
 
     /// Seconds without a word after which a rank is taken for lost.
     static var timeout: Double { state.withLock { $0.timeout } }
@@ -86,10 +86,7 @@ enum RankLaunch {
             try options.requireRanks(isCampaign: isCampaign, count: count)
             return true
         }
-        state.withLock {
-            ($0.wire, $0.balance) = (options.wire, options.balance)
-            $0.division = options.isPipeline ? .layers : .rows
-        }
+        state.withLock { ($0.wire, $0.balance, $0.stages) = (options.wire, options.balance, options.stages) }
         let world = try start(
             asked?.wish ?? "mpirun", count, timeout: options.rankTimeout, isCampaign: isCampaign)
         try options.requireRanks(isCampaign: isCampaign, count: count)
@@ -132,9 +129,12 @@ enum RankLaunch {
         let shares = model.rankShares
         let balance = Set(shares).count > 1 ? ", shares \(RankBalance.text(shares))" : ""
         if let stage = model.stage {
+            let turns =
+                stage.parts > 1
+                ? "\(stage.parts) by \(stage.ranges.count) ranks, \(stage.text), --wire \(model.wire.text)"
+                : "\(model.rankCount) ranks one after another, \(stage.text)"
             Terminal.note(
-                "\(model.rankCount) ranks one after another, \(stage.text)\(balance): prompts go through them in pieces, "
-                    + "decoding waits for each in turn")
+                "\(turns)\(balance): prompts go through them in pieces, decoding waits for each in turn")
         } else {
             Terminal.note("\(model.rankCount) ranks, --wire \(model.wire.text)\(balance)")
             if let advice = try? PromptAdvice(model) { Terminal.note(advice.text) }

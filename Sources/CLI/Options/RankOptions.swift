@@ -14,13 +14,13 @@ struct RankOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Processes that compute the model together, with the same results as one: mpirun -n N --bind-to none duality ... (default: as many as mpirun has started; docs/parallel.md).",
+            "Processes that compute every layer together, with the same results as one: mpirun -n N --bind-to none duality ... (default: as many as mpirun has started; docs/parallel.md).",
             valueName: "n"))
     var tensorParallel: Int?
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Processes that have a range of layers each, with the same results as one: long prompts go through them in pieces, one behind another, which asks little of the network. Instead of --tensor-parallel.",
+            "Processes that have a range of layers each, with the same results as one: long prompts go through them in pieces, one behind another, which asks little of the network. With --tensor-parallel T, n ranges of T neighbouring processes.",
             valueName: "n"))
     var pipelineParallel: Int?
     @Option(
@@ -46,14 +46,11 @@ struct RankOptions: ParsableArguments {
         if let pipelineParallel, pipelineParallel < 1 {
             throw ValidationError("--pipeline-parallel must be at least 1.")
         }
-        if isPipeline, let tensorParallel, tensorParallel > 1 {
-            let (count, overflows) = tensorParallel.multipliedReportingOverflow(by: pipelineParallel ?? 1)
-            let all = overflows ? "n" : "\(count)"
+        if (tensorParallel ?? 1).multipliedReportingOverflow(by: stages).overflow {
             throw ValidationError(
-                "A model is cut by rows or by layers: of \(all) processes give --tensor-parallel \(all), which makes "
-                    + "decoding faster, or --pipeline-parallel \(all), for long prompts on slow networks.")
+                "--tensor-parallel and --pipeline-parallel ask for more processes than can be counted.")
         }
-        if isPipeline, wire == .int8 {
+        if stages > 1, (tensorParallel ?? 1) == 1, wire == .int8 {
             throw ValidationError(
                 "--wire int8 goes with --tensor-parallel: with --pipeline-parallel the residual stream travels, as float32."
             )
@@ -61,15 +58,20 @@ struct RankOptions: ParsableArguments {
         guard rankTimeout > 0 else { throw ValidationError("--rank-timeout must be more than 0.") }
     }
 
-    /// Whether processes have layers and not rows of them.
-    var isPipeline: Bool { (pipelineParallel ?? 1) > 1 }
+    /// Ranges of layers.
+    var stages: Int { pipelineParallel ?? 1 }
 
     /// How many processes were asked for, and the words; nil for as many as there are.
     var asked: (count: Int, wish: String)? {
-        if let pipelineParallel, isPipeline || tensorParallel == nil {
-            return (pipelineParallel, "--pipeline-parallel \(pipelineParallel)")
+        let tensor = tensorParallel.map { "--tensor-parallel \($0)" }
+        let pipeline = pipelineParallel.map { "--pipeline-parallel \($0)" }
+        let count = (tensorParallel ?? 1) * stages
+        switch (tensor, pipeline) {
+        case (let tensor?, let pipeline?) where stages > 1 && count > stages:
+            return (count, "\(tensor) \(pipeline)")
+        case (_, let pipeline?) where stages > 1 || tensor == nil: return (count, pipeline)
+        default: return tensor.map { (count, $0) }
         }
-        return tensorParallel.map { ($0, "--tensor-parallel \($0)") }
     }
 
     /// Shares without processes that could have them.

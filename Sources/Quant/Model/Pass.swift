@@ -33,8 +33,8 @@ struct Pass {
     /// Rotary tables of the rows' positions, `[R, D/2]`.
     let cosines: UnsafePointer<Float>
     let sines: UnsafePointer<Float>
-    /// The other ranks of a model that several compute; nil for a whole model.
-    var ranks: (any RankExchange)? = nil
+    /// The ranks that have parts of the same layers; nil where this one has whole ones.
+    var ranks: (any PartExchange)? = nil
     /// What is sent to them.
     var wire = RankWire(.float32)
     /// The rows of the residual stream of every rank, where it is divided; nil where every rank has

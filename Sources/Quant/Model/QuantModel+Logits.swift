@@ -59,8 +59,9 @@ extension QuantModel {
             kernels: pass.kernels, pool: pass.pool, workspace: pass.workspace, segments: [], rows: count,
             cosines: pass.cosines, sines: pass.sines)
         let u = some.prepare(normalized, stride: configuration.hiddenSize, for: [head]) { _ in }
-        if handsLogitsOn { return handLogitsOn(u, some) }
-        multiplyHead(u, some, into: out, hash: hash(normalized, wanted.count))
+        let hash = hash(normalized, wanted.count)
+        if handsLogitsOn { return handLogitsOn(u, some, hash: hash) }
+        multiplyHead(u, some, into: out, hash: hash)
     }
 
     /// The logits of the wanted rows into the results of their sequences.

@@ -140,7 +140,7 @@ extension QuantModel {
         }
         var pass = Pass(
             kernels: kernels, pool: pool, workspace: workspace, segments: segments, rows: count, cosines: cosines,
-            sines: sines, ranks: stage == nil ? ranks?.exchange : nil, wire: wire)
+            sines: sines, ranks: parts, wire: wire)
         pass.rowShares = rowShares(count)
         takeStream(stream, pass)
         for i in stage?.layers ?? layers.indices {

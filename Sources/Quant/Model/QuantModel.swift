@@ -35,10 +35,13 @@ public struct QuantModel: Sendable {
     private(set) var workspaces: WorkspacePool
     /// That of caches: `configuration`, with this rank's heads where several compute the model.
     var cacheConfiguration: HybridConfiguration
-    /// The other ranks, and which logits each of them computes; nil and none for a whole model.
+    /// The other ranks; nil for a whole model.
     var ranks: RankGroup?
+    /// Those that have rows of the same layers, and which logits each of them computes; nil and
+    /// none where ranks have whole layers.
+    var parts: (any PartExchange)?
     var headShares: [Range<Int>] = []
-    /// The layers of this rank, where ranks have layers and not rows of them.
+    /// The layers of this rank, where ranks have ranges of them.
     package internal(set) var stage: PipelineStage?
     /// What is sent to them.
     package internal(set) var wire = RankWire(.float32)

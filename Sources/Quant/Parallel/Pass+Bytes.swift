@@ -20,7 +20,7 @@ extension Pass {
     }
 
     /// Nil where some matrix reads other numbers than bytes, or float32 is faster.
-    private func byteForm(_ projection: Projection, _ shares: [Range<Int>], _ ranks: any RankExchange) -> ByteForm? {
+    private func byteForm(_ projection: Projection, _ shares: [Range<Int>], _ ranks: any PartExchange) -> ByteForm? {
         let forms = Set(projection.blocks.map(\.matrix.activationForm))
         guard forms.count == 1, case .int8(let group) = forms.first else { return nil }
         let isOfOneRank = group > 0 && shares.allSatisfy { $0.isEmpty || $0.lowerBound % group == 0 }
@@ -52,7 +52,7 @@ extension Pass {
 
     /// With groups of one rank each: the rank's columns of all rows are a message.
     private func gatherGroups(
-        _ own: UnsafePointer<Float>, stride: Int, shares: [Range<Int>], group: Int, ranks: any RankExchange,
+        _ own: UnsafePointer<Float>, stride: Int, shares: [Range<Int>], group: Int, ranks: any PartExchange,
         into full: UnsafeMutablePointer<Float>, columns: Int
     ) {
         let messages = shares.map { ByteMessage(rows: rows, columns: $0.count, group: group) }
@@ -73,7 +73,7 @@ extension Pass {
 
     /// With one group a row: ranks agree on its largest first.
     private func gatherRows(
-        _ own: UnsafePointer<Float>, stride: Int, shares: [Range<Int>], ranks: any RankExchange,
+        _ own: UnsafePointer<Float>, stride: Int, shares: [Range<Int>], ranks: any PartExchange,
         into full: UnsafeMutablePointer<Float>, columns: Int
     ) {
         let width = shares[ranks.rank].count

@@ -58,7 +58,7 @@ extension Pass {
     ///   - own: this rank's columns, row t at `own + t * stride`.
     ///   - shares: the columns of every rank, in order.
     func gather(
-        _ own: UnsafePointer<Float>, stride: Int, _ shares: [Range<Int>], _ ranks: any RankExchange,
+        _ own: UnsafePointer<Float>, stride: Int, _ shares: [Range<Int>], _ ranks: any PartExchange,
         into full: UnsafeMutablePointer<Float>, stride fullStride: Int
     ) {
         let width = shares[ranks.rank].count

@@ -14,7 +14,7 @@ import Foundation
 extension Pass {
     /// A division of a pass among the ranks.
     struct Division {
-        let ranks: any RankExchange
+        let ranks: any PartExchange
         /// The rows of every rank.
         let shares: [Range<Int>]
         var own: Range<Int> { shares[ranks.rank] }

@@ -6,6 +6,8 @@
 //                  gate, up                                                                  gathered: what down reads
 //                  the head                                                                  to rank 0
 //      everywhere  the embedding, norms, the residual stream
+//
+//  Ranks may have ranges of layers too (PipelineStage.swift), whole or cut by rows.
 
 import DualityCore
 
@@ -14,14 +16,31 @@ extension QuantModel {
     /// touches the rows of its own.
     ///
     /// - Parameters:
+    ///   - stages: the ranges of layers; each is of as many neighbouring ranks.
     ///   - shares: of the work, one number per rank; nil for equal ones.
-    ///   - wire: what ranks send each other; the same on all.
-    /// - Throws: `InputError` (`.shape`) for another number of shares than ranks.
+    ///   - wire: what ranks with rows of the same layers send each other; the same on all of them.
+    /// - Throws: `InputError` (`.shape`) for another number of shares than ranks, or of ranks that
+    ///   stages cannot share out.
     package func cut(
-        _ exchange: any RankExchange, shares: [Int]? = nil, wire: RankWire = RankWire(.float32)
+        _ exchange: any RankExchange, stages: Int = 1, shares: [Int]? = nil, wire: RankWire = RankWire(.float32)
     ) throws(InputError) -> QuantModel {
         let shares = try exchange.shares(shares)
-        let cut = RankCut(rank: exchange.rank, shares: shares)
+        let parts = try exchange.parts(ofStages: stages)
+        var model = self
+        (model.ranks, model.rankShares) = (RankGroup(exchange), shares)
+        guard stages > 1 else { return model.cut(among: parts, shares, wire) }
+        let ranks = (0..<stages).map { $0 * parts.count..<($0 + 1) * parts.count }
+        model.stage = PipelineStage(
+            rank: exchange.rank, layerBytes: layers.map(\.byteCount), shares: ranks.map { shares[$0].reduce(0, +) },
+            parts: parts.count)
+        // Whole layers need no cut.
+        guard parts.count > 1 else { return model }
+        return model.cut(among: parts, Array(shares[ranks[exchange.rank / parts.count]]), wire)
+    }
+
+    /// The rows of one of `parts`.
+    private func cut(among parts: any PartExchange, _ shares: [Int], _ wire: RankWire) -> QuantModel {
+        let cut = RankCut(rank: parts.rank, shares: shares)
         let heads = configuration.headCut(cut)
         let outputs = cut.panelRows(head.outputSize)
         var model = self
@@ -33,13 +52,13 @@ extension QuantModel {
         model.head = head.cut([outputs[cut.rank]])
         model.headShares = outputs
         model.cacheConfiguration = configuration.cut(heads)
-        (model.ranks, model.wire, model.rankShares) = (RankGroup(exchange), wire, shares)
+        (model.parts, model.wire) = (parts, wire)
         return model
     }
 
     /// The rows of the stream of every rank in a pass of `count`; nil where every rank has all.
     func rowShares(_ count: Int) -> [Range<Int>]? {
-        guard stage == nil, let ranks = ranks?.exchange.count, ranks > 1 else { return nil }
+        guard let ranks = parts?.count, ranks > 1 else { return nil }
         let columns = count * configuration.hiddenSize * (ranks - 1) / ranks
         // Of 4 bytes a number there are 4 / R and, where products read bytes, 1 left.
         let saved = readsStreamInBytes ? 3 * columns - 4 * columns / ranks : -4 * columns / ranks
@@ -81,7 +100,7 @@ extension QuantModel {
     /// Computes the head for rows of a pass: whole, or this rank's part of it for rank 0.
     func multiplyHead(_ u: Activations, _ pass: Pass, into out: UnsafeMutablePointer<Float>, hash: UInt64) {
         let (width, rows) = (configuration.vocabularySize, pass.rows)
-        guard let ranks, stage == nil else {
+        guard let parts else {
             pass.multiply(u, head.products(into: out, stride: width))
             return clean(out, rows * width)
         }
@@ -94,12 +113,13 @@ extension QuantModel {
         pass.multiply(u, head.products(into: logits, stride: own))
         clean(logits, rows * own)
         let received = UnsafeMutableRawPointer(
-            pass.workspace.received.pointer(ranks.isFirst ? 2 * headShares.count + width * rows : 0))
-        ranks.exchange.toFirst(sent, sizes: sizes, into: received)
-        guard ranks.isFirst else { return }
+            pass.workspace.received.pointer(parts.rank == 0 ? 2 * headShares.count + width * rows : 0))
+        parts.toFirst(sent, sizes: sizes, into: received)
+        guard parts.rank == 0, let ranks else { return }
+        let first = ranks.exchange.rank
         var part = received
         for (rank, share) in headShares.enumerated() {
-            if part.loadUnaligned(as: UInt64.self) != hash { ranks.diverged(rank) }
+            if part.loadUnaligned(as: UInt64.self) != hash { ranks.diverged(first + rank) }
             let numbers = (part + 8).assumingMemoryBound(to: Float.self)
             if !share.isEmpty {
                 pass.copyRows(
@@ -111,13 +131,14 @@ extension QuantModel {
 
     /// Of the last of some rows `[rows, Dm]`; 0 in a whole model, where nobody compares it.
     func hash(_ x: UnsafePointer<Float>, _ rows: Int) -> UInt64 {
-        guard ranks != nil, rows > 0 else { return 0 }
+        guard ranks != nil else { return 0 }
         return Self.hash(x, rows, width: configuration.hiddenSize)
     }
 
-    /// Of the last of some rows, at least one.
+    /// Of the last of some rows; 0 of none.
     static func hash(_ x: UnsafePointer<Float>, _ rows: Int, width: Int) -> UInt64 {
-        UnsafeBufferPointer(start: x + (rows - 1) * width, count: width).reduce(0xcbf2_9ce4_8422_2325) {
+        guard rows > 0 else { return 0 }
+        return UnsafeBufferPointer(start: x + (rows - 1) * width, count: width).reduce(0xcbf2_9ce4_8422_2325) {
             ($0 ^ UInt64($1.bitPattern)) &* 0x100_0000_01b3
         }
     }
@@ -132,8 +153,10 @@ extension QuantModel {
     func requireAgreement() throws(InputError) {
         guard let rank = ranks?.divergentRank else { return }
         if stage != nil {
+            let beside = parts == nil ? "" : "those of the ranks with the same layers, and "
             throw InputError(
-                .value, in: "rank \(rank)", expected: "the rows that it has handed on, bit for bit", found: "others",
+                .value, in: "rank \(rank)", expected: "\(beside)the rows that it has handed on, bit for bit",
+                found: "others",
                 remedy: "Look for faulty memory on its host and the next, or for a faulty network between them.")
         }
         throw InputError(
@@ -152,6 +175,20 @@ extension RankExchange {
                 .shape, in: "shares of the ranks", expected: "\(count), one per rank", found: "\(shares.count)")
         }
         return shares
+    }
+
+    /// The ranks with the same layers as this one.
+    ///
+    /// - Throws: `InputError` (`.shape`) where stages cannot have as many ranks each.
+    package func parts(ofStages stages: Int) throws(InputError) -> any PartExchange {
+        guard stages > 1 else { return self }
+        guard count % stages == 0 else {
+            throw InputError(
+                .shape, in: "ranks", expected: "a multiple of \(stages), as many for each range of layers",
+                found: "\(count)")
+        }
+        let first = rank / (count / stages) * (count / stages)
+        return neighbours(first..<first + count / stages)
     }
 }
 

@@ -50,14 +50,21 @@ extension QuantModel {
         numbers.withUnsafeBytes { hash.add($0) }
     }
 
-    /// - Parameter division: how the model is to be cut.
+    /// - Parameter stages: how many ranges of layers it is to be cut into.
     /// - Throws: `InputError` (`.value`), the same on every rank, that names the first difference.
-    package func requireSameModel(on exchange: any RankExchange, _ division: RankDivision = .rows) throws(InputError) {
-        try exchange.requireSame(rankFacts + [("cut of the model", division.text)])
+    package func requireSameModel(on exchange: any RankExchange, stages: Int = 1) throws(InputError) {
+        let (parts, all) = (exchange.count / max(stages, 1), exchange.count)
+        let cut =
+            switch stages {
+            case 1: "by rows, --tensor-parallel"
+            case all: "by layers, --pipeline-parallel"
+            default: "by rows and layers, --tensor-parallel \(parts) --pipeline-parallel \(stages)"
+            }
+        try exchange.requireSame(rankFacts + [("cut of the model", cut)])
     }
 }
 
-extension RankExchange {
+extension PartExchange {
     /// - Parameter facts: what must be the same on every rank, by name; as many on every rank.
     /// - Throws: `InputError` (`.value`), the same on every rank, that names the first difference.
     func requireSame(_ facts: [(name: String, value: String)]) throws(InputError) {

@@ -5,6 +5,7 @@
 //      deal        every rank gives each rank other bytes
 //      toFirst     every rank gives bytes, and rank 0 gets everyone's
 //      fromFirst   rank 0 gives bytes that every other gets
+//      neighbours  gather, deal and toFirst among some ranks only
 //      post, take  one rank gives another bytes, which that asks for; nobody else takes part
 //      tell        one rank gives another bytes, which that hears when it likes: a word outside of all exchanges
 //
@@ -13,20 +14,16 @@
 
 import DualityCore
 
-/// The connection of one rank to all.
+/// The connection of one rank to those that compute parts of the same layers.
 ///
-/// Calls come from one thread at a time; those in which all take part in the same order with the
-/// same sizes on every rank. An exchange that cannot be completed ends the process, with a message:
-/// there is nothing that a rank could do alone.
-package protocol RankExchange: AnyObject, Sendable {
+/// Calls come from one thread at a time, in the same order with the same sizes on every rank. An
+/// exchange that cannot be completed ends the process, with a message: there is nothing that a rank
+/// could do alone.
+package protocol PartExchange: AnyObject, Sendable {
     /// 0 ..< `count`.
     var rank: Int { get }
     /// R.
     var count: Int { get }
-
-    /// Says where the exchanges that follow belong. Within a pass a rank that waits too long gives
-    /// up; outside of one others may take their time.
-    func enter(_ place: RankPlace)
 
     /// - Parameters:
     ///   - own: this rank's bytes, `sizes[rank]` of them.
@@ -41,6 +38,16 @@ package protocol RankExchange: AnyObject, Sendable {
 
     /// - Parameter all: as in `gather`, on rank 0; not written on the others.
     func toFirst(_ own: UnsafeRawPointer, sizes: [Int], into all: UnsafeMutableRawPointer)
+}
+
+/// The connection of one rank to all.
+package protocol RankExchange: PartExchange {
+    /// Says where the exchanges that follow belong. Within a pass a rank that waits too long gives
+    /// up; outside of one others may take their time.
+    func enter(_ place: RankPlace)
+
+    /// Some ranks, this one among them, that exchange parts by themselves.
+    func neighbours(_ ranks: Range<Int>) -> any PartExchange
 
     /// On rank 0 gives `bytes` to all others and returns them; on the others waits for them,
     /// however long it takes.
@@ -59,15 +66,28 @@ package protocol RankExchange: AnyObject, Sendable {
     /// The next word that has come, and whose it is; nil for none. What one rank has said is heard
     /// in the order in which it said it.
     func heard() -> (rank: Int, bytes: [UInt8])?
+
+    /// Seconds between calls of `pulse` on rank 0 while it has no work for the others; nil where
+    /// nobody waits for them.
+    var pulseInterval: Double? { get }
+
+    /// Outside of all exchanges: lets the others know that this rank is there, and ends all where
+    /// one of them has been silent for too long. The others do so themselves where they wait in
+    /// `fromFirst`.
+    func pulse()
 }
 
 extension RankExchange {
     package func enter(_ place: RankPlace) {}
+    package var pulseInterval: Double? { nil }
+    package func pulse() {}
 }
 
 /// Where an exchange belongs.
 package enum RankPlace: Sendable {
     case outside
+    /// Rank 0 says what is to be computed.
+    case step
     case layer(Int)
     /// A rank has whole layers, so that others may have to wait for all of them; nil for the head.
     case stage(Int?)

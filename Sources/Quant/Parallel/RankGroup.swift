@@ -7,6 +7,9 @@
 //  ranks hold their part of it under a number: every step says which number a sequence has before
 //  and after it, and whether somebody still has the one before. So a copy is a snapshot on all
 //  ranks, and an assignment a rollback, without a word to the others.
+//
+//  Between steps ranks let each other know that they are there, so that one which is lost is missed
+//  while nobody has work, too.
 
 import DualityCore
 import Foundation
@@ -30,6 +33,22 @@ final class RankGroup: Sendable {
 
     init(_ exchange: any RankExchange) {
         self.exchange = exchange
+        guard exchange.rank == 0, let interval = exchange.pulseInterval else { return }
+        let thread = Thread { [weak self] in
+            repeat { Thread.sleep(forTimeInterval: interval) } while self?.pulse() ?? false
+        }
+        thread.name = "duality ranks"
+        thread.start()
+    }
+
+    /// Returns whether there may be another.
+    private func pulse() -> Bool {
+        // Whoever has the turn is heard anyway.
+        guard turn.try() else { return true }
+        defer { turn.unlock() }
+        if isOver { return false }
+        exchange.pulse()
+        return true
     }
 
     var isFirst: Bool { exchange.rank == 0 }
@@ -74,6 +93,7 @@ final class RankGroup: Sendable {
             defer { state.dropped = [] }
             return state.dropped
         }
+        exchange.enter(.step)
         _ = exchange.fromFirst(RankStep.extend(sequences, dropped: dropped, rowsTogether: rowsTogether).bytes)
     }
 

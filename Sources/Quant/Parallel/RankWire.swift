@@ -37,26 +37,29 @@ package struct RankWire: Sendable, Equatable {
 
     /// The form that all ranks were told; a network is measured for `auto`.
     ///
+    /// - Parameter parts: the ranks that are to send each other parts, all at once; nil for all.
     /// - Throws: `InputError` (`.value`), the same on every rank, where they were told different
     ///   ones.
-    package init(_ form: Form, on exchange: any RankExchange) throws(InputError) {
+    package init(_ form: Form, on exchange: any RankExchange, among parts: (any PartExchange)? = nil) throws(InputError)
+    {
         try exchange.requireSame([("--wire", form.rawValue)])
-        guard form == .auto, exchange.count > 1 else {
+        let parts = parts ?? exchange
+        guard form == .auto, parts.count > 1 else {
             self.init(form)
             return
         }
         let (small, large) = (64, 1 << 20)
-        let own = [Self.seconds(small, exchange), Self.seconds(large, exchange)]
-        let first = exchange.fromFirst(own.withUnsafeBytes { Array($0) })
+        let own = [Self.seconds(small, parts), Self.seconds(large, parts)]
+        let first = exchange.gatherTexts(own.withUnsafeBytes { Array($0) })[0]
         let seconds = first.withUnsafeBytes { bytes in
             (0..<2).map { bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self) }
         }
-        let received = Double((exchange.count - 1) * (large - small))
+        let received = Double((parts.count - 1) * (large - small))
         self.init(start: seconds[0], bytesPerSecond: received / max(seconds[1] - seconds[0], 1e-9))
     }
 
     /// The median time of an exchange to which every rank gives `size` bytes.
-    private static func seconds(_ size: Int, _ exchange: any RankExchange) -> Double {
+    private static func seconds(_ size: Int, _ exchange: any PartExchange) -> Double {
         let own = [UInt8](repeating: 1, count: size)
         var all = [UInt8](repeating: 0, count: size * exchange.count)
         let sizes = Array(repeating: size, count: exchange.count)

@@ -43,19 +43,18 @@ import Testing
             }
         }
         var outcome = Outcome()
-        outcome.error = ThreadRanks.run(count) { exchange -> (any Error)? in
-            do {
+        do {
+            try ThreadRanks.run(count) { exchange in
                 try part(exchange) { number, value in
                     outcome.taken.append(number)
                     outcome.values.append(value)
                 }
-                return nil
-            } catch {
-                return error
+            } other: { exchange in
+                guard others else { return }
+                do { try part(exchange) { _, _ in } } catch { failed.withLock { $0.append(error) } }
             }
-        } other: { exchange in
-            guard others else { return }
-            do { try part(exchange) { _, _ in } } catch { failed.withLock { $0.append(error) } }
+        } catch {
+            outcome.error = error
         }
         outcome.work = (0..<count).map { rank in worked.withLock { $0[rank] ?? [] } }
         outcome.others = failed.withLock { $0 }
@@ -190,7 +189,7 @@ import Testing
                     return .success(try balance(exchange.rank).shares(on: exchange, ThreadPool(threads: 1)))
                 } catch { return .failure(error) }
             }
-            let first = ThreadRanks.run(count) { exchange in
+            let first = try ThreadRanks.run(count) { exchange in
                 own(exchange)
             } other: { exchange in
                 let result = own(exchange)

@@ -140,37 +140,45 @@ import Testing
     @Test(arguments: 0..<3) func rowsThatArriveOtherwiseAreNoticed(bent: Int) throws {
         let whole = try OddModel.deep.fast()
         let error = try ThreadRanks.run(3) { exchange in
-            let model = try whole.staged(CountedRank(exchange, bends: bent == 0))
+            let model = try whole.cut(CountedRank(exchange, bends: bent == 0), stages: 3)
             defer { model.endRanks() }
             return #expect(throws: InputError.self) {
                 var cache = model.makeCache()
                 _ = try model.extend(&cache, by: [1, 2, 3], logits: .last)
             }
         } other: { exchange in
-            try? whole.staged(CountedRank(exchange, bends: bent == exchange.rank)).follow()
+            try? whole.cut(CountedRank(exchange, bends: bent == exchange.rank), stages: 3).follow()
         }
         #expect(error?.place == "rank \(bent)")
     }
 
     @Test func otherNumbersOfSharesAreRefused() throws {
         let whole = try OddModel.deep.fast()
-        let error = #expect(throws: InputError.self) { try whole.staged(ThreadRanks(count: 2)[0], shares: [1, 2, 3]) }
+        let error = #expect(throws: InputError.self) {
+            try whole.cut(ThreadRanks(count: 2)[0], stages: 2, shares: [1, 2, 3])
+        }
         #expect(error?.kind == .shape)
     }
 }
 
 /// Runs `body` with rank 0's layers of a model, the other ranks following.
+///
+/// - Parameter stages: nil for as many as ranks.
 @discardableResult
-private func onStages<Result>(
-    _ whole: QuantModel, _ count: Int, shares: [Int]? = nil, _ body: (QuantModel) throws -> Result
+func onStages<Result>(
+    _ whole: QuantModel, _ count: Int, stages: Int? = nil, shares: [Int]? = nil, wire: RankWire = RankWire(.int8),
+    _ body: (QuantModel) throws -> Result
 ) throws -> Result {
     try ThreadRanks.run(count) { exchange in
-        let model = try whole.on(ThreadPool(threads: 1)).staged(CountedRank(exchange), shares: shares)
+        let model = try whole.on(ThreadPool(threads: 1)).cut(
+            CountedRank(exchange), stages: stages ?? exchange.count, shares: shares, wire: wire)
         defer { model.endRanks() }
         return try body(model)
     } other: { exchange in
         do {
-            try whole.on(ThreadPool(threads: 2)).staged(exchange, shares: shares).follow()
+            try whole.on(ThreadPool(threads: 2)).cut(
+                exchange, stages: stages ?? exchange.count, shares: shares, wire: wire
+            ).follow()
         } catch {
             Issue.record(error)
         }

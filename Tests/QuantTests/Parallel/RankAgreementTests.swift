@@ -13,7 +13,7 @@ import Testing
         _ count: Int, _ body: @escaping @Sendable (any RankExchange) throws -> Result
     ) throws -> [Result] {
         let others = Mutex<[Int: Swift.Result<Result, any Error>]>([:])
-        let first = ThreadRanks.run(count) { exchange in
+        let first = try ThreadRanks.run(count) { exchange in
             Swift.Result { try body(exchange) }
         } other: { exchange in
             let result = Swift.Result { try body(exchange) }
@@ -81,7 +81,7 @@ import Testing
         #expect(try onEveryRank(3) { try whole.requireSameModel(on: $0) }.count == 3)
         let errors = try onEveryRank(2) { exchange -> InputError? in
             do throws(InputError) {
-                try whole.requireSameModel(on: exchange, exchange.rank == 0 ? .rows : .layers)
+                try whole.requireSameModel(on: exchange, stages: exchange.rank == 0 ? 1 : 2)
             } catch { return error }
             return nil
         }

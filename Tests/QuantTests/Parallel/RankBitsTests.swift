@@ -227,6 +227,8 @@ final class CountedRank: RankExchange {
         exchange.toFirst(own, sizes: sizes, into: all)
     }
 
+    func neighbours(_ ranks: Range<Int>) -> any PartExchange { exchange.neighbours(ranks) }
+
     func fromFirst(_ bytes: [UInt8]) -> [UInt8] { exchange.fromFirst(bytes) }
 
     func post(_ bytes: UnsafeRawPointer, _ count: Int, to rank: Int) {
