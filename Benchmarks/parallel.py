@@ -46,6 +46,8 @@ parser.add_argument("--network", choices=["memory", "tcp", "1gbit"], help="betwe
 parser.add_argument("--cases", type=int)
 parser.add_argument("--json", action="store_true")
 arguments = parser.parse_args()
+if arguments.network and not arguments.model:
+    parser.error("--network needs --model: the model that is measured is the one that is predicted")
 
 DUALITY = os.path.abspath(os.environ.get("DUALITY", pathlib.Path(__file__).parent.parent / ".build-mpi/release/duality"))
 MPIRUN = ["mpirun", *(["--allow-run-as-root"] if os.geteuid() == 0 else []), "--oversubscribe", "--bind-to", "none"]
@@ -70,7 +72,7 @@ def speeds(report):
 def predicted(network, bandwidth):
     """Tokens per second of one host and of two, generated."""
     command = [DUALITY, "family", "--hosts", "2", "--network", network, "--bandwidth", str(bandwidth), "--json",
-               *(["--model", arguments.model] if arguments.model else [])]
+               "--model", arguments.model]
     hosts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["hosts"]
     return [row["decode_tokens_per_second"] for row in hosts]
 

@@ -52,13 +52,23 @@ package struct Network: Sendable, Equatable {
         (self.name, self.start, self.peer, self.rate) = (name, start, peer, rate)
     }
 
-    /// - Throws: `InputError` (`.value`) for a name that is not known.
+    /// - Parameter name: one of those known, or microseconds of an exchange and gigabytes per
+    ///   second, as `--wire auto` shows what it has measured, such as `21:2.95`.
+    /// - Throws: `InputError` (`.value`) for a name that is not known, and numbers of no network.
     package init(named name: String) throws(InputError) {
-        guard let network = Self.known.first(where: { $0.name.lowercased() == name.lowercased() }) else {
-            throw InputError(
-                .value, in: "--network", expected: Self.known.map(\.name).joined(separator: ", "), found: name)
+        if let network = Self.known.first(where: { $0.name.lowercased() == name.lowercased() }) {
+            self = network
+            return
         }
-        self = network
+        let numbers = name.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) ?? -1 }
+        guard numbers.count == 2, (0...1e9).contains(numbers[0]), (1e-6...1e6).contains(numbers[1]) else {
+            throw InputError(
+                .value, in: "--network",
+                expected: Self.known.map(\.name).joined(separator: ", ")
+                    + ", or microseconds of an exchange and GB/s such as 21:2.95", found: name)
+        }
+        // Of two ranks; what a further one adds such a measurement does not show.
+        self.init(name: name, start: numbers[0] * 1e-6, peer: numbers[0] * 1e-7, rate: numbers[1] * 1e9)
     }
 
     /// Seconds until each of `ranks` ranks has a vector of which each had a part.

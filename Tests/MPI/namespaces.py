@@ -51,8 +51,8 @@ class Namespaces:
         """Lets no more through the cable of messages than a rate such as 1gbit."""
         for name in NAMES:
             subprocess.run(
-                ["ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "duality0", "root", "tbf", "rate", rate, "burst", "256kb",
-                 "latency", "50ms"], check=True, capture_output=True)
+                ["ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "duality0", "root", "tbf", "rate", rate, "burst", "128kb",
+                 "latency", "400ms"], check=True, capture_output=True)
 
     @property
     def launcher(self):

@@ -131,6 +131,17 @@ import Testing
         #expect(try advice("10GbE", 20e12, ranks: 4) != nil && advice("10GbE", 20e12, ranks: 1) == nil)
     }
 
+    /// As a run shows what it has measured.
+    @Test func aNetworkMayBeGivenInNumbers() throws {
+        let network = try Network(named: "21:2.95")
+        #expect(abs(network.start - 21e-6) < 1e-12 && abs(network.rate - 2.95e9) < 1)
+        #expect(!network.isMeasured && network.peer < network.start)
+        #expect(try Network(named: "0:1").start == 0)
+        for wrong in ["", ":", "21", "21:", ":2", "1:2:3", "-1:2", "1:0", "nan:1", "1:nan", "inf:1", "1:1e99", "a:b"] {
+            #expect(throws: InputError.self, "\(wrong)") { try Network(named: wrong) }
+        }
+    }
+
     @Test func anUnknownNetworkIsRefusedWithThoseThatAreKnown() {
         let error = #expect(throws: InputError.self) { try Network(named: "token-ring") }
         #expect(error?.expected.contains("10GbE") == true)

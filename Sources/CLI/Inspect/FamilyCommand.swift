@@ -56,7 +56,7 @@ struct FamilyCommand: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "With --hosts: what is between them: \(Network.known.map(\.name).joined(separator: ", ")) (default: 10GbE).",
+            "With --hosts: what is between them: \(Network.known.map(\.name).joined(separator: ", ")), or microseconds of an exchange and GB/s such as 21:2.95 (default: 10GbE).",
             valueName: "name"))
     var network: String?
     @Flag(name: .long, help: "Print JSON.")
