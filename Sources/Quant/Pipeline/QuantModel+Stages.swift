@@ -3,8 +3,8 @@
 //      hash of the last row (8 bytes), a rank whose rows did not arrive as they were sent or -1 (8), rows in float32
 //
 //  No stage repeats what another computes, so what is compared are the rows as they were sent and
-//  as they have arrived; and what ranks with the same layers have sent. A difference is told on with
-//  all that follows, until rank 0 knows of it.
+//  as they have arrived; and what ranks with the same layers have sent. A difference is told on
+//  with all that follows, until rank 0 knows of it.
 
 import DualityCore
 import Foundation

@@ -91,8 +91,8 @@ import Testing
         }
     }
 
-    /// A rank that has another embedding than the first of its stage, or whose rows do not arrive as it has sent them: named, be it
-    /// in the first stage or the last.
+    /// A rank that has another embedding than the first of its stage, or whose rows do not arrive
+    /// as it has sent them: named, be it in the first stage or the last.
     @Test(arguments: [(1, true), (2, true), (3, true), (1, false), (5, false)])
     func theRankThatComputesOtherNumbersIsNamed(odd: Int, bends: Bool) throws {
         let whole = try OddModel.deep.fast()
