@@ -129,7 +129,7 @@ class Results:
     def small(self):
         if self.is_amd:
             yield from self.small_shares()
-        for test, name, factors in (("pp512", "prompt of 512", (1.3, 2, 1.2) if self.is_amd else (1.4, 2, 1.7)),
+        for test, name, factors in (("pp512", "prompt of 512", (1.3, None, 1.2) if self.is_amd else (1.4, 2, 1.7)),
                                     ("tg64", "generation", (None, None, None) if self.is_amd else (1.3, None, 1.6))):
             yield self.against("dense", "Duality int8", "OpenVINO", test, factors[0], f"0.6B int8, {name}, tokens/s")
             for peer in ("ik_llama.cpp", "llama.cpp"):
@@ -164,6 +164,11 @@ class Results:
 
     def large_four_bits(self):
         yield from self.four_bits("8b-int4", "8B int4, 8 layers", "tg16")
+        bytes = self.samples("8b-int4", "Duality int4", "weight bytes per token")["median"]
+        yield self.share("8b-int4", "Duality int4", "tg16", lambda rate: rate * bytes * 1e-9, "read_gbps", 85,
+                         "8B int4, 8 layers, generation, share of the read bandwidth", "GB/s", "measured")
+        if "8b-int4-whole" not in self.results:
+            return
         run = self.results["8b-int4-whole"]["contenders"]["Duality int4"]
         load, bytes, weights = (run[key]["median"] for key in ("load seconds", "weight bytes per token", "weight bytes"))
         yield self.share("8b-int4-whole", "Duality int4", "tg16", lambda rate: rate * bytes * 1e-9, "read_gbps", 85,

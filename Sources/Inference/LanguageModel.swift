@@ -45,6 +45,7 @@ extension LanguageModel {
     /// Nothing is promised where a model does not say so itself.
     public var replaysExactly: Bool { false }
 
+    /// Unknown where a model does not say so itself.
     public var weightBytesPerToken: Int { 0 }
 
     /// Scores all tokens and keeps the last rows, for models that have no shorter way.

@@ -16,11 +16,11 @@ import Testing
             (["--pipeline-parallel", "9223372036854775808"], ["--pipeline-parallel", "9223372036854775808"]),
             (
                 ["--pipeline-parallel", "2", "--tensor-parallel", "3"],
-                ["--tensor-parallel 6", "--pipeline-parallel 6", "by rows or by layers"]
+                ["--tensor-parallel 3 --pipeline-parallel 2", "--traits MPI"]
             ),
             (
                 ["--pipeline-parallel", "9223372036854775807", "--tensor-parallel", "2"],
-                ["--tensor-parallel n", "--pipeline-parallel n"]
+                ["--tensor-parallel and --pipeline-parallel", "more processes than can be counted"]
             ),
             (["--pipeline-parallel", "2", "--wire", "int8"], ["--wire int8 goes with --tensor-parallel", "float32"]),
         ]
