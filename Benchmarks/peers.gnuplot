@@ -1,4 +1,4 @@
-# gnuplot -e "data='docs/peers.tsv'; out='docs/peers.svg'" Benchmarks/peers.gnuplot
+# gnuplot -e "data='docs/peers-NAME.tsv'; out='docs/peers-NAME.svg'" Benchmarks/peers.gnuplot
 set terminal svg size 900,420 font "sans-serif,12" background rgb "white"
 set output out
 set datafile separator tab
@@ -7,7 +7,7 @@ set style data histograms
 set style histogram clustered gap 1.5
 set style fill solid 0.9 border -1
 set boxwidth 0.95
-set yrange [0:1.15]
+set yrange [0:*]
 set ylabel "speed, Duality = 1"
 set grid y lw 0.5 lc rgb "#cccccc"
 set xtics rotate by -25 scale 0

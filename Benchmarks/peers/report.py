@@ -181,6 +181,8 @@ class Results:
         """Tokens per second over HTTP beside the best of some servers."""
         test = f"{streams} streams"
         found = {who: tests[test] for who, tests in self.results[name]["contenders"].items() if who in peers}
+        if not found:
+            raise KeyError(" and ".join(peers))
         us, who = self.samples(name, ours, test), max(found, key=lambda who: found[who]["median"])
         ratio = us["median"] / found[who]["median"]
         return Row(what, figure(us), f"{figure(found[who])} ({who})", f"{ratio:.2f}", f">= {factor} x", ratio >= factor, us["load_of_others"])
@@ -301,17 +303,19 @@ def plot(results, directory, name):
               ("8b-prefill", "pp512", "8B prompt"), ("8b-decode", "tg16", "8B generation")]
     engines = ["Duality", "OpenVINO", "ik_llama.cpp", "llama.cpp"]
     lines = ["# relative to Duality\t" + "\t".join(engines)]
-    for name, test, label in groups:
-        if name not in results:
+    for measurement, test, label in groups:
+        if measurement not in results:
             continue
         best = {}
         for engine in engines:
-            rates = [tests[test]["median"] for who, tests in results[name]["contenders"].items()
+            rates = [tests[test]["median"] for who, tests in results[measurement]["contenders"].items()
                      if who.startswith(engine) and "hybrid" not in who and test in tests]
             best[engine] = max(rates, default=None)
         if not best["Duality"]:
             continue
         lines.append("\t".join([f'"{label}"'] + [f"{best[e] / best['Duality']:.3f}" if best[e] else "?" for e in engines]))
+    if len(lines) == 1:
+        return
     (directory / f"{name}.tsv").write_text("\n".join(lines) + "\n")
     script = pathlib.Path(__file__).parent.parent / "peers.gnuplot"
     try:

@@ -37,7 +37,7 @@ def command(kind, program, model, threads, precision, port, streams):
     if kind == "llama-server":
         # A place for each stream, of 4096 tokens for one and 512 for several: what is not used costs nothing.
         room = 4096 if streams == 1 else 512 * streams
-        return [program, "-m", model, "-t", threads, "-tb", threads, "--port", port, "--host", "127.0.0.1", "-np", streams, "-c", room, "--no-mmap", "--no-webui"]
+        return [program, "-m", model, "-t", threads, "-tb", threads, "--port", port, "--host", "127.0.0.1", "-np", streams, "-c", room, "--load-mode", "none"]
     return [program, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--load-format", "dummy", "--skip-tokenizer-init", "--dtype", "bfloat16",
             "--max-model-len", 4096, "--max-num-seqs", max(streams, 8), "--port", port, "--host", "127.0.0.1"]
 
