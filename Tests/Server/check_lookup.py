@@ -3,7 +3,7 @@
     python check_lookup.py [PROMPTS] [SEED]
 
 Prompts of held-out text, of tables and of conversations, in half of which the beginning comes a second time; each greedily, drawn, drawn with penalties, and
-under a grammar (JSON of any form, a schema, a choice). Many run at once, so that guesses share steps with other sequences.
+under a grammar (JSON of any form, a schema, a choice). Three run at once, so that guesses share steps with other sequences: many would leave no room for them.
 """
 
 import concurrent.futures
@@ -46,7 +46,7 @@ def answers(client, jobs):
         choice = client.post("/v1/completions", job)["choices"][0]
         return json.dumps([choice["text"], choice["logprobs"], choice["finish_reason"], choice.get("token_ids")], sort_keys=True)
 
-    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
         return list(pool.map(one, jobs))
 
 
@@ -58,15 +58,15 @@ def main():
         for kind, settings in KINDS.items():
             jobs.append({"prompt": prompt, "max_tokens": rng.choice((8, 24, 48)), "logprobs": 2, "seed": index, "return_token_ids": True, **settings(rng)})
             kinds.append(kind)
-    with server("--max-num-seqs", "32", "--max-queue", "100") as client:
+    with server() as client:
         expected = answers(client, jobs)
-    with server("--max-num-seqs", "32", "--max-queue", "100", "--lookup") as client:
+    with server("--lookup") as client:
         found = answers(client, jobs)
         guessed, accepted = (client.metric(f"vllm:spec_decode_num_{name}_tokens_total") for name in ("draft", "accepted"))
     differing = [place for place, (a, b) in enumerate(zip(expected, found)) if a != b]
     for place in differing[:3]:
         print(f"{kinds[place]}: {jobs[place]}\n  without {expected[place][:300]}\n  with    {found[place][:300]}")
-    assert accepted > 0, "nothing was guessed"
+    assert accepted > count / 10, f"{accepted:.0f} guesses came true, too few for {count} prompts to show anything"
     print(f"{len(jobs)} answers to {count} prompts ({', '.join(KINDS)}), {accepted:.0f} of {guessed:.0f} guesses right: {len(differing)} differ")
     return bool(differing)
 
