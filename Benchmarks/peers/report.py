@@ -300,7 +300,9 @@ def plot(results, directory, name):
     """Bars of the 0.6B and 8B tests, ours and each peer's best setting; by gnuplot, if it is there."""
     groups = [("dense", "pp512", "0.6B int8 prompt"), ("group32", "pp512", "0.6B groups of 32 prompt"), ("bf16", "pp512", "0.6B bf16 prompt"),
               ("dense", "tg64", "0.6B int8 generation"), ("bf16", "tg64", "0.6B bf16 generation"), ("deep", "tg32@4096", "0.6B behind 4096"),
-              ("8b-prefill", "pp512", "8B prompt"), ("8b-decode", "tg16", "8B generation")]
+              ("8b-prefill", "pp512", "8B prompt"), ("8b-decode", "tg16", "8B generation"),
+              ("int4", "pp512", "0.6B int4 prompt"), ("int4", "tg64", "0.6B int4 generation"), ("8b-int4", "pp512", "8B int4 prompt"),
+              ("8b-int4", "tg16", "8B int4 generation")]
     engines = ["Duality", "OpenVINO", "ik_llama.cpp", "llama.cpp"]
     lines = ["# relative to Duality\t" + "\t".join(engines)]
     for measurement, test, label in groups:
@@ -309,7 +311,8 @@ def plot(results, directory, name):
         best = {}
         for engine in engines:
             rates = [tests[test]["median"] for who, tests in results[measurement]["contenders"].items()
-                     if who.startswith(engine) and "hybrid" not in who and test in tests]
+                     if who.startswith(engine) and "hybrid" not in who and test in tests
+                     and not (who == "Duality int8" and "int4" in measurement)]
             best[engine] = max(rates, default=None)
         if not best["Duality"]:
             continue
