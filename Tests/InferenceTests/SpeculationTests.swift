@@ -226,6 +226,29 @@ private struct WildDrafter: TokenDrafter {
         #expect(periodic.draft(after: text, atMost: 7) == [1, 2, 0, 1, 2, 0, 1])
     }
 
+    @Test func aLargeModelIsGuessedAtFromASmallerChanceOn() {
+        /// Guesses in a text of four letters, of which each follows any other as often.
+        func guesses(_ weightBytes: Int) -> Int {
+            var (drafter, random) = (LookupDrafter(weightBytes: weightBytes), RandomSource(seed: 9))
+            var (text, guessed) = ([Int](), 0)
+            for _ in 0..<1000 {
+                text.append(random.integer(in: 0...3))
+                guessed += drafter.draft(after: text, atMost: 11).count
+            }
+            return guessed
+        }
+        let (small, large) = (guesses((1 << 29) - 1), guesses(1 << 29))
+        #expect(guesses(0) == small)
+        #expect(large > 4 * small, "\(large) and \(small) guesses")
+        // Another text begins anew, with the same chance.
+        var (random, used) = (RandomSource(seed: 9), LookupDrafter(weightBytes: 1 << 29))
+        let texts = (0..<20).map { count in (0..<200 - count).map { _ in random.integer(in: 0...3) } }
+        for text in texts {
+            var fresh = LookupDrafter(weightBytes: 1 << 29)
+            #expect(used.draft(after: text, atMost: 11) == fresh.draft(after: text, atMost: 11))
+        }
+    }
+
     @Test func aTextThatDoesNotRepeatIsNotGuessedAt() {
         var (drafter, random) = (LookupDrafter(), RandomSource(seed: 8))
         var (text, guessed) = ([Int](), 0)

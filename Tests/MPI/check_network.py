@@ -25,6 +25,19 @@ def cable(state):
     ip("-n", NAMES[1], "link", "set", "duality0", state)
 
 
+def ends_by_a_cut(job, what):
+    """Cuts the cable and waits for all ranks to end under `--rank-timeout 3`; what the launcher says, its status, and how much later it ended."""
+    cable("down")
+    began = time.monotonic()
+    while ranks_of() and time.monotonic() < began + 30:
+        time.sleep(0.05)
+    seconds = time.monotonic() - began
+    expect(seconds <= 3 + 2, f"{what}, cable cut: all ranks have ended after {seconds:.1f} s", job.text(job.err))
+    # The launcher takes some seconds more to end by itself.
+    _, err, status, more = job.wait(30)
+    return err, status, more
+
+
 ends = ["--seed", "7", "--ignore-end", "--context", "200000", "--threads", "1"]
 arguments = ["generate", PROMPT, "--seed", "7", "--max-tokens", "24", "--json", "--threads", "1"]
 long = ["generate", PROMPT, "--max-tokens", "600", *ends]
@@ -52,14 +65,7 @@ with Namespaces() as namespaces:
         for _ in range(3):
             with Running([*ranks, *endless, cut, "2", "--rank-timeout", "3"]) as job:
                 expect(job.wait_for_output() and wait_for_more(job), f"{cut}: text comes", job.text(job.err))
-                cable("down")
-                began = time.monotonic()
-                while ranks_of() and time.monotonic() < began + 30:
-                    time.sleep(0.05)
-                # The launcher takes some seconds more to end by itself.
-                seconds = time.monotonic() - began
-                expect(seconds <= 3 + 2, f"{cut}, cable cut: all ranks have ended after {seconds:.1f} s", job.text(job.err))
-                out, err, status, more = job.wait(30)
+                err, status, more = ends_by_a_cut(job, cut)
                 expect(status == 3, f"{cut}: and their launcher {more:.1f} s later", err)
                 expect("no answer from rank" in err and status not in (0, None), f"{cut}: the silent rank is named (exit {status})", err)
             cable("up")
@@ -72,11 +78,5 @@ with Namespaces() as namespaces:
         if "trait Server" not in job.text(job.err):
             time.sleep(5)
             expect(len(ranks_of()) == 2, "an idle server goes on", job.text(job.err))
-            cable("down")
-            began = time.monotonic()
-            while ranks_of() and time.monotonic() < began + 30:
-                time.sleep(0.05)
-            seconds = time.monotonic() - began
-            expect(seconds <= 3 + 2, f"idle, cable cut: all ranks have ended after {seconds:.1f} s", job.text(job.err))
-            out, err, status, more = job.wait(30)
+            err, status, _ = ends_by_a_cut(job, "idle")
             expect(status == 3 and "for 3 s between passes" in err, f"idle: the silent rank is named (exit {status})", err)
