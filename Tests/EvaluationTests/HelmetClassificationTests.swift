@@ -60,6 +60,21 @@ struct HelmetClassificationTests {
         let asked = inputs[0].hasSuffix("\n\nd\nlabel:") ? "c" : "a, b"
         let answer = found.rows[0].doc["answer"]?.string ?? "?"
         #expect(inputs[0].contains("\(asked)\nlabel: \(answer)\n"))
+        // Names count in alphabetical order: card is 0.
+        let numbered = try DataFolderTests.rows(
+            "helmet",
+            [
+                "helmet/data/icl/banking77/train.jsonl": """
+                {"text": "a, b", "label": 0}
+                {"text": "c", "label": 1}
+                """,
+                "helmet/data/icl/banking77/test.jsonl": """
+                {"text": "d", "label": 1}
+                {"text": "e", "label": 0}
+                """,
+            ], lengths: [8192, 131_072], limit: 1)
+        #expect(numbered.rows.map { $0.doc["input"]?.string } == inputs)
+        #expect(numbered.rows.map { $0.doc["answer"]?.string } == found.rows.map { $0.doc["answer"]?.string })
     }
 
     @Test(arguments: [
